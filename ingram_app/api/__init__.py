@@ -1,0 +1,1 @@
+"""The API: programs come in here, under /v1."""

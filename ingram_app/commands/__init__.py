@@ -1,0 +1,1 @@
+"""The command line: one file each subcommand of python -m ingram_app."""

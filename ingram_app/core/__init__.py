@@ -1,0 +1,1 @@
+"""What any program would need: settings, a database, ids, a clock, errors, secrets."""

@@ -1,0 +1,112 @@
+"""Every knob of the platform, read once from the environment and `.env`. Nothing else reads either."""
+
+import os
+import secrets
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, HttpUrl, PostgresDsn, RedisDsn, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingram_app.core.errors import IngramError
+
+
+class SettingsWrong(IngramError):
+    """{name} is wrong: {reason}. Set it right in the environment or in .env; .env.example says what it takes."""
+
+
+class Settings(BaseSettings):
+    """`port` is read from `IC_PORT`, and so on. The environment wins over `.env`; an empty value counts as unset."""
+
+    model_config = SettingsConfigDict(env_prefix="IC_", env_file=".env", env_ignore_empty=True, extra="ignore")
+
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Where the console and the API are served, together."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; `0.0.0.0` for every one of the machine."""
+
+    public_url: HttpUrl | None = None
+    """How the outside reaches this installation. Default: `http://localhost:<port>`. With https, cookies are Secure."""
+
+    data_dir: Path = Path(".ingram")
+    """Where the embedded database and the master key live."""
+
+    database_url: PostgresDsn | None = None
+    """A PostgreSQL 15 or newer of your own, `postgresql://user:password@host/name`. Default: one inside `data_dir`."""
+
+    redis_url: RedisDsn | None = None
+    """Shares the console's state between several serving processes; one process needs none."""
+
+    master_key: SecretStr | None = None
+    """Seals every project's keys: 64 hex digits. Default: made in `data_dir/master.key`, mode 0600."""
+
+    allow_private_addresses: bool = False
+    """Let model endpoints and web requests go to private addresses (10.x, 192.168.x …) besides this machine's own."""
+
+    metrics_token: SecretStr | None = None
+    """The bearer that may read `/metrics`; unset, nobody may."""
+
+    log_format: Literal["text", "json"] = "text"
+    """`json` writes one object a line."""
+
+    openai_api_key: SecretStr | None = None
+    """The platform's own key, for projects that bring none; likewise the next two."""
+    anthropic_api_key: SecretStr | None = None
+    google_api_key: SecretStr | None = None
+
+    run_lease_seconds: float = Field(default=10, ge=1)
+    """A process that is silent for this long loses its runs to another."""
+
+    runs_per_process: int = Field(default=64, ge=1)
+    """Interactive runs that one process carries at once; past that they wait in the queue."""
+
+    @field_validator("master_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            try:
+                long_enough = len(bytes.fromhex(key.get_secret_value())) == 32
+            except ValueError:
+                long_enough = False
+            if not long_enough:
+                raise ValueError("it must be 64 hex digits, as `openssl rand -hex 32` prints them")
+        return key
+
+    @property
+    def address(self) -> str:
+        """The installation's public address, without a slash at its end."""
+        return str(self.public_url or f"http://localhost:{self.port}").rstrip("/")
+
+    @property
+    def https(self) -> bool:
+        return self.address.startswith("https://")
+
+    def master_key_bytes(self) -> bytes:
+        """Return the 32 bytes that seal everything, made on first use when the environment brings none."""
+        if self.master_key is not None:
+            return bytes.fromhex(self.master_key.get_secret_value())
+        file = self.data_dir / "master.key"
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(file, "x", opener=_private) as fresh:
+                fresh.write(secrets.token_hex(32))
+        except FileExistsError:
+            pass
+        return bytes.fromhex(file.read_text())
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process. Raises `SettingsWrong`, which names the first wrong one."""
+    try:
+        return Settings()
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SettingsWrong(name=f"IC_{str(first['loc'][0]).upper()}", reason=reason) from None

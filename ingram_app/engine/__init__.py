@@ -1,0 +1,1 @@
+"""The engine: carries runs, started by a hand-over or by time, never by a request."""

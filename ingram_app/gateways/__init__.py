@@ -1,0 +1,1 @@
+"""The outside world, each behind the fewest verbs."""
