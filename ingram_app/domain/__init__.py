@@ -1,1 +1,47 @@
-"""The nouns, in reading order: each may lean on the ones before it, never on the ones after."""
+"""The nouns, in reading order: each may lean on the ones before it, never on the ones after.
+
+access · paging · designs · agents · keyrings · organizations · teammates · sessions · projects · tokens · idempotency ·
+model_keys · smiths · threads · transcripts · frames · runs · leases
+"""
+
+from ingram_app.domain import (
+    access,
+    agents,
+    designs,
+    frames,
+    idempotency,
+    keyrings,
+    leases,
+    model_keys,
+    organizations,
+    paging,
+    projects,
+    runs,
+    sessions,
+    smiths,
+    teammates,
+    threads,
+    tokens,
+    transcripts,
+)
+
+__all__ = [
+    "access",
+    "agents",
+    "designs",
+    "frames",
+    "idempotency",
+    "keyrings",
+    "leases",
+    "model_keys",
+    "organizations",
+    "paging",
+    "projects",
+    "runs",
+    "sessions",
+    "smiths",
+    "teammates",
+    "threads",
+    "tokens",
+    "transcripts",
+]

@@ -1,0 +1,23 @@
+"""Jobs: work handed over to the engine of any process. A job is written in the transaction of what it is for."""
+
+from functools import cache
+
+import procrastinate
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.database import ROLE, driver_url
+
+
+@cache
+def app() -> procrastinate.App:
+    """Return the process's procrastinate application; the engine adds the tasks."""
+    return procrastinate.App(
+        connector=procrastinate.PsycopgConnector(conninfo=driver_url(), kwargs={"options": f"-c role={ROLE}"})
+    )
+
+
+async def defer(session: AsyncSession, task: str, **args: str) -> None:
+    """Have `task` done once the transaction lands."""
+    raw = await (await session.connection()).get_raw_connection()
+    deferrer = app().configure_task(task, allow_unknown=True, connection=raw.driver_connection)
+    await deferrer.defer_async(**args)

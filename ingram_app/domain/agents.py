@@ -1,0 +1,268 @@
+"""Agents: the design of an assistant, as a draft, as numbered versions, and which of them is live.
+
+draft ──publish──▶ version 1, 2, 3 … (never changed) ──rollout──▶ active
+The first version goes live by itself. Every project has one default agent, for smiths that name none.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Index, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment
+from ingram_app.core.errors import Conflict, Invalid, NotFound
+from ingram_app.core.ids import new_id
+from ingram_app.domain import designs
+from ingram_app.domain.access import Caller
+from ingram_app.domain.designs import Design
+from ingram_app.domain.paging import FIRST, Page, Place, page
+
+SLUG = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+SLUG_LENGTH = 63
+
+
+class Agent(SQLModel, table=True):
+    __tablename__ = "agents"
+    __table_args__ = (
+        Index("uq_agents_slug", "project_id", "slug", unique=True, postgresql_where=sa.text("archived_at is null")),
+        Index("uq_agents_default", "project_id", unique=True, postgresql_where=sa.text("is_default")),
+        Index("ix_agents_page", "project_id", "created_at", "id"),
+    )
+
+    id: str = Field(default_factory=lambda: new_id("agt"), primary_key=True)
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
+    slug: str | None = None
+    """Null on the default agent alone."""
+    name: str
+    is_default: bool = False
+    draft: dict[str, Any] = Field(default_factory=lambda: designs.plain(Design()), sa_type=JSONB)
+    active_version: int | None = None
+    rollout_version: int | None = None
+    rollout_percent: int = 0
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    updated_at: datetime = Field(default_factory=now, sa_type=Moment)
+    archived_at: datetime | None = Field(default=None, sa_type=Moment)
+
+    @property
+    def published(self) -> bool:
+        return self.active_version is not None
+
+
+class AgentVersion(SQLModel, table=True):
+    """The database refuses every change to a row of this table."""
+
+    __tablename__ = "agent_versions"
+
+    agent_id: str = Field(foreign_key="agents.id", ondelete="CASCADE", primary_key=True)
+    version: int = Field(primary_key=True)
+    """1, 2, 3 … within the agent."""
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE", index=True)
+    snapshot: dict[str, Any] = Field(sa_type=JSONB)
+    note: str | None = None
+    created_by: dict[str, str | None] | None = Field(default=None, sa_type=JSONB)
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    smith_count: int
+    last_activity_at: datetime | None
+
+
+_smiths = sa.table("smiths", sa.column("agent_id"), sa.column("archived_at"))
+_runs = sa.table("runs", sa.column("agent_id"), sa.column("created_at"))
+
+
+class AgentExists(Conflict):
+    """There is already an agent with the slug {slug} in this project. Choose another, or change that one."""
+
+
+class AgentInUse(Conflict):
+    """{smiths} live smiths run the agent {agent_id}. Attach them to another agent, or archive them, first."""
+
+
+class DefaultAgent(Conflict):
+    """This is the project's default agent, which smiths that name none run; it can not be deleted."""
+
+
+class AgentUnpublished(Invalid):
+    """The agent {agent_id} has no version{version}. Publish one first: POST /v1/agents/{agent_id}/versions."""
+
+
+class InvalidSlug(Invalid):
+    """The slug {slug} must be of a-z, 0-9 and inner hyphens, at most 63 characters."""
+
+
+class NothingToUpdate(Invalid):
+    """The request names nothing to change."""
+
+
+class InvalidPercent(Invalid):
+    """Only a rollout to 100 percent is possible here, not to {percent}."""
+
+
+async def create(
+    session: AsyncSession, caller: Caller, *, name: str, slug: str | None = None, **design: Any
+) -> Agent:
+    """Draft an agent; nothing is live before it is published. Raises `AgentExists`, `InvalidSlug`."""
+    caller.require("agents:write")
+    if slug is None:
+        slug = await _free_slug(session, caller, name)
+    elif not SLUG.fullmatch(slug) or len(slug) > SLUG_LENGTH:
+        raise InvalidSlug(slug=slug[:80], param="slug")
+    agent = Agent(project_id=caller.project_id, name=name, slug=slug, draft=designs.changed({}, design))
+    try:
+        async with session.begin_nested():
+            session.add(agent)
+    except sa.exc.IntegrityError:
+        raise AgentExists(slug=slug, param="slug") from None
+    return agent
+
+
+async def create_default(session: AsyncSession, project_id: str) -> Agent:
+    """Give a new project the agent of smiths that name none, live from the start."""
+    agent = Agent(project_id=project_id, name="Default", is_default=True, active_version=1)
+    session.add(agent)
+    await session.flush()
+    session.add(AgentVersion(agent_id=agent.id, version=1, project_id=project_id, snapshot=agent.draft))
+    return agent
+
+
+async def find(session: AsyncSession, caller: Caller, agent_id: str, *, to_change: bool = False) -> Agent:
+    """Return a live agent of the caller's project. Raises `NotFound`."""
+    caller.require("agents:write" if to_change else "agents:read")
+    query = select(Agent).where(
+        Agent.project_id == caller.project_id, Agent.id == agent_id, col(Agent.archived_at).is_(None)
+    )
+    agent = (await session.exec(query.with_for_update() if to_change else query)).first()
+    if agent is None:
+        raise NotFound(noun="agent", id=agent_id)
+    return agent
+
+
+async def the_default(session: AsyncSession, caller: Caller) -> Agent:
+    """Return the agent of smiths that name none."""
+    query = select(Agent).where(Agent.project_id == caller.project_id, col(Agent.is_default))
+    return (await session.exec(query)).one()
+
+
+async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST) -> Page[Agent]:
+    """Return the project's agents, newest first."""
+    caller.require("agents:read")
+    query = select(Agent).where(Agent.project_id == caller.project_id, col(Agent.archived_at).is_(None))
+    return await page(session, query, Agent, place)
+
+
+async def change(session: AsyncSession, caller: Caller, agent_id: str, changes: dict[str, Any]) -> Agent:
+    """Edit the draft and the name; what is live stays. Raises `NotFound`, `NothingToUpdate`."""
+    agent = await find(session, caller, agent_id, to_change=True)
+    if not changes:
+        raise NothingToUpdate()
+    agent.name = changes.get("name") or agent.name
+    agent.draft = designs.changed(agent.draft, {k: v for k, v in changes.items() if k in designs.FIELDS})
+    agent.updated_at = now()
+    return agent
+
+
+async def publish(session: AsyncSession, caller: Caller, agent_id: str, note: str | None = None) -> AgentVersion:
+    """Freeze the draft as the next version; the first goes live by itself. Raises `NotFound`."""
+    agent = await find(session, caller, agent_id, to_change=True)
+    newest = select(func.max(AgentVersion.version)).where(AgentVersion.agent_id == agent.id)
+    version = AgentVersion(
+        agent_id=agent.id,
+        version=((await session.exec(newest)).one() or 0) + 1,
+        project_id=agent.project_id,
+        snapshot=agent.draft,
+        note=note,
+        created_by=caller.actor.as_json(),
+    )
+    session.add(version)
+    await session.flush()
+    if not agent.published:
+        agent.active_version = version.version
+    return version
+
+
+async def versions(session: AsyncSession, caller: Caller, agent_id: str) -> list[AgentVersion]:
+    """Return the agent's 200 newest versions, newest first. Raises `NotFound`."""
+    await find(session, caller, agent_id)
+    query = (
+        select(AgentVersion)
+        .where(AgentVersion.project_id == caller.project_id, AgentVersion.agent_id == agent_id)
+        .order_by(col(AgentVersion.version).desc())
+        .limit(200)
+    )
+    return list((await session.exec(query)).all())
+
+
+async def version(session: AsyncSession, caller: Caller, agent_id: str, number: int) -> AgentVersion:
+    """Return one version. Raises `NotFound`."""
+    caller.require("agents:read")
+    query = select(AgentVersion).where(
+        AgentVersion.project_id == caller.project_id, AgentVersion.agent_id == agent_id, AgentVersion.version == number
+    )
+    found = (await session.exec(query)).first()
+    if found is None:
+        raise NotFound(noun="version", id=number)
+    return found
+
+
+async def roll_out(session: AsyncSession, caller: Caller, agent_id: str, number: int, percent: int = 100) -> Agent:
+    """Make a version live for every smith of the agent at once. Raises `AgentUnpublished`, `InvalidPercent`."""
+    agent = await find(session, caller, agent_id, to_change=True)
+    if percent != 100:
+        raise InvalidPercent(percent=percent, param="percent")
+    try:
+        await version(session, caller, agent_id, number)
+    except NotFound:
+        raise AgentUnpublished(agent_id=agent_id, version=f" {number}", param="version") from None
+    if agent.active_version != number:
+        agent.active_version, agent.updated_at = number, now()
+        agent.rollout_version, agent.rollout_percent = None, 0
+    return agent
+
+
+async def archive(session: AsyncSession, caller: Caller, agent_id: str) -> None:
+    """Take an agent out of use; its slug is free again. Raises `NotFound`, `DefaultAgent`, `AgentInUse`."""
+    agent = await find(session, caller, agent_id, to_change=True)
+    if agent.is_default:
+        raise DefaultAgent()
+    smiths = (await figures(session, caller, [agent_id]))[agent_id].smith_count
+    if smiths:
+        raise AgentInUse(agent_id=agent_id, smiths=smiths)
+    agent.archived_at = now()
+
+
+async def figures(session: AsyncSession, caller: Caller, agent_ids: Sequence[str]) -> dict[str, Figures]:
+    """Return how many live smiths each agent has, and when one of them last ran."""
+    live = sa.select(func.count()).where(_smiths.c.agent_id == Agent.id, _smiths.c.archived_at.is_(None))
+    latest = sa.select(func.max(_runs.c.created_at)).where(_runs.c.agent_id == Agent.id)
+    query = sa.select(col(Agent.id), live.scalar_subquery(), latest.scalar_subquery()).where(
+        col(Agent.project_id) == caller.project_id, col(Agent.id).in_(agent_ids)
+    )
+    return {row[0]: Figures(row[1], row[2]) for row in (await session.execute(query)).all()}
+
+
+async def _free_slug(session: AsyncSession, caller: Caller, name: str) -> str:
+    await session.exec(select(func.pg_advisory_xact_lock(func.hashtext(f"slugs {caller.project_id}"))))
+    stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:SLUG_LENGTH].rstrip("-") or "agent"
+    taken = select(Agent.slug).where(
+        Agent.project_id == caller.project_id,
+        col(Agent.archived_at).is_(None),
+        col(Agent.slug).startswith(stem[: SLUG_LENGTH - 4]),
+    )
+    slugs = set((await session.exec(taken)).all())
+    number = 1
+    slug = stem
+    while slug in slugs:
+        number += 1
+        slug = f"{stem[: SLUG_LENGTH - 1 - len(str(number))]}-{number}"
+    return slug

@@ -1,0 +1,92 @@
+"""Designs: what an assistant is made of. An agent's draft and versions hold one; a smith overrides fields of it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+ModelId = Annotated[str, Field(min_length=1, max_length=200, examples=["default", "gpt-5.2", "test/echo"])]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Skill(Part):
+    skill_id: Name
+    version: int | None = None
+
+
+class Variable(Part):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
+    default: str | None = None
+    description: str | None = None
+    required: bool = False
+
+
+class ClientTool(Part):
+    """A tool that the caller executes."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    """A JSON Schema."""
+
+
+class ApprovalRule(Part):
+    match: Name
+    """A glob over tool names."""
+    require: Literal["approval"] = "approval"
+    approver: Literal["operator", "smith"] = "operator"
+    expires_in_seconds: Annotated[int, Field(gt=0)] | None = None
+    four_eyes: bool = False
+
+
+class ModelSettings(Part):
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
+
+
+class Design(Part):
+    """Every field an assistant has. `null` means that the platform's own default holds."""
+
+    instructions: Annotated[str, Field(max_length=100_000)] | None = None
+    model: ModelId | None = None
+    enabled_hosted_tools: list[Name] = []
+    vector_store_ids: list[Name] = []
+    mcp_servers: list[Name] | None = None
+    """`null`: all that the project has registered."""
+    skills: list[Skill] = []
+    """In order of priority."""
+    auto_memory: bool | None = None
+    memory_consolidation: bool | None = None
+    variables: list[Variable] = []
+    ui_resources: list[dict[str, Any]] = []
+    client_tools: list[ClientTool] = []
+    approval_policy: list[ApprovalRule] = []
+    fallback_models: list[ModelId] = []
+    cheaper_model: ModelId | None = None
+    model_settings: ModelSettings = ModelSettings()
+
+
+FIELDS = tuple(Design.model_fields)
+NATURE = {"model": "default", "auto_memory": True, "memory_consolidation": False}
+"""What a field is when neither agent nor smith says anything."""
+
+
+def plain(design: Design) -> dict[str, Any]:
+    """Return the design as it is stored and shown."""
+    return design.model_dump(mode="json")
+
+
+def changed(stored: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the stored design with `changes` to some of its fields; `null` puts a field back to its default."""
+    blank = plain(Design())
+    return blank | stored | {field: blank[field] if value is None else value for field, value in changes.items()}
+
+
+def effective(design: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return what a smith really runs with: its overrides on its agent's design on the platform's defaults."""
+    whole = plain(Design()) | design | overrides
+    return {field: NATURE.get(field) if value is None else value for field, value in whole.items()}

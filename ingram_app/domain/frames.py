@@ -1,0 +1,240 @@
+"""Frames: what a run says while it works, numbered from 1, kept, and followed by anyone who watches.
+
+To add one: write its class and name it in `AnyFrame`. Streams, the console and the reference follow.
+A frame is handed to watchers once it is kept, never before: what has been seen can not be lost.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy import JSON, text
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core import signals
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment, Tenancy, transaction
+
+CHECKED_EVERY_SECONDS = 5.0
+"""How long a watcher trusts to be woken before it looks by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    name: ClassVar[str] = "run.started"
+    smith_id: str
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDelta:
+    name: ClassVar[str] = "message.delta"
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRestarted:
+    """The deltas of this message so far no longer hold: its model call was lost, and is made again."""
+
+    name: ClassVar[str] = "message.restarted"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCompleted:
+    name: ClassVar[str] = "message.completed"
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    name: ClassVar[str] = "reasoning.delta"
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolExecuting:
+    name: ClassVar[str] = "tool.executing"
+    tool: str
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCompleted:
+    name: ClassVar[str] = "tool.completed"
+    tool: str
+    tool_call_id: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunCompleted:
+    name: ClassVar[str] = "run.completed"
+    stop_reason: str
+    usage: dict[str, Any]
+    warnings: list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    name: ClassVar[str] = "run.failed"
+    error: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelled:
+    name: ClassVar[str] = "run.cancelled"
+    reason: str | None
+
+
+AnyFrame = (
+    RunStarted
+    | MessageDelta
+    | MessageRestarted
+    | MessageCompleted
+    | ReasoningDelta
+    | ToolExecuting
+    | ToolCompleted
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+)
+LAST = frozenset({RunCompleted.name, RunFailed.name, RunCancelled.name})
+"""After one of these a stream ends."""
+
+
+class Frame(SQLModel, table=True):
+    __tablename__ = "frames"
+
+    run_id: str = Field(foreign_key="runs.id", ondelete="CASCADE", primary_key=True)
+    seq: int = Field(primary_key=True)
+    """1, 2, 3 … within the run; what a stream resumes from."""
+    project_id: str = Field(index=True)
+    event: str
+    data: dict[str, Any] = Field(sa_type=JSON)
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A frame as it goes out."""
+
+    seq: int
+    event: str
+    data: str
+    """JSON, one line."""
+
+
+_APPEND = text(
+    "with held as (select project_id from runs where id = :run_id and lease_owner = :owner and attempt = :attempt for share)"
+    " insert into frames (run_id, seq, project_id, event, data, created_at)"
+    " select :run_id, f.seq, held.project_id, f.event, f.data::json, clock_timestamp()"
+    " from held, unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)"
+)
+
+
+def shown(run_id: str, seq: int, frame: AnyFrame) -> Shown:
+    """Return the frame as it goes out, with the run's id in it."""
+    body = {"v": 1, "run_id": run_id, **asdict(frame)}
+    return Shown(seq, frame.name, json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+
+
+async def append(
+    session: AsyncSession, run_id: str, batch: Sequence[Shown], *, owner: str, attempt: int
+) -> bool:
+    """Keep a batch, if `owner` still holds the run at this `attempt`; watchers get it when the transaction lands."""
+    kept = await session.execute(
+        _APPEND,
+        {
+            "run_id": run_id,
+            "owner": owner,
+            "attempt": attempt,
+            "seqs": [frame.seq for frame in batch],
+            "events": [frame.event for frame in batch],
+            "data": [frame.data for frame in batch],
+        },
+    )
+    if not kept.rowcount:  # type: ignore[attr-defined]
+        return False
+    await signals.send(session, topic(run_id), item=list(batch))
+    return True
+
+
+async def write(session: AsyncSession, project_id: str, run_id: str, *frames: AnyFrame) -> None:
+    """Keep frames of a run that nobody carries at this moment."""
+    seq = await latest(session, run_id)
+    batch = [shown(run_id, seq + place, frame) for place, frame in enumerate(frames, start=1)]
+    for frame in batch:
+        session.add(
+            Frame(
+                run_id=run_id, seq=frame.seq, project_id=project_id, event=frame.event, data=json.loads(frame.data)
+            )
+        )
+    await session.flush()
+    await signals.send(session, topic(run_id), item=batch)
+
+
+async def latest(session: AsyncSession, run_id: str) -> int:
+    """Return the number of the run's last frame, 0 for none."""
+    return (await session.exec(select(sa.func.max(Frame.seq)).where(Frame.run_id == run_id))).one() or 0
+
+
+async def browse(session: AsyncSession, project_id: str, run_id: str, after: int = 0, limit: int = 1000) -> list[Shown]:
+    """Return the run's frames past `after`, oldest first."""
+    query = (
+        select(Frame.seq, Frame.event, sa.cast(Frame.data, sa.Text))
+        .where(Frame.project_id == project_id, Frame.run_id == run_id, col(Frame.seq) > after)
+        .order_by(col(Frame.seq))
+        .limit(limit)
+    )
+    return [Shown(*row) for row in (await session.exec(query)).all()]
+
+
+async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[Shown]:
+    """Yield the run's frames past `after`, those to come too, until it ends or pauses.
+
+    Whoever calls has checked that the run may be seen. No connection is held while waiting.
+    """
+    with signals.listening(topic(run_id)) as heard:
+        ended, place = False, max(after - 1, 0)
+        batch: list[Shown] | None = None
+        while True:
+            if batch is None or batch[0].seq > place + 1:
+                async with transaction(Tenancy(project_id=project_id)) as session:
+                    batch = await browse(session, project_id, run_id, place)
+            for frame in batch:
+                if frame.seq > place:
+                    place, ended = frame.seq, frame.event in LAST
+                    if frame.seq > after:
+                        yield frame
+            if ended and heard.empty():
+                return
+            batch = await _next(heard)
+
+
+async def _next(heard: "asyncio.Queue[signals.Item]") -> list[Shown] | None:
+    try:
+        item = await asyncio.wait_for(heard.get(), CHECKED_EVERY_SECONDS)
+    except TimeoutError:
+        return None
+    return item if isinstance(item, list) else None
+
+
+def topic(run_id: str) -> str:
+    """Return what to listen to for a run's frames."""
+    return f"run:{run_id}"
+
+
+DUPLICATE = "run.duplicate"
+"""Sent, never kept: a stream that was asked for twice answers the second time with this alone."""
+
+
+def duplicate(run_id: str, status: str) -> str:
+    """Return the one frame that answers a streaming request sent again."""
+    return json.dumps({"v": 1, "run_id": run_id, "status": status}, separators=(",", ":"))
+

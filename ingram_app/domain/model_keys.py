@@ -1,0 +1,160 @@
+"""Model keys: what a project, or one smith, shows to a model provider. Sealed; read back by nothing but a run.
+
+A key is looked for at the smith, then at the project, then at the platform. The first found is used; if the
+provider refuses it the run says so, and no other is tried.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+from sqlalchemy import Index, func
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment
+from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.ids import new_id
+from ingram_app.core.settings import settings
+from ingram_app.domain import keyrings
+from ingram_app.domain.access import Caller
+from ingram_app.gateways import providers
+from ingram_app.gateways.providers.provider import Credential, Provider
+
+Source = Literal["smith", "byok", "hosted", "local"]
+
+
+class ModelKey(SQLModel, table=True):
+    __tablename__ = "model_keys"
+    __table_args__ = (
+        Index("uq_model_keys", "project_id", sa.text("coalesce(smith_id, '')"), "provider", unique=True),
+    )
+
+    id: str = Field(default_factory=lambda: new_id("key"), primary_key=True)
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
+    smith_id: str | None = Field(default=None, foreign_key="smiths.id", ondelete="CASCADE")
+    """Null: the whole project's."""
+    provider: str = Field(max_length=63)
+    sealed_key: bytes
+    base_url: str | None = None
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    updated_at: datetime = Field(default_factory=now, sa_type=Moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a model is reached: its provider, its name there, and whose key is shown."""
+
+    provider: Provider
+    name: str
+    credential: Credential | None
+    source: Source
+
+
+class ModelKeyMissing(Invalid):
+    """There is no key for {provider}, which {model} needs. Set one: PUT /v1/tenant/model_keys/{provider}."""
+
+
+class BaseUrlRequired(Invalid):
+    """{provider} is none of the known providers: give its `base_url`, an OpenAI-compatible endpoint."""
+
+
+class UnsupportedBaseUrl(Invalid):
+    """{provider} takes no `base_url`."""
+
+
+async def put(
+    session: AsyncSession,
+    caller: Caller,
+    provider: str,
+    *,
+    api_key: str,
+    base_url: str | None = None,
+    smith_id: str | None = None,
+) -> ModelKey:
+    """Keep a key, in place of any before it. Raises `UnknownProvider`, `BaseUrlRequired`, `UnsupportedBaseUrl`."""
+    caller.require("model_keys:write")
+    _check(providers.named(provider), base_url)
+    ring = await keyrings.find(session, caller.project_id)
+    key = await _of(session, caller, provider, smith_id)
+    if key is None:
+        key = ModelKey(project_id=caller.project_id, smith_id=smith_id, provider=provider, sealed_key=b"")
+    key.sealed_key, key.base_url, key.updated_at = ring.seal(api_key.encode()), base_url, now()
+    session.add(key)
+    await session.flush()
+    return key
+
+
+async def browse(session: AsyncSession, caller: Caller, smith_id: str | None = None) -> list[ModelKey]:
+    """Return the keys of the project, or of one smith, by provider."""
+    caller.require("model_keys:read")
+    query = select(ModelKey).where(
+        ModelKey.project_id == caller.project_id, col(ModelKey.smith_id).is_not_distinct_from(smith_id)
+    )
+    return list((await session.exec(query.order_by(ModelKey.provider))).all())
+
+
+async def remove(session: AsyncSession, caller: Caller, provider: str, smith_id: str | None = None) -> None:
+    """Forget a key. Raises `NotFound`."""
+    caller.require("model_keys:write")
+    key = await _of(session, caller, provider, smith_id)
+    if key is None:
+        raise NotFound(noun="model key", id=provider)
+    await session.delete(key)
+
+
+async def reach(session: AsyncSession, project_id: str, smith_id: str, model: str) -> Access:
+    """Return how `model` is reached for a smith. Raises `UnknownProvider`, `ModelKeyMissing`."""
+    provider, name = providers.find(model)
+    if not provider.needs_key:
+        return Access(provider, name, None, "local")
+    query = (
+        select(ModelKey)
+        .where(
+            ModelKey.project_id == project_id,
+            ModelKey.provider == provider.id,
+            func.coalesce(ModelKey.smith_id, smith_id) == smith_id,
+        )
+        .order_by(col(ModelKey.smith_id).asc().nulls_last())
+        .limit(1)
+    )
+    key = (await session.exec(query)).first()
+    if key is not None:
+        ring = await keyrings.find(session, project_id)
+        credential = Credential(api_key=ring.unseal(key.sealed_key).decode(), base_url=key.base_url)
+        return Access(provider, name, credential, "smith" if key.smith_id else "byok")
+    hosted = platform_key(provider.id)
+    if hosted is None:
+        raise ModelKeyMissing(provider=provider.id, model=model, param="model")
+    return Access(provider, name, Credential(api_key=hosted.get_secret_value()), "hosted")
+
+
+def platform_key(provider: str) -> SecretStr | None:
+    """Return the platform's own key for a provider, if the operator has set one."""
+    keys = {
+        "openai": settings().openai_api_key,
+        "anthropic": settings().anthropic_api_key,
+        "google": settings().google_api_key,
+    }
+    return keys.get(provider)
+
+
+async def _of(session: AsyncSession, caller: Caller, provider: str, smith_id: str | None) -> ModelKey | None:
+    query = select(ModelKey).where(
+        ModelKey.project_id == caller.project_id,
+        ModelKey.provider == provider,
+        col(ModelKey.smith_id).is_not_distinct_from(smith_id),
+    )
+    return (await session.exec(query)).first()
+
+
+def _check(provider: Provider, base_url: str | None) -> None:
+    if not provider.needs_key:
+        raise providers.UnknownProvider(model=provider.id)
+    if base_url is None and provider.id not in providers.PROVIDERS:
+        raise BaseUrlRequired(provider=provider.id, param="base_url")
+    if base_url is not None and not provider.takes_base_url:
+        raise UnsupportedBaseUrl(provider=provider.id, param="base_url")

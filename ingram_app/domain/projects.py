@@ -1,0 +1,201 @@
+"""Projects: the walls between tenants. Everything else hangs in one; its id is the tenant of every query.
+
+live ──archive──▶ archived: every token dies, every run stops. Its rows and keys are erased after a time of grace.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, Field as Shape
+from sqlalchemy import Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment, Tenancy, enter
+from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.ids import new_id
+from ingram_app.domain import agents, keyrings
+from ingram_app.domain.access import Caller
+from ingram_app.domain.paging import FIRST, Page, Place, page
+
+NAME_LENGTH = 80
+
+
+class Limits(BaseModel):
+    """What one run may take. Unset means the platform's default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_steps: int | None = Shape(default=None, ge=1, le=1000)
+    """Model calls."""
+    max_seconds: int | None = Shape(default=None, ge=1, le=86_400)
+    max_output_tokens: int | None = Shape(default=None, ge=1)
+    max_input_bytes: int | None = Shape(default=None, ge=1, le=1_048_576)
+    max_concurrent_runs: int | None = Shape(default=None, ge=1)
+
+
+class Retention(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    runs_days: int | None = Shape(default=None, ge=1)
+    events_days: int | None = Shape(default=None, ge=1)
+    threads_days: int | None = Shape(default=None, ge=1)
+
+
+class Preferences(BaseModel):
+    """A project's own settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    default_model: str | None = Shape(default=None, min_length=1, max_length=200)
+    embedding_model: str | None = Shape(default=None, min_length=1, max_length=200)
+    limits: Limits = Limits()
+    retention: Retention = Retention()
+
+
+PLATFORM = Preferences(
+    default_model="local/smollm2-135m",
+    limits=Limits(max_steps=25, max_seconds=600, max_output_tokens=100_000, max_input_bytes=1_048_576),
+)
+"""What holds where a project says nothing."""
+
+
+class Project(SQLModel, table=True):
+    __tablename__ = "projects"
+    __table_args__ = (
+        Index("uq_projects_name", "organization_id", "name", unique=True, postgresql_where=sa.text("archived_at is null")),
+    )
+
+    id: str = Field(default_factory=lambda: new_id("proj"), primary_key=True)
+    organization_id: str = Field(foreign_key="organizations.id", ondelete="CASCADE")
+    name: str = Field(max_length=NAME_LENGTH)
+    about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
+    preferences: dict[str, Any] = Field(default_factory=lambda: Preferences().model_dump(), sa_type=JSONB)
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    archived_at: datetime | None = Field(default=None, sa_type=Moment)
+
+    @property
+    def default_model(self) -> str:
+        return self.preferences.get("default_model") or PLATFORM.default_model or ""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that hold: the project's own on the platform's."""
+        own = {name: value for name, value in self.preferences.get("limits", {}).items() if value is not None}
+        return PLATFORM.limits.model_copy(update=own)
+
+
+class InvalidProjectName(Invalid):
+    """A project's name has from 1 to 80 characters."""
+
+    code = "invalid_name"
+
+
+class ProjectNameTaken(Invalid):
+    """There is already a project named {name}. Choose another name."""
+
+    code = "invalid_name"
+
+
+async def create_or_adopt(
+    session: AsyncSession, caller: Caller, name: str, about: dict[str, Any] | None = None
+) -> Project:
+    """Return the organization's live project of exactly this name, made with its keys and default agent if need be."""
+    caller.require_organization()
+    name = named(name)
+    await session.exec(select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"projects {caller.organization_id}"))))
+    found = (await session.exec(_live(caller).where(Project.name == name))).first()
+    if found is not None:
+        return found
+    project = Project(organization_id=caller.organization_id, name=name, about=about or {})
+    session.add(project)
+    await session.flush()
+    await _stand_in(session, caller, project)
+    await keyrings.create(session, project.id)
+    await agents.create_default(session, project.id)
+    return project
+
+
+async def find(session: AsyncSession, caller: Caller, project_id: str) -> Project:
+    """Return a live project of the caller's organization. Raises `NotFound`."""
+    caller.require_organization()
+    return await _one(session, _live(caller).where(Project.id == project_id), project_id)
+
+
+async def own(session: AsyncSession, caller: Caller) -> Project:
+    """Return the project that the caller stands in. Raises `NotFound`."""
+    return await _one(session, select(Project).where(Project.id == caller.project_id), caller.project_id)
+
+
+async def browse(
+    session: AsyncSession, caller: Caller, place: Place = FIRST, name: str | None = None
+) -> Page[Project]:
+    """Return the organization's live projects, newest first."""
+    caller.require_organization()
+    query = _live(caller)
+    return await page(session, query.where(Project.name == name) if name is not None else query, Project, place)
+
+
+async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
+    """Rename the caller's own project. Raises `InvalidProjectName`, `ProjectNameTaken`."""
+    caller.require("project:write")
+    project = await own(session, caller)
+    try:
+        async with session.begin_nested():
+            project.name = named(name)
+            session.add(project)
+    except sa.exc.IntegrityError:
+        raise ProjectNameTaken(name=name, param="name") from None
+    return project
+
+
+async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any]) -> Project:
+    """Change settings of the caller's own project; `null` puts one back to the platform's default."""
+    caller.require("project:write")
+    project = await own(session, caller)
+    merged = {**project.preferences, **changes}
+    for part in ("limits", "retention"):
+        merged[part] = {**project.preferences.get(part, {}), **(changes.get(part) or {})}
+    project.preferences = Preferences.model_validate(merged).model_dump()
+    return project
+
+
+async def archive(session: AsyncSession, caller: Caller, project_id: str) -> None:
+    """Close a project: from now on its tokens are refused and its runs stop. Raises `NotFound`."""
+    project = await find(session, caller, project_id)
+    project.archived_at = now()
+
+
+async def stand_in(session: AsyncSession, caller: Caller, project_id: str) -> Project:
+    """Go on in one of the organization's live projects, also as the database sees it. Raises `NotFound`."""
+    project = await find(session, caller, project_id)
+    await _stand_in(session, caller, project)
+    return project
+
+
+def named(name: str) -> str:
+    """Return the name as it is kept. Raises `InvalidProjectName`."""
+    kept = name.strip()
+    if not 1 <= len(kept) <= NAME_LENGTH or not kept.isprintable():
+        raise InvalidProjectName(param="name")
+    return kept
+
+
+async def _one(session: AsyncSession, query: Any, project_id: str) -> Project:
+    project: Project | None = (await session.exec(query)).first()
+    if project is None:
+        raise NotFound(noun="project", id=project_id)
+    return project
+
+
+async def _stand_in(session: AsyncSession, caller: Caller, project: Project) -> None:
+    await enter(session, Tenancy(project_id=project.id, organization_id=caller.organization_id))
+
+
+def _live(caller: Caller) -> Any:
+    return select(Project).where(
+        Project.organization_id == caller.organization_id, col(Project.archived_at).is_(None)
+    )

@@ -1,0 +1,318 @@
+"""Runs: one turn of one smith, however long it takes. Input in, frames while it works, output recorded.
+
+queued ──▶ running ──▶ completed | failed
+   └──────────┴──────▶ cancelled
+
+A run that is started by someone who waits is claimed at birth by the process that took it in; all others are queued,
+and the engine of any process takes them up. Of one thread only one run works at a time, in order of arrival.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core import jobs, process, signals
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment, afterwards, one_of
+from ingram_app.core.errors import Conflict, Invalid, NotFound, TooLarge, TooMany
+from ingram_app.core.ids import new_id
+from ingram_app.core.settings import settings
+from ingram_app.domain import frames, model_keys, projects, smiths, threads
+from ingram_app.domain.access import Caller
+from ingram_app.domain.agents import AgentUnpublished
+from ingram_app.domain.paging import FIRST, Page, Place, page
+
+TAKE_UP = "take_up"
+"""The engine's task that carries a queued run."""
+BORN = "runs.born"
+"""Told within this process when a run was claimed at birth."""
+CANCEL = "runs.cancel"
+"""Told to every process when a run that is carried somewhere is to stop."""
+QUEUE_LENGTH = 20
+"""Runs that may wait on one thread."""
+
+
+class RunStatus(StrEnum):
+    queued = "queued"
+    running = "running"
+    completed = "completed"
+    paused_for_approval = "paused_for_approval"
+    paused_for_tool = "paused_for_tool"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+OVER = frozenset({RunStatus.completed, RunStatus.failed, RunStatus.cancelled})
+BUSY = ("running", "paused_for_approval", "paused_for_tool")
+
+
+class Run(SQLModel, table=True):
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("ix_runs_page", "project_id", "created_at", "id"),
+        Index("ix_runs_smith", "smith_id", "created_at", "id"),
+        Index("ix_runs_agent", "agent_id", "created_at"),
+        Index("ix_runs_waiting", "smith_id", "thread_id", "created_at", postgresql_where=sa.text("status = 'queued'")),
+        Index(
+            "uq_runs_one_at_a_time",
+            "smith_id",
+            "thread_id",
+            unique=True,
+            postgresql_where=sa.text("status in ('running', 'paused_for_approval', 'paused_for_tool')"),
+        ),
+        Index("ix_runs_leases", "lease_until", postgresql_where=sa.text("status = 'running'")),
+    )
+
+    id: str = Field(default_factory=lambda: new_id("run"), primary_key=True)
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
+    smith_id: str = Field(foreign_key="smiths.id", ondelete="CASCADE")
+    thread_id: str
+    agent_id: str
+    agent_version: int | None
+    model: str
+    """What `default` stood for when the run began."""
+    config: dict[str, Any] = Field(sa_type=JSONB)
+    """The effective design it runs with, whatever is rolled out meanwhile."""
+    status: RunStatus = Field(default=RunStatus.queued, sa_type=one_of(RunStatus))
+    channel: str = "api"
+    input: list[dict[str, Any]] = Field(sa_type=JSONB)
+    response_format: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    output: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    stop_reason: str | None = None
+    error: dict[str, str] | None = Field(default=None, sa_type=JSONB)
+    warnings: list[dict[str, str]] = Field(default_factory=list, sa_type=JSONB)
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_micros: int | None = None
+    """Millionths of a US dollar; null when no model was called, or its price is not known."""
+    about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
+    actor: dict[str, str | None] | None = Field(default=None, sa_type=JSONB)
+    lease_owner: str | None = None
+    """The process that carries the run. Every write of a carrier says `where lease_owner = me and attempt = mine`."""
+    lease_until: datetime | None = Field(default=None, sa_type=Moment)
+    attempt: int = 0
+    cancel_asked_at: datetime | None = Field(default=None, sa_type=Moment)
+    cancel_reason: str | None = None
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    updated_at: datetime = Field(default_factory=now, sa_type=Moment)
+    started_at: datetime | None = Field(default=None, sa_type=Moment)
+    finished_at: datetime | None = Field(default=None, sa_type=Moment)
+
+    @property
+    def over(self) -> bool:
+        return self.status in OVER
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What someone says to a smith, and how it is to be answered."""
+
+    input: list[dict[str, Any]]
+    """`{role, content}`, content a string or a list of `{type: "text", text}`."""
+    thread_id: str | None = None
+    channel: str = "api"
+    metadata: dict[str, Any] = field(default_factory=dict)
+    response_format: dict[str, Any] | None = None
+    background: bool = False
+    """Nobody waits: leave it to the queue."""
+
+    @property
+    def said(self) -> str:
+        """The words of the input, without anything else."""
+        return "\n".join(words(message["content"]) for message in self.input)
+
+
+class EmptyInput(Invalid):
+    """There is nothing to answer: `input` needs at least one message with some text."""
+
+
+class PayloadTooLarge(TooLarge):
+    """The input has {size} bytes; at most {most} are taken. Send less, or raise max_input_bytes in the settings."""
+
+
+class ConcurrencyLimitExceeded(TooMany):
+    """{waiting} runs already wait on the thread {thread_id}. Send the next when some are done."""
+
+
+class RunNotPaused(Conflict):
+    """The run {run_id} is {status}: it waits for no answer."""
+
+
+def words(content: str | list[dict[str, Any]]) -> str:
+    """Return the text of a message's content."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text", "") for part in content)
+
+
+async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
+    """Take in a turn; the row is the hand-over to the engine.
+
+    Raises `SmithMismatch`, `NotFound`, `AgentUnpublished`, `EmptyInput`, `PayloadTooLarge`, `ModelKeyMissing`,
+    `UnknownProvider`, `ConcurrencyLimitExceeded`.
+    """
+    caller.require("runs:write")
+    clone = await smiths.embody(session, caller, smith_id)
+    if clone.version is None:
+        raise AgentUnpublished(agent_id=clone.agent.id, version="")
+    project = await projects.own(session, caller)
+    _check_input(turn, project.limits.max_input_bytes or 0)
+    config = clone.config
+    model = project.default_model if config["model"] == "default" else config["model"]
+    await model_keys.reach(session, caller.project_id, smith_id, model)
+    thread_id = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
+    run = Run(
+        project_id=caller.project_id,
+        smith_id=smith_id,
+        thread_id=thread_id,
+        agent_id=clone.agent.id,
+        agent_version=clone.version,
+        model=model,
+        config=config,
+        channel=turn.channel,
+        input=turn.input,
+        response_format=turn.response_format,
+        about=turn.metadata,
+        actor=caller.actor.as_json(),
+    )
+    await _place(session, run, claimed=not turn.background and process.SEATS.free)
+    return run
+
+
+async def find(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
+    """Return one run of a smith. Raises `SmithMismatch`, `NotFound`."""
+    caller.require_own(smith_id)
+    run = await look_up(session, caller, run_id)
+    if run.smith_id != smith_id:
+        raise NotFound(noun="run", id=run_id)
+    return run
+
+
+async def look_up(session: AsyncSession, caller: Caller, run_id: str) -> Run:
+    """Return one run of the caller's project. Raises `NotFound`."""
+    caller.require("runs:read")
+    run: Run | None = (await session.exec(_visible(caller).where(Run.id == run_id))).first()
+    if run is None:
+        raise NotFound(noun="run", id=run_id)
+    return run
+
+
+async def browse(
+    session: AsyncSession,
+    caller: Caller,
+    place: Place = FIRST,
+    *,
+    status: RunStatus | None = None,
+    smith_id: str | None = None,
+    agent_id: str | None = None,
+    thread_id: str | None = None,
+    external_id_prefix: str | None = None,
+    since: datetime | None = None,
+) -> Page[Run]:
+    """Return the project's runs, newest first, as far as they match. Raises `SmithMismatch`."""
+    caller.require("runs:read")
+    query = _visible(caller)
+    if smith_id is not None:
+        caller.require_own(smith_id)
+        query = query.where(Run.smith_id == smith_id)
+    for column, value in ((Run.status, status), (Run.agent_id, agent_id), (Run.thread_id, thread_id)):
+        if value is not None:
+            query = query.where(column == value)
+    if external_id_prefix:
+        named = col(smiths.Smith.external_id).startswith(external_id_prefix, autoescape=True)
+        query = query.join(smiths.Smith, col(smiths.Smith.id) == Run.smith_id).where(named)
+    if since is not None:
+        query = query.where(Run.created_at >= since)
+    return await page(session, query, Run, place)
+
+
+async def cancel(
+    session: AsyncSession, caller: Caller, smith_id: str, run_id: str, reason: str | None = None
+) -> Run:
+    """Stop a run in any live state. One that is carried is asked to, and stops soon; others stop here and now.
+
+    Raises `SmithMismatch`, `NotFound`, and `RunNotPaused` for one that has ended otherwise.
+    """
+    caller.require("runs:write")
+    await find(session, caller, smith_id, run_id)
+    run: Run = (await session.exec(_visible(caller).where(Run.id == run_id).with_for_update())).one()
+    await session.refresh(run)
+    if run.status is RunStatus.cancelled:
+        return run
+    if run.over:
+        raise RunNotPaused(run_id=run.id, status=run.status)
+    run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
+    if run.status is RunStatus.running:
+        await signals.send(session, f"{CANCEL}:{run.id}", CANCEL, item=run.id)
+    else:
+        await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
+        run.status, run.finished_at = RunStatus.cancelled, now()
+        await changed(session, run)
+    session.add(run)
+    return run
+
+
+async def next_in_thread(session: AsyncSession, run: Run) -> None:
+    """Hand the thread's oldest waiting run to the engine, now that this one is over."""
+    waiting = (
+        select(Run.id)
+        .where(Run.smith_id == run.smith_id, Run.thread_id == run.thread_id, Run.status == RunStatus.queued)
+        .order_by(col(Run.created_at), col(Run.id))
+        .limit(1)
+    )
+    run_id = (await session.exec(waiting)).first()
+    if run_id is not None:
+        await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run_id)
+
+
+async def changed(session: AsyncSession, run: Run) -> None:
+    """Wake whoever looks at the project's runs."""
+    await signals.send(session, f"runs:{run.project_id}")
+
+
+async def _place(session: AsyncSession, run: Run, *, claimed: bool) -> None:
+    """Insert the run, claimed by this process if it may be and its thread is free, else in the queue."""
+    ahead = await _ahead(session, run)
+    if ahead > QUEUE_LENGTH:
+        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
+    if claimed and not ahead:
+        run.status, run.started_at, run.attempt = RunStatus.running, run.created_at, 1
+        run.lease_owner = process.NAME
+        run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
+    session.add(run)
+    await session.flush()
+    if run.status is RunStatus.running:
+        await frames.write(session, run.project_id, run.id, frames.RunStarted(run.smith_id, run.thread_id))
+        afterwards(session, lambda: signals.publish(BORN, item=run))
+    elif not ahead:
+        await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run.id)
+    await changed(session, run)
+
+
+async def _ahead(session: AsyncSession, run: Run) -> int:
+    """Return how many live runs of the thread came before."""
+    live = select(sa.func.count()).where(
+        Run.smith_id == run.smith_id, Run.thread_id == run.thread_id, col(Run.status).in_(("queued", *BUSY))
+    )
+    return (await session.exec(live)).one()
+
+
+def _visible(caller: Caller) -> Any:
+    query = select(Run).where(Run.project_id == caller.project_id)
+    return query.where(Run.smith_id == caller.smith_id) if caller.smith_id else query
+
+
+def _check_input(turn: Turn, most: int) -> None:
+    if not turn.said.strip():
+        raise EmptyInput(param="input")
+    size = len(json.dumps(turn.input, ensure_ascii=False).encode())
+    if size > most:
+        raise PayloadTooLarge(size=size, most=most, param="input")

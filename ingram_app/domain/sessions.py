@@ -1,0 +1,115 @@
+"""Sessions: who is signed in where. The cookie holds the secret; the table holds its hash.
+
+A session ends 12 hours after it was last used, 30 days after it began, or when it is revoked.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, update
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment
+from ingram_app.core.errors import TooMany, Unauthenticated
+from ingram_app.core.ids import new_id
+from ingram_app.core.secrets import digest
+from ingram_app.domain import teammates
+from ingram_app.domain.teammates import Teammate
+
+IDLE = timedelta(hours=12)
+LONGEST = timedelta(days=30)
+TOUCHED_EVERY = timedelta(minutes=1)
+ATTEMPTS_WINDOW = timedelta(minutes=15)
+FAILURES_PER_ACCOUNT = 10
+FAILURES_PER_ADDRESS = 50
+
+
+class Session(SQLModel, table=True):
+    __tablename__ = "sessions"
+
+    token_hash: str = Field(primary_key=True)
+    """SHA-256 of the cookie's value."""
+    teammate_id: str = Field(foreign_key="teammates.id", ondelete="CASCADE", index=True)
+    address: str = Field(max_length=64)
+    agent: str = Field(max_length=400)
+    """The browser, as it names itself."""
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    last_seen_at: datetime = Field(default_factory=now, sa_type=Moment)
+    revoked_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class SignInFailure(SQLModel, table=True):
+    __tablename__ = "sign_in_failures"
+
+    id: str = Field(default_factory=lambda: new_id("sif"), primary_key=True)
+    email: str = Field(max_length=254, index=True)
+    address: str = Field(max_length=64, index=True)
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+
+
+class SignInFailed(Unauthenticated):
+    """This e-mail address and password do not go together."""
+
+
+class SignInLimited(TooMany):
+    """Too many sign-ins have failed. Wait a quarter of an hour and try again."""
+
+    code = "rate_limit_exceeded"
+    retry_after_seconds = int(ATTEMPTS_WINDOW.total_seconds())
+
+
+async def sign_in(session: AsyncSession, *, email: str, password: str, address: str) -> Teammate | None:
+    """Return whose e-mail address and password these are, or nobody; a failure is counted. Raises `SignInLimited`."""
+    await _refuse_a_flood(session, email, address)
+    teammate = await teammates.by_email(session, email)
+    if await teammates.check_password(teammate, password):
+        return teammate
+    session.add(SignInFailure(email=email.strip().lower()[:254], address=address[:64]))
+    return None
+
+
+async def begin(session: AsyncSession, teammate: Teammate, *, address: str, agent: str) -> str:
+    """Return the cookie's value of a new session."""
+    cookie = secrets.token_urlsafe(32)
+    session.add(
+        Session(token_hash=digest(cookie), teammate_id=teammate.id, address=address[:64], agent=agent[:400])
+    )
+    return cookie
+
+
+async def whose(session: AsyncSession, token_hash: str) -> Teammate | None:
+    """Return who is signed in with the cookie of this hash, if anyone is."""
+    query = (
+        select(Teammate, Session)
+        .join(Session, col(Session.teammate_id) == col(Teammate.id))
+        .where(
+            Session.token_hash == token_hash,
+            col(Session.revoked_at).is_(None),
+            Session.last_seen_at > now() - IDLE,
+            Session.created_at > now() - LONGEST,
+        )
+    )
+    found = (await session.exec(query)).first()
+    if found is None:
+        return None
+    teammate, seen = found
+    if seen.last_seen_at < now() - TOUCHED_EVERY:
+        seen.last_seen_at = now()
+    return teammate
+
+
+async def end(session: AsyncSession, token_hash: str) -> None:
+    """Sign out, everywhere the cookie is."""
+    await session.exec(update(Session).where(col(Session.token_hash) == token_hash).values(revoked_at=now()))
+
+
+async def _refuse_a_flood(session: AsyncSession, email: str, address: str) -> None:
+    recent = select(
+        func.count().filter(col(SignInFailure.email) == email.strip().lower()[:254]),
+        func.count().filter(col(SignInFailure.address) == address[:64]),
+    ).where(SignInFailure.created_at > now() - ATTEMPTS_WINDOW)
+    by_account, by_address = (await session.exec(recent)).one()
+    if by_account >= FAILURES_PER_ACCOUNT or by_address >= FAILURES_PER_ADDRESS:
+        raise SignInLimited()

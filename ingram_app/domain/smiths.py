@@ -1,0 +1,223 @@
+"""Smiths: one end user's private running clone of an agent. Its identity is the pair (external_id, agent).
+
+live ──archive──▶ archived: its external_id is free again.
+What a smith runs with is worked out when it is asked for: the live version of its agent, with its own overrides.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Index, func
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment
+from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.ids import new_id
+from ingram_app.domain import agents, designs, tokens
+from ingram_app.domain.access import Caller
+from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
+from ingram_app.domain.paging import FIRST, Page, Place, page
+from ingram_app.domain.tokens import Minted
+
+PROFILE = ("display_name", "locale", "timezone", "customer_id", "metadata")
+
+
+class Smith(SQLModel, table=True):
+    __tablename__ = "smiths"
+    __table_args__ = (
+        Index(
+            "uq_smiths_identity",
+            "project_id",
+            "external_id",
+            "agent_id",
+            unique=True,
+            postgresql_where=sa.text("archived_at is null"),
+        ),
+        Index("ix_smiths_page", "project_id", "created_at", "id"),
+        Index("ix_smiths_agent_id", "agent_id", postgresql_where=sa.text("archived_at is null")),
+    )
+
+    id: str = Field(default_factory=lambda: new_id("smt"), primary_key=True)
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
+    agent_id: str = Field(foreign_key="agents.id")
+    external_id: str | None = None
+    """The end user's id in the customer's product; `anon:…` for one who has not signed in there."""
+    display_name: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    customer_id: str | None = None
+    about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
+    overrides: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
+    """Fields of the design that are this smith's own."""
+    pin: int | None = None
+    """The agent's version it stays on, whatever is rolled out."""
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    updated_at: datetime = Field(default_factory=now, sa_type=Moment)
+    archived_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """A smith with what it really runs with at this moment."""
+
+    smith: Smith
+    agent: Agent
+    version: int | None
+    """The agent's version it runs; none while the agent has not been published."""
+    inherited: dict[str, Any]
+    """What the agent's version says."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The effective design: overrides on the agent's on the platform's defaults."""
+        return designs.effective(self.inherited, self.smith.overrides)
+
+
+class InvalidPin(Invalid):
+    """The agent {agent_id} has no version {pin} to pin."""
+
+
+async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -> tuple[Clone, bool]:
+    """Return the smith of this external id and agent, and whether it is new; one that lives is left as it is.
+
+    Raises `NotFound` for an agent that is not there, `InvalidPin`.
+    """
+    caller.require("smiths:write")
+    given = dict(given)
+    agent_id = given.pop("agent_id", None)
+    agent = await (agents.find(session, caller, agent_id) if agent_id else agents.the_default(session, caller))
+    smith = Smith(project_id=caller.project_id, agent_id=agent.id, external_id=given.pop("external_id", None))
+    await _apply(session, caller, smith, given)
+    row = smith.model_dump(exclude={"about"}) | {"metadata": smith.about}
+    inserted = await session.execute(insert(Smith.__table__).values(row).on_conflict_do_nothing())  # type: ignore[attr-defined]
+    if inserted.rowcount:
+        return await find(session, caller, smith.id), True
+    same = select(Smith.id).where(
+        Smith.project_id == caller.project_id,
+        Smith.external_id == smith.external_id,
+        Smith.agent_id == agent.id,
+        col(Smith.archived_at).is_(None),
+    )
+    return await find(session, caller, (await session.exec(same)).one()), False
+
+
+async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
+    """Return a live smith of the caller's project. Raises `NotFound`."""
+    caller.require("smiths:read")
+    return await embody(session, caller, smith_id)
+
+
+async def embody(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
+    """Return a live smith for one who acts as it or for it. Raises `SmithMismatch`, `NotFound`."""
+    caller.require_own(smith_id)
+    found = await _clones(session, _live(caller).where(Smith.id == smith_id))
+    if not found:
+        raise NotFound(noun="smith", id=smith_id)
+    return found[0]
+
+
+async def browse(
+    session: AsyncSession,
+    caller: Caller,
+    place: Place = FIRST,
+    *,
+    external_id: str | None = None,
+    external_id_prefix: str | None = None,
+    customer_id: str | None = None,
+    agent_id: str | None = None,
+) -> Page[Clone]:
+    """Return the project's live smiths, newest first, as far as they match."""
+    caller.require("smiths:read")
+    query = _live(caller)
+    for column, value in ((Smith.external_id, external_id), (Smith.customer_id, customer_id), (Smith.agent_id, agent_id)):
+        if value is not None:
+            query = query.where(column == value)
+    if external_id_prefix:
+        query = query.where(col(Smith.external_id).startswith(external_id_prefix, autoescape=True))
+    found = await page(session, query, Smith, place)
+    clones = {clone.smith.id: clone for clone in await _clones(session, select(Smith), found.data)}
+    return Page([clones[smith.id] for smith in found.data], found.next_cursor)
+
+
+async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: dict[str, Any]) -> Clone:
+    """Change profile, agent, pin or overrides; `null` takes an override back. Raises `NotFound`, `InvalidPin`."""
+    caller.require("smiths:write")
+    if not changes:
+        raise NothingToUpdate()
+    query = _live(caller).where(Smith.id == smith_id).with_for_update()
+    smith: Smith | None = (await session.exec(query)).first()
+    if smith is None:
+        raise NotFound(noun="smith", id=smith_id)
+    if changes.get("agent_id") not in (None, smith.agent_id):
+        smith.agent_id = (await agents.find(session, caller, changes["agent_id"])).id
+        smith.pin = None
+    await _apply(session, caller, smith, changes)
+    smith.updated_at = now()
+    session.add(smith)
+    await session.flush()
+    return await find(session, caller, smith_id)
+
+
+async def archive(session: AsyncSession, caller: Caller, smith_id: str) -> None:
+    """Take a smith out of use and free its external id. Raises `NotFound`."""
+    caller.require("smiths:write")
+    clone = await find(session, caller, smith_id)
+    clone.smith.archived_at = now()
+    session.add(clone.smith)
+
+
+async def mint_token(session: AsyncSession, caller: Caller, *, smith_id: str | None, **terms: Any) -> Minted:
+    """Make a token of the caller's project; a smith token only for a smith that is there. Raises as `tokens.mint`."""
+    caller.require("tokens:write")
+    minted = await tokens.mint(session, caller, smith_id=smith_id, **terms)
+    if smith_id is not None:
+        await find(session, caller, smith_id)
+    return minted
+
+
+async def _apply(session: AsyncSession, caller: Caller, smith: Smith, given: dict[str, Any]) -> None:
+    for field in PROFILE:
+        if field in given:
+            setattr(smith, "about" if field == "metadata" else field, given[field] or ({} if field == "metadata" else None))
+    own = {field: value for field, value in given.items() if field in designs.FIELDS}
+    kept = {field: value for field, value in smith.overrides.items() if field not in own}
+    smith.overrides = kept | {field: value for field, value in own.items() if value is not None}
+    if "pin" in given:
+        smith.pin = given["pin"]
+        if smith.pin is not None:
+            await _check_pin(session, caller, smith.agent_id, smith.pin)
+
+
+async def _check_pin(session: AsyncSession, caller: Caller, agent_id: str, pin: int) -> None:
+    try:
+        await agents.version(session, caller, agent_id, pin)
+    except NotFound:
+        raise InvalidPin(agent_id=agent_id, pin=pin, param="pin") from None
+
+
+def _live(caller: Caller) -> Any:
+    return select(Smith).where(Smith.project_id == caller.project_id, col(Smith.archived_at).is_(None))
+
+
+async def _clones(session: AsyncSession, smiths: Any, among: Any = None) -> list[Clone]:
+    """Return smiths with their agents and the versions that they run, in one query."""
+    runs_version = func.coalesce(Smith.pin, Agent.active_version)
+    query = (
+        smiths.join(Agent, col(Agent.id) == Smith.agent_id)
+        .outerjoin(
+            AgentVersion, (col(AgentVersion.agent_id) == Smith.agent_id) & (AgentVersion.version == runs_version)
+        )
+        .add_columns(Agent, AgentVersion)
+    )
+    if among is not None:
+        query = query.where(col(Smith.id).in_([smith.id for smith in among]))
+    rows = (await session.execute(query)).all()
+    return [
+        Clone(smith, agent, version and version.version, version.snapshot if version else {})
+        for smith, agent, version in rows
+    ]

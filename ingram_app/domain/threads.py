@@ -1,0 +1,78 @@
+"""Threads: the conversations of one smith. The id is the caller's own string, or one of ours; unique per smith."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Index
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment
+from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.ids import new_id
+from ingram_app.domain import smiths
+from ingram_app.domain.access import Caller
+from ingram_app.domain.paging import FIRST, Page, Place, page
+
+ID_LENGTH = 200
+TITLE_LENGTH = 80
+
+
+class Thread(SQLModel, table=True):
+    __tablename__ = "threads"
+    __table_args__ = (Index("ix_threads_page", "smith_id", "created_at", "id"),)
+
+    smith_id: str = Field(foreign_key="smiths.id", ondelete="CASCADE", primary_key=True)
+    id: str = Field(primary_key=True)
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE", index=True)
+    title: str
+    """Made from the first turn."""
+    run_count: int = 0
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    last_activity_at: datetime = Field(default_factory=now, sa_type=Moment)
+
+
+class InvalidThreadId(Invalid):
+    """A thread id has from 1 to 200 printable characters."""
+
+
+async def enter(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str | None, said: str) -> str:
+    """Count a turn of the thread, begun if it is new, and return its id.
+
+    Turns of one thread wait here for each other until the transaction ends: this is their order of arrival.
+    """
+    if thread_id is not None and not (1 <= len(thread_id) <= ID_LENGTH and thread_id.isprintable()):
+        raise InvalidThreadId(param="thread_id")
+    title = " ".join(said.split())[:TITLE_LENGTH] or "Untitled"
+    row = Thread(
+        smith_id=smith_id, id=thread_id or new_id("thr"), project_id=caller.project_id, title=title, run_count=1
+    )
+    turn: dict[str, Any] = {"run_count": Thread.run_count + 1, "last_activity_at": row.last_activity_at}
+    upsert = insert(Thread).values(row.model_dump())
+    await session.execute(upsert.on_conflict_do_update(index_elements=["smith_id", "id"], set_=turn))
+    return row.id
+
+
+async def find(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> Thread:
+    """Return one thread of a smith. Raises `SmithMismatch`, `NotFound`."""
+    caller.require("runs:read")
+    await smiths.embody(session, caller, smith_id)
+    query = _of(caller, smith_id).where(Thread.id == thread_id)
+    thread: Thread | None = (await session.exec(query)).first()
+    if thread is None:
+        raise NotFound(noun="thread", id=thread_id)
+    return thread
+
+
+async def browse(session: AsyncSession, caller: Caller, smith_id: str, place: Place = FIRST) -> Page[Thread]:
+    """Return a smith's threads, newest first. Raises `SmithMismatch`, `NotFound`."""
+    caller.require("runs:read")
+    await smiths.embody(session, caller, smith_id)
+    return await page(session, _of(caller, smith_id), Thread, place)
+
+
+def _of(caller: Caller, smith_id: str) -> Any:
+    return select(Thread).where(sa.and_(Thread.project_id == caller.project_id, col(Thread.smith_id) == smith_id))
