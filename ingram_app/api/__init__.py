@@ -1,1 +1,43 @@
-"""The API: programs come in here, under /v1."""
+"""The API: programs come in here, under /v1. A route reads the request, calls one verb, shows the row."""
+
+from fastapi import FastAPI
+
+from ingram_app.api import (
+    agents,
+    errors,
+    health,
+    log,
+    models,
+    organization,
+    reference,
+    runs,
+    sign_in,
+    smiths,
+    tenant_settings,
+    tokens,
+)
+from ingram_app.api.deps import VERSION
+from ingram_app.api.gate import Gate
+
+PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, runs)
+
+
+def build() -> FastAPI:
+    """Return the API with every route, its failures in one envelope."""
+    log.set_up()
+    api = FastAPI(
+        title="Ingram Cloud",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        strict_content_type=False,
+    )
+    for module in PUBLIC:
+        api.include_router(module.router, prefix="/v1")
+    for module in (health, sign_in, reference):
+        api.include_router(module.router)
+    errors.handle_all(api)
+    api.add_middleware(Gate)
+    return api
+

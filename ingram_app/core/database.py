@@ -16,6 +16,7 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.errors import Unavailable
+from ingram_app.core.roles import DISPATCHER, ROLE
 from ingram_app.core.settings import settings
 
 SQLModel.metadata.naming_convention = {
@@ -25,12 +26,6 @@ SQLModel.metadata.naming_convention = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-ROLE = "ingram_app"
-"""Neither superuser nor owner: what every connection works as."""
-DISPATCHER = "ingram_engine"
-"""Sees of every project which runs wait or are abandoned, and not a word of them."""
-
 
 class DatabaseUnconfigured(Unavailable):
     """There is no database. Set IC_DATABASE_URL, or start with `make run`, which brings one."""

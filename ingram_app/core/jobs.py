@@ -5,7 +5,8 @@ from functools import cache
 import procrastinate
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core.database import ROLE, driver_url
+from ingram_app.core.database import driver_url
+from ingram_app.core.roles import ROLE
 
 
 @cache

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     """`json` writes one object a line."""
 
+    commit: str | None = None
+    """The build that runs, as /health tells it."""
+
     openai_api_key: SecretStr | None = None
     """The platform's own key, for projects that bring none; likewise the next two."""
     anthropic_api_key: SecretStr | None = None
@@ -82,6 +85,11 @@ class Settings(BaseSettings):
     @property
     def https(self) -> bool:
         return self.address.startswith("https://")
+
+    @property
+    def cookie(self) -> str:
+        """The name of the console's cookie; with https one that no other host can set."""
+        return "__Host-ingram_session" if self.https else "ingram_session"
 
     def master_key_bytes(self) -> bytes:
         """Return the 32 bytes that seal everything, made on first use when the environment brings none."""

@@ -184,6 +184,17 @@ async def latest(session: AsyncSession, run_id: str) -> int:
     return (await session.exec(select(sa.func.max(Frame.seq)).where(Frame.run_id == run_id))).one() or 0
 
 
+async def unfinished(session: AsyncSession, project_id: str, run_id: str) -> str:
+    """Return the words of the message that the run was in the middle of when it was left."""
+    words = ""
+    for frame in await browse(session, project_id, run_id, limit=1_000_000):
+        if frame.event == MessageDelta.name:
+            words += json.loads(frame.data)["delta"]
+        elif frame.event != ReasoningDelta.name:
+            words = ""
+    return words
+
+
 async def browse(session: AsyncSession, project_id: str, run_id: str, after: int = 0, limit: int = 1000) -> list[Shown]:
     """Return the run's frames past `after`, oldest first."""
     query = (
@@ -195,12 +206,14 @@ async def browse(session: AsyncSession, project_id: str, run_id: str, after: int
     return [Shown(*row) for row in (await session.exec(query)).all()]
 
 
-async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[Shown]:
-    """Yield the run's frames past `after`, those to come too, until it ends or pauses.
+async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[Shown | None]:
+    """Yield the run's frames past `after`, those to come too, until it ends or pauses; `None` when it is quiet.
 
     Whoever calls has checked that the run may be seen. No connection is held while waiting.
     """
     with signals.listening(topic(run_id)) as heard:
+        async with transaction(Tenancy(project_id=project_id)) as session:
+            after = min(after, await latest(session, run_id))
         ended, place = False, max(after - 1, 0)
         batch: list[Shown] | None = None
         while True:
@@ -215,6 +228,8 @@ async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[
             if ended and heard.empty():
                 return
             batch = await _next(heard)
+            if batch is None and heard.empty():
+                yield None
 
 
 async def _next(heard: "asyncio.Queue[signals.Item]") -> list[Shown] | None:

@@ -44,7 +44,6 @@ class Ending:
     """How a run ended."""
 
     status: RunStatus
-    last_frames: list[Shown]
     values: dict[str, Any]
     """Columns of the run: output, stop_reason, error, usage …"""
     transcript: Transcript | None = None
@@ -71,9 +70,10 @@ async def claim(session: AsyncSession, run_id: str) -> Run | None:
     return run
 
 
-async def renew(session: AsyncSession, lease: Lease) -> None:
-    """Go on holding a run. Raises `LeaseLost`."""
+async def renew(session: AsyncSession, lease: Lease) -> Run:
+    """Go on holding a run; return it as it stands. Raises `LeaseLost`."""
     await _fenced(session, lease, lease_until=_until())
+    return (await session.exec(select(Run).where(Run.id == lease.run_id))).one()
 
 
 async def release(session: AsyncSession, lease: Lease) -> None:
@@ -93,9 +93,9 @@ async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript
     await transcripts.keep(session, transcript)
 
 
-async def finish(session: AsyncSession, lease: Lease, ending: Ending) -> None:
+async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
     """Close the run: its last frames, its transcript, its row, and the next of its thread, in one. Raises `LeaseLost`."""
-    await say(session, lease, ending.last_frames)
+    await say(session, lease, last_frames)
     if ending.transcript is not None:
         await transcripts.keep(session, ending.transcript)
     await _fenced(
@@ -117,12 +117,15 @@ async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[
 
     For the dispatcher's transaction, which sees no more of them than this.
     """
-    runs_ = sa.table(
-        "runs", *(sa.column(name) for name in ("id", "project_id", "status", "lease_until", "created_at"))
+    known = ("id", "project_id", "smith_id", "thread_id", "status", "lease_until", "created_at")
+    runs_ = sa.table("runs", *(sa.column(name) for name in known))
+    ahead = runs_.alias("ahead")
+    blocked = sa.exists(ahead.c.id).where(
+        ahead.c.smith_id == runs_.c.smith_id, ahead.c.thread_id == runs_.c.thread_id, ahead.c.status.in_(BUSY)
     )
     since = func.clock_timestamp() - sa.text("make_interval(secs => :waited)").bindparams(waited=waited_seconds)
     silent = (runs_.c.status == "running") & (runs_.c.lease_until < func.clock_timestamp())
-    forgotten = (runs_.c.status == "queued") & (runs_.c.created_at < since)
+    forgotten = (runs_.c.status == "queued") & (runs_.c.created_at < since) & ~blocked
     query = sa.select(runs_.c.project_id, runs_.c.id).where(silent | forgotten).order_by(runs_.c.created_at).limit(100)
     return [(row[0], row[1]) for row in (await session.execute(query)).all()]
 

@@ -54,6 +54,32 @@ class Access:
     source: Source
 
 
+@dataclass(frozen=True, slots=True)
+class ModelListed:
+    id: str
+    provider: str
+    label: str
+    available: bool
+    source: Source | None
+    """Whose key would be used; `local` needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderListed:
+    id: str
+    label: str
+    base_url: bool
+    """Takes an endpoint of one's own."""
+    hosted: bool
+    """The platform has a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    data: list[ModelListed]
+    providers: list[ProviderListed]
+
+
 class ModelKeyMissing(Invalid):
     """There is no key for {provider}, which {model} needs. Set one: PUT /v1/tenant/model_keys/{provider}."""
 
@@ -130,6 +156,33 @@ async def reach(session: AsyncSession, project_id: str, smith_id: str, model: st
     if hosted is None:
         raise ModelKeyMissing(provider=provider.id, model=model, param="model")
     return Access(provider, name, Credential(api_key=hosted.get_secret_value()), "hosted")
+
+
+async def catalog(session: AsyncSession, caller: Caller) -> Catalog:
+    """Return every known model with whether the project reaches it, and every provider."""
+    keys = {key.provider: key for key in await browse(session, caller)}
+    known = list(providers.PROVIDERS.values())
+    custom = [providers.named(name) for name in keys if name not in providers.PROVIDERS]
+    sources = {provider.id: _source(provider, keys) for provider in [*known, *custom]}
+    return Catalog(
+        data=[
+            ModelListed(model.id, provider.id, model.label, sources[provider.id] is not None, sources[provider.id])
+            for provider in known
+            for model in provider.models
+        ],
+        providers=[
+            ProviderListed(provider.id, provider.label, provider.takes_base_url, platform_key(provider.id) is not None)
+            for provider in [*known, *custom]
+        ],
+    )
+
+
+def _source(provider: Provider, keys: dict[str, ModelKey]) -> Source | None:
+    if not provider.needs_key:
+        return "local"
+    if provider.id in keys:
+        return "byok"
+    return "hosted" if platform_key(provider.id) else None
 
 
 def platform_key(provider: str) -> SecretStr | None:

@@ -127,7 +127,12 @@ async def find(session: AsyncSession, caller: Caller, project_id: str) -> Projec
 
 async def own(session: AsyncSession, caller: Caller) -> Project:
     """Return the project that the caller stands in. Raises `NotFound`."""
-    return await _one(session, select(Project).where(Project.id == caller.project_id), caller.project_id)
+    return await at(session, caller.project_id)
+
+
+async def at(session: AsyncSession, project_id: str) -> Project:
+    """Return the project that the transaction is for. Raises `NotFound`."""
+    return await _one(session, select(Project).where(Project.id == project_id), project_id)
 
 
 async def browse(

@@ -9,7 +9,7 @@ and the engine of any process takes them up. Of one thread only one run works at
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -35,7 +35,7 @@ TAKE_UP = "take_up"
 BORN = "runs.born"
 """Told within this process when a run was claimed at birth."""
 CANCEL = "runs.cancel"
-"""Told to every process when a run that is carried somewhere is to stop."""
+"""Told, with the run's id behind a colon, when a run that is carried somewhere is to stop."""
 QUEUE_LENGTH = 20
 """Runs that may wait on one thread."""
 
@@ -110,6 +110,13 @@ class Run(SQLModel, table=True):
     def over(self) -> bool:
         return self.status in OVER
 
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """Tokens and, in US dollars, cost; null before a model was called."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return usage(self.input_tokens, self.output_tokens, self.cost_micros)
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -151,6 +158,16 @@ def words(content: str | list[dict[str, Any]]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part.get("text", "") for part in content)
+
+
+def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dict[str, Any]:
+    """Return a run's usage as it is shown."""
+    return {
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
+        "cost": None if cost_micros is None else cost_micros / 1_000_000,
+    }
 
 
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
@@ -230,7 +247,7 @@ async def browse(
         named = col(smiths.Smith.external_id).startswith(external_id_prefix, autoescape=True)
         query = query.join(smiths.Smith, col(smiths.Smith.id) == Run.smith_id).where(named)
     if since is not None:
-        query = query.where(Run.created_at >= since)
+        query = query.where(Run.created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
     return await page(session, query, Run, place)
 
 
@@ -251,7 +268,7 @@ async def cancel(
         raise RunNotPaused(run_id=run.id, status=run.status)
     run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
     if run.status is RunStatus.running:
-        await signals.send(session, f"{CANCEL}:{run.id}", CANCEL, item=run.id)
+        await signals.send(session, f"{CANCEL}:{run.id}")
     else:
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
         run.status, run.finished_at = RunStatus.cancelled, now()

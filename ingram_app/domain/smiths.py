@@ -93,9 +93,9 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
     agent = await (agents.find(session, caller, agent_id) if agent_id else agents.the_default(session, caller))
     smith = Smith(project_id=caller.project_id, agent_id=agent.id, external_id=given.pop("external_id", None))
     await _apply(session, caller, smith, given)
-    row = smith.model_dump(exclude={"about"}) | {"metadata": smith.about}
-    inserted = await session.execute(insert(Smith.__table__).values(row).on_conflict_do_nothing())  # type: ignore[attr-defined]
-    if inserted.rowcount:
+    row = smith.model_dump()
+    new = insert(Smith).values(row).on_conflict_do_nothing().returning(col(Smith.id))
+    if (await session.execute(new)).first() is not None:
         return await find(session, caller, smith.id), True
     same = select(Smith.id).where(
         Smith.project_id == caller.project_id,

@@ -1,0 +1,106 @@
+"""One envelope for everything that goes wrong: `{"error": {"message", "type", "param", "code"}}`."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import DataError, DBAPIError
+from starlette.exceptions import HTTPException
+
+from ingram_app.api.deps import Replay
+from ingram_app.core.errors import BadRequest, IngramError, Invalid, Unavailable
+
+log = logging.getLogger(__name__)
+
+
+class InvalidInput(BadRequest):
+    """The request holds a character that can not be stored, such as NUL."""
+
+
+class StorageUnavailable(Unavailable):
+    """The database does not answer. Nothing was changed; try again a little later."""
+
+
+class SchemaError(Invalid):
+    """{field}: {reason}"""
+
+
+class RouteNotFound(BadRequest):
+    """There is no route {method} {path}. The reference at /docs lists all."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(BadRequest):
+    """{path} does not take {method}; it takes {allowed}."""
+
+    status = 405
+
+
+def answer(error: IngramError, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Return the answer that says so."""
+    body = {"message": error.sentence, "type": error.kind, "param": error.param, "code": error.code}
+    headers = dict(headers or {})
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse({"error": body}, error.status, headers)
+
+
+def handle_all(api: FastAPI) -> None:
+    """Have every failure of `api` answered in the envelope."""
+    api.add_exception_handler(IngramError, _ours)
+    api.add_exception_handler(RequestValidationError, _schema)
+    api.add_exception_handler(HTTPException, _http)
+    api.add_exception_handler(DBAPIError, _database)
+    api.add_exception_handler(Replay, _replay)
+
+
+async def _ours(_: Request, error: Any) -> Response:
+    if error.status >= 500:
+        log.warning("answered %s: %s", error.code, error.sentence)
+    return answer(error)
+
+
+async def _schema(_: Request, error: Any) -> Response:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] == "json_invalid":
+        return answer(SchemaError(field="body", reason=f"it is not JSON ({first['ctx']['error']})"))
+    field = ".".join(place[1:]) or place[0]
+    return answer(SchemaError(field=field, reason=_reason(first), param=field))
+
+
+def _reason(first: dict[str, Any]) -> str:
+    if first["type"] == "extra_forbidden":
+        return "there is no such field here"
+    got = repr(first.get("input"))
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return reason if first["type"] == "missing" else f"{reason}, not {got[:80]}"
+
+
+async def _http(request: Request, error: Any) -> Response:
+    if error.status_code == 405:
+        allowed = error.headers.get("Allow", "something else")
+        return answer(MethodNotAllowed(path=request.url.path, method=request.method, allowed=allowed), error.headers)
+    if error.status_code == 404:
+        return answer(RouteNotFound(path=request.url.path[:200], method=request.method))
+    return answer(SchemaError(field="body", reason=str(error.detail)))
+
+
+async def _database(request: Request, error: Any) -> Response:
+    if isinstance(error, DataError):
+        return answer(InvalidInput())
+    if not error.connection_invalidated and type(error).__name__ != "OperationalError":
+        raise error
+    log.error("the database failed: %s", error.orig)
+    return answer(StorageUnavailable())
+
+
+async def _replay(_: Request, replay: Any) -> Response:
+    headers = {"Idempotency-Replayed": "true"}
+    return Response(replay.body, replay.status, headers, media_type="application/json" if replay.body else None)

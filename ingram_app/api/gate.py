@@ -1,0 +1,85 @@
+"""The gate: what every request passes, whatever its route. A request id, a bound on size, a line in the log, a count."""
+
+import logging
+import time
+
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ingram_app.api import log
+from ingram_app.api.errors import answer
+from ingram_app.core.errors import IngramError, TooLarge
+from ingram_app.core.ids import new_id
+
+BODY_BYTES = 2 * 1024 * 1024
+_logger = logging.getLogger(__name__)
+_requests = Counter("ingram_requests_total", "Requests answered.", ["method", "route", "status"])
+_seconds = Histogram("ingram_request_seconds", "Time until the answer began.", ["method", "route"])
+
+
+class PayloadTooLarge(TooLarge):
+    """The request has more than {most} bytes."""
+
+
+class Gate:
+    """The outermost layer of the API."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        request_id = new_id("req")
+        log.forget()
+        log.bind(request_id=request_id)
+        begun = time.perf_counter()
+        started = False
+
+        async def stamped(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                _count(scope, message["status"], time.perf_counter() - begun)
+            await send(message)
+
+        try:
+            _refuse_large(Headers(scope=scope))
+            await self.app(scope, _bounded(receive), stamped)
+        except PayloadTooLarge as error:
+            await answer(error)(scope, receive, stamped)
+        except Exception:
+            _logger.exception("the request failed")
+            if started:
+                raise
+            await answer(IngramError())(scope, receive, stamped)
+
+
+def _refuse_large(headers: Headers) -> None:
+    length = headers.get("content-length", "0")
+    if length.isdigit() and int(length) > BODY_BYTES:
+        raise PayloadTooLarge(most=BODY_BYTES)
+
+
+def _bounded(receive: Receive) -> Receive:
+    read = 0
+
+    async def bounded() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > BODY_BYTES:
+            raise PayloadTooLarge(most=BODY_BYTES)
+        return message
+
+    return bounded
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "none")
+    _requests.labels(scope["method"], route, status).inc()
+    _seconds.labels(scope["method"], route).observe(seconds)
+    level = logging.INFO if status < 500 else logging.WARNING
+    _logger.log(level, "%s %s %s %.1f ms", scope["method"], scope["path"], status, seconds * 1000)

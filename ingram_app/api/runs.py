@@ -1,0 +1,260 @@
+"""/v1/smiths/{id}/runs and /v1/runs: start a turn, look at it, follow it, answer it, stop it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from ingram_app.api.deps import Caller, InTransaction, Place, Route, claim
+from ingram_app.api.shapes import In, Out, PageOut
+from ingram_app.core.database import transaction
+from ingram_app.core.errors import Invalid
+from ingram_app.domain import access, frames, runs
+from ingram_app.domain.frames import Shown
+from ingram_app.domain.idempotency import IdempotencyInProgress, keep
+from ingram_app.domain.paging import Page
+from ingram_app.domain.runs import Run, RunStatus, Turn
+
+router = APIRouter(tags=["runs"], route_class=Route)
+
+
+class TextPart(In):
+    type: Literal["text"]
+    text: str
+
+
+class Message(In):
+    role: Literal["user", "assistant"] = "user"
+    content: str | list[TextPart]
+
+
+class NewRun(In):
+    input: list[Message] = Field(default=[], max_length=1000)
+    thread_id: str | None = None
+    stream: bool = False
+    background: bool = False
+    channel: str = Field(default="api", max_length=40)
+    metadata: dict[str, Any] = {}
+    response_format: dict[str, Any] | None = None
+
+    def turn(self) -> Turn:
+        return Turn(
+            input=[message.model_dump() for message in self.input],
+            thread_id=self.thread_id,
+            channel=self.channel,
+            metadata=self.metadata,
+            response_format=self.response_format,
+            background=self.background,
+        )
+
+
+class Answer(In):
+    kind: str
+    approval_id: str | None = None
+    decision: Literal["approve", "reject"] | None = None
+    content: dict[str, Any] | None = None
+    tool_call_id: str | None = None
+    result: Any = None
+    is_error: bool = False
+    actor: dict[str, Any] | None = None
+    reason: str | None = Field(default=None, max_length=2000)
+    stream: bool = False
+
+
+class InvalidKind(Invalid):
+    """`kind` is approval_decision, tool_result or cancel, not {kind}."""
+
+
+class InvalidLastEventId(Invalid):
+    """Last-Event-ID must be the number of a frame, not {given}."""
+
+
+class InvalidStatus(Invalid):
+    """{status} is no status of a run. They are: {statuses}."""
+
+
+class RunOut(Out):
+    id: str
+    smith_id: str
+    agent_id: str
+    agent_version: int | None
+    thread_id: str
+    status: RunStatus
+    channel: str
+    model: str
+    input: list[dict[str, Any]]
+    output: dict[str, Any] | None
+    stop_reason: str | None
+    error: dict[str, str] | None
+    warnings: list[dict[str, str]]
+    usage: dict[str, Any] | None
+    metadata: dict[str, Any] = Field(validation_alias="about")
+    actor: dict[str, str | None] | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class CancelledOut(Out):
+    id: str
+    status: Literal["cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that was started by this request, or by the first one with its Idempotency-Key."""
+
+    run: Run
+    again: bool
+
+
+async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller) -> Accepted:
+    """Start the run in a transaction of its own, so that its work begins before it is answered."""
+    async with transaction(caller.tenancy) as session:
+        known = await claim(request, caller, session)
+        if known is not None and known.resource_id is not None:
+            return Accepted(await runs.find(session, caller, smith_id, known.resource_id), again=True)
+        run = await runs.start(session, caller, smith_id, body.turn())
+        if known is not None:
+            known.resource_id = run.id
+            if body.background:
+                await keep(session, known, 202, _rendered(run))
+        return Accepted(run, again=False)
+
+
+@router.post("/smiths/{smith_id}/runs", response_model=RunOut, responses={202: {"model": RunOut}})
+async def create_run(body: NewRun, caller: Caller, accepted: Annotated[Accepted, Depends(_accept)]) -> Response:
+    """Run a turn. Answers when it has ended; `stream` answers at once with its frames (SSE), `background` with 202."""
+    run = accepted.run
+    if body.stream:
+        return _duplicate(run) if accepted.again else _stream(run, 0)
+    if body.background:
+        return Response(_rendered(run), 202, media_type="application/json")
+    if accepted.again and not run.over:
+        raise IdempotencyInProgress()
+    headers = {"Idempotency-Replayed": "true"} if accepted.again else {}
+    return Response(_rendered(await _ended(caller, run)), 200, headers, media_type="application/json")
+
+
+@router.get("/runs", response_model=PageOut[RunOut])
+async def list_runs(
+    caller: Caller,
+    session: InTransaction,
+    place: Place,
+    status: str | None = None,
+    smith_id: str | None = None,
+    agent_id: str | None = None,
+    thread_id: str | None = None,
+    external_id_prefix: str | None = None,
+    since: Annotated[datetime | None, Query(description="RFC 3339")] = None,
+) -> Page[Run]:
+    """List the project's runs, newest first."""
+    return await runs.browse(
+        session,
+        caller,
+        place,
+        status=_status(status),
+        smith_id=smith_id,
+        agent_id=agent_id,
+        thread_id=thread_id,
+        external_id_prefix=external_id_prefix,
+        since=since,
+    )
+
+
+@router.get("/smiths/{smith_id}/runs", response_model=PageOut[RunOut])
+async def list_smith_runs(
+    smith_id: str,
+    caller: Caller,
+    session: InTransaction,
+    place: Place,
+    status: str | None = None,
+    thread_id: str | None = None,
+) -> Page[Run]:
+    """List one smith's runs, newest first."""
+    return await runs.browse(
+        session, caller, place, smith_id=smith_id, status=_status(status), thread_id=thread_id
+    )
+
+
+@router.get("/smiths/{smith_id}/runs/{run_id}", response_model=RunOut)
+async def get_run(smith_id: str, run_id: str, caller: Caller, session: InTransaction) -> Run:
+    """Show one run."""
+    return await runs.find(session, caller, smith_id, run_id)
+
+
+async def _seen(smith_id: str, run_id: str, caller: Caller) -> Run:
+    async with transaction(caller.tenancy) as session:
+        return await runs.find(session, caller, smith_id, run_id)
+
+
+@router.get("/smiths/{smith_id}/runs/{run_id}/events", response_class=StreamingResponse)
+async def follow_run(
+    run: Annotated[Run, Depends(_seen)], last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Stream the run's frames (SSE), recorded ones first. With `Last-Event-ID` it goes on after that frame."""
+    if last_event_id and not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 10):
+        raise InvalidLastEventId(given=repr(last_event_id[:40]), param="Last-Event-ID")
+    return _stream(run, int(last_event_id or 0))
+
+
+@router.post("/smiths/{smith_id}/runs/{run_id}/submit", response_model=CancelledOut)
+async def submit(smith_id: str, run_id: str, body: Answer, caller: Caller) -> CancelledOut:
+    """Cancel a run in any live state. (Approvals and results of client-executed tools come in here too.)"""
+    if body.kind not in ("approval_decision", "tool_result", "cancel"):
+        raise InvalidKind(kind=body.kind[:40], param="kind")
+    async with transaction(caller.tenancy) as session:
+        if body.kind != "cancel":
+            run = await runs.find(session, caller, smith_id, run_id)
+            raise runs.RunNotPaused(run_id=run.id, status=run.status)
+        run = await runs.cancel(session, caller, smith_id, run_id, body.reason)
+    if run.status is not RunStatus.cancelled:
+        run = await _ended(caller, run)
+    if run.status is not RunStatus.cancelled:
+        raise runs.RunNotPaused(run_id=run.id, status=run.status)
+    return CancelledOut(id=run.id, status="cancelled")
+
+
+async def _ended(caller: access.Caller, run: Run) -> Run:
+    """Return the run once it has ended."""
+    async for _ in frames.follow(run.project_id, run.id):
+        pass
+    async with transaction(caller.tenancy) as session:
+        return await runs.look_up(session, caller, run.id)
+
+
+def _stream(run: Run, after: int) -> StreamingResponse:
+    return _event_stream(_written(frames.follow(run.project_id, run.id, after)))
+
+
+async def _written(following: AsyncIterator[Shown | None]) -> AsyncIterator[str]:
+    async for frame in following:
+        yield f"event: {frame.event}\nid: {frame.seq}\ndata: {frame.data}\n\n" if frame else ": still here\n\n"
+
+
+def _duplicate(run: Run) -> StreamingResponse:
+    data = frames.duplicate(run.id, run.status)
+    return _event_stream(iter([f"event: {frames.DUPLICATE}\ndata: {data}\n\n"]))
+
+
+def _event_stream(lines: Any) -> StreamingResponse:
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
+
+
+def _rendered(run: Run) -> bytes:
+    return RunOut.model_validate(run).model_dump_json().encode()
+
+
+def _status(word: str | None) -> RunStatus | None:
+    if word is None:
+        return None
+    try:
+        return RunStatus(word)
+    except ValueError:
+        raise InvalidStatus(status=word[:40], statuses=", ".join(RunStatus), param="status") from None

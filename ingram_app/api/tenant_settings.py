@@ -1,0 +1,47 @@
+"""/v1/tenant/settings: what a project sets for all its smiths, and what holds where it sets nothing."""
+
+from fastapi import APIRouter
+
+from ingram_app.api.deps import Caller, InTransaction, Route
+from ingram_app.api.shapes import In, Out
+from ingram_app.domain import projects
+from ingram_app.domain.agents import NothingToUpdate
+from ingram_app.domain.projects import PLATFORM, Limits, Preferences, Project, Retention
+
+router = APIRouter(prefix="/tenant/settings", tags=["settings"], route_class=Route)
+
+
+class SettingsIn(In):
+    default_model: str | None = None
+    embedding_model: str | None = None
+    limits: Limits | None = None
+    retention: Retention | None = None
+
+
+class SettingsOut(Out):
+    default_model: str | None
+    embedding_model: str | None
+    limits: Limits
+    retention: Retention
+    platform_defaults: Preferences = PLATFORM
+    """What holds where a field is null."""
+
+    @classmethod
+    def of(cls, project: Project) -> "SettingsOut":
+        return cls(**Preferences.model_validate(project.preferences).model_dump())
+
+
+@router.get("", response_model=SettingsOut)
+async def get_settings(caller: Caller, session: InTransaction) -> SettingsOut:
+    """Show the project's settings; null is unset, and the platform's default beside it holds."""
+    caller.require("project:read")
+    return SettingsOut.of(await projects.own(session, caller))
+
+
+@router.patch("", response_model=SettingsOut)
+async def change_settings(body: SettingsIn, caller: Caller, session: InTransaction) -> SettingsOut:
+    """Change some settings; null puts one back to the platform's default."""
+    changes = body.model_dump(exclude_unset=True)
+    if not changes:
+        raise NothingToUpdate()
+    return SettingsOut.of(await projects.prefer(session, caller, changes))

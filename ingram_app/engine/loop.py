@@ -1,0 +1,157 @@
+"""The loop of one run: ask the model, do what it asks for, ask again, until it has answered.
+
+Before each model call the messages so far are kept; whoever takes the run up again begins with that call.
+No transaction is open while a model is being asked.
+"""
+
+import logging
+
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
+
+from ingram_app.core.database import transaction
+from ingram_app.core.errors import IngramError
+from ingram_app.domain import frames, leases, model_keys, runs, transcripts
+from ingram_app.domain.frames import MessageCompleted, ReasoningDelta, RunCompleted, ToolCompleted, ToolExecuting
+from ingram_app.domain.leases import Ending, Lease
+from ingram_app.domain.model_keys import Access
+from ingram_app.domain.projects import Limits
+from ingram_app.domain.runs import Run, RunStatus
+from ingram_app.domain.transcripts import Transcript
+from ingram_app.engine import prompt
+from ingram_app.engine.retelling import Retelling
+from ingram_app.engine.scribe import Scribe
+from ingram_app.gateways import prices, providers
+from ingram_app.gateways.providers import TextDelta
+
+log = logging.getLogger(__name__)
+
+
+class StepLimitExceeded(IngramError):
+    """The run made {steps} model calls without coming to an answer. Raise max_steps in the settings if that is right."""
+
+
+class OutputLimitExceeded(IngramError):
+    """The run has written {tokens} tokens; {most} are allowed. Raise max_output_tokens in the settings if that is right."""
+
+
+class Loop:
+    """One run on its way."""
+
+    def __init__(self, run: Run, lease: Lease, scribe: Scribe, limits: Limits) -> None:
+        self.run = run
+        self.lease = lease
+        self.scribe = scribe
+        self.limits = limits
+        self.history: list[ModelMessage] = []
+        """What earlier turns of the thread left."""
+        self.added: list[ModelMessage] = []
+        """What this run has added."""
+        self.warnings: list[dict[str, str]] = list(run.warnings)
+
+    async def answer(self) -> Ending:
+        """Return how the run completed. Raises whatever stands in its way: `ModelRequestFailed`, limits, `LeaseLost`."""
+        access, said = await self._begin()
+        for _ in range(self.limits.max_steps or 0):
+            response = await self._ask(access, said)
+            said = ""
+            self.added.append(response)
+            if not response.tool_calls:
+                return self._completed(response)
+            self._check_output()
+            if response.text:
+                self.scribe.say(MessageCompleted(response.text))
+            self.added.append(ModelRequest(parts=[self._use(call) for call in response.tool_calls]))
+            await self._checkpoint()
+        raise StepLimitExceeded(steps=self.limits.max_steps)
+
+    async def _begin(self) -> tuple[Access, str]:
+        """Read where the run stands; return how to reach its model, and what it has already said of its answer."""
+        run = self.run
+        async with transaction(self.lease.tenancy) as session:
+            access = await model_keys.reach(session, run.project_id, run.smith_id, run.model)
+            past = await transcripts.history(session, run.project_id, run.smith_id, run.thread_id)
+            mine = await transcripts.of_run(session, run.project_id, run.id) if run.attempt > 1 else []
+            said = await frames.unfinished(session, run.project_id, run.id) if run.attempt > 1 else ""
+        self.history = prompt.read(past)
+        self.added = prompt.read(mine) or prompt.of_input(run)
+        return access, said
+
+    async def _ask(self, access: Access, said: str) -> ModelResponse:
+        """Have the model answer, its words handed on as they come."""
+        retelling = Retelling(said)
+        async with providers.stream(
+            self.run.model,
+            access.credential,
+            [*self.history, *self.added],
+            instructions=prompt.instructions(self.run),
+            settings=prompt.settings(self.run, self.limits.max_output_tokens),
+        ) as answer:
+            async for delta in answer:
+                if isinstance(delta, TextDelta):
+                    self.scribe.say(*retelling.hear(delta.text))
+                else:
+                    self.scribe.say(ReasoningDelta(delta.text))
+        self.scribe.say(*retelling.end())
+        if retelling.differs:
+            self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
+        return answer.response
+
+    def _use(self, call: ToolCallPart) -> ToolReturnPart:
+        """Return the tool's result. No tools are registered yet: the model is told so, and goes on."""
+        self.scribe.say(ToolExecuting(call.tool_name, call.tool_call_id))
+        self.scribe.say(ToolCompleted(call.tool_name, call.tool_call_id, is_error=True))
+        told = f"There is no tool {call.tool_name}."
+        return ToolReturnPart(tool_name=call.tool_name, content=told, tool_call_id=call.tool_call_id, outcome="failed")
+
+    async def _checkpoint(self) -> None:
+        async with transaction(self.lease.tenancy) as session:
+            await leases.checkpoint(session, self.lease, self.transcript(complete=False))
+
+    def transcript(self, *, complete: bool) -> Transcript:
+        """Return what the run has added, to be kept."""
+        run = self.run
+        return Transcript(
+            run_id=run.id,
+            project_id=run.project_id,
+            smith_id=run.smith_id,
+            thread_id=run.thread_id,
+            messages=prompt.write(self.added),
+            complete=complete,
+        )
+
+    def usage(self) -> dict[str, int | None]:
+        """Return what the run has used: columns of its row. A price that is not known counts as none, with a warning."""
+        responses = [message for message in self.added if isinstance(message, ModelResponse)]
+        if not any(response.usage.has_values() for response in responses):
+            return {}
+        costs = [prices.cost_micros(self.run.model, response.usage) for response in responses]
+        if None in costs:
+            self._warn("price_unknown", f"The price of {self.run.model} is not known; its cost is counted as 0.")
+        return {
+            "input_tokens": sum(response.usage.input_tokens for response in responses),
+            "output_tokens": sum(response.usage.output_tokens for response in responses),
+            "cost_micros": sum(cost or 0 for cost in costs),
+        }
+
+    def _completed(self, response: ModelResponse) -> Ending:
+        used = self.usage()
+        stop_reason = response.finish_reason or "stop"
+        shown = runs.usage(used.get("input_tokens") or 0, used.get("output_tokens") or 0, used.get("cost_micros"))
+        text = response.text or ""
+        self.scribe.say_last(MessageCompleted(text), RunCompleted(stop_reason, shown, self.warnings))
+        output = {"content": text, "content_type": "text"}
+        return Ending(
+            RunStatus.completed,
+            {"output": output, "stop_reason": stop_reason, "warnings": self.warnings, **used},
+            self.transcript(complete=True),
+        )
+
+    def _check_output(self) -> None:
+        written, most = self.usage().get("output_tokens") or 0, self.limits.max_output_tokens
+        if most is not None and written > most:
+            raise OutputLimitExceeded(tokens=written, most=most)
+
+    def _warn(self, code: str, message: str) -> None:
+        warning = {"code": code, "message": message}
+        if warning not in self.warnings:
+            self.warnings.append(warning)

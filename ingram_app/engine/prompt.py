@@ -1,0 +1,52 @@
+"""The prompt: what a run says to its model, in the model layer's own messages."""
+
+from typing import Any
+
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    UserPromptPart,
+)
+
+from ingram_app.domain.runs import Run, words
+from ingram_app.domain.transcripts import Messages
+
+
+def of_input(run: Run) -> list[ModelMessage]:
+    """Return the turn's own input."""
+    return [_message(said["role"], words(said["content"])) for said in run.input]
+
+
+def instructions(run: Run) -> str | None:
+    """Return what the smith is told to be."""
+    told: str | None = run.config["instructions"]
+    return told
+
+
+def settings(run: Run, max_output_tokens: int | None) -> dict[str, Any]:
+    """Return how the model is to answer, within what the run still may say."""
+    wanted = {name: value for name, value in run.config["model_settings"].items() if value is not None}
+    if (effort := wanted.pop("reasoning_effort", None)) is not None:
+        wanted["thinking"] = effort
+    caps = [cap for cap in (wanted.get("max_tokens"), max_output_tokens) if cap is not None]
+    return wanted | ({"max_tokens": min(caps)} if "max_tokens" in wanted else {})
+
+
+def read(messages: Messages) -> list[ModelMessage]:
+    """Return messages as they were written down."""
+    return ModelMessagesTypeAdapter.validate_python(messages)
+
+
+def write(messages: list[ModelMessage]) -> Messages:
+    """Return messages to be written down."""
+    written: Messages = ModelMessagesTypeAdapter.dump_python(messages, mode="json")
+    return written
+
+
+def _message(role: str, text: str) -> ModelMessage:
+    if role == "assistant":
+        return ModelResponse(parts=[TextPart(content=text)])
+    return ModelRequest(parts=[UserPromptPart(content=text)])

@@ -1,0 +1,66 @@
+"""The scribe: writes a run's frames down as they come, the first at once, then in batches of some 30 ms."""
+
+import asyncio
+
+from ingram_app.core.database import transaction
+from ingram_app.domain import frames, leases
+from ingram_app.domain.frames import AnyFrame, MessageDelta, ReasoningDelta, Shown
+from ingram_app.domain.leases import Lease
+
+BATCHED_SECONDS = 0.03
+
+
+class Scribe:
+    """The one writer of a run's frames; it numbers them."""
+
+    def __init__(self, lease: Lease, latest: int) -> None:
+        self._lease = lease
+        self._latest = latest
+        self._heard: list[AnyFrame] = []
+        self._last: list[AnyFrame] = []
+        self._more = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    def say(self, *spoken: AnyFrame) -> None:
+        """Have frames written soon. Words that follow words become one frame."""
+        for frame in spoken:
+            last = self._heard[-1] if self._heard else None
+            if isinstance(frame, MessageDelta | ReasoningDelta) and type(last) is type(frame):
+                self._heard[-1] = type(frame)(last.delta + frame.delta)
+            else:
+                self._heard.append(frame)
+        self._more.set()
+
+    def say_last(self, *spoken: AnyFrame) -> None:
+        """Keep back the frames with which the run ends: they are written together with its row."""
+        self._last.extend(spoken)
+
+    async def write_on(self) -> None:
+        """Write until cancelled. Raises `LeaseLost`."""
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            async with self._writing:
+                if batch := self._numbered():
+                    async with transaction(self._lease.tenancy) as session:
+                        await leases.say(session, self._lease, batch)
+            await asyncio.sleep(BATCHED_SECONDS)
+
+    async def stop(self, writing: "asyncio.Future[None]") -> None:
+        """End `write_on`, never in the middle of a batch."""
+        async with self._writing:
+            writing.cancel()
+        await asyncio.wait({writing})
+
+    def rest(self) -> list[Shown]:
+        """Take all that is not yet written, the last frames too, numbered."""
+        self._heard += self._last
+        return self._numbered()
+
+    def _numbered(self) -> list[Shown]:
+        heard, self._heard = self._heard, []
+        batch = [
+            frames.shown(self._lease.run_id, number, frame) for number, frame in enumerate(heard, self._latest + 1)
+        ]
+        self._latest += len(batch)
+        return batch

@@ -1,0 +1,109 @@
+"""The worker of a process: takes runs up, those born here, those handed over by jobs, and those left behind by others."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import procrastinate
+from sqlalchemy.exc import DBAPIError
+
+from ingram_app.core import jobs, process, signals
+from ingram_app.core.database import Tenancy, dispatching, transaction
+from ingram_app.core.settings import settings
+from ingram_app.domain import leases, runs
+from ingram_app.domain.runs import Run
+from ingram_app.engine.carrier import carry
+
+log = logging.getLogger(__name__)
+JOBS_AT_ONCE = 32
+POLLED_SECONDS = 0.25
+"""procrastinate's own wake-up can miss a job; then it is found this much later."""
+
+_carried: set[asyncio.Task[None]] = set()
+
+
+@asynccontextmanager
+async def working(*, interactive: bool) -> AsyncIterator[None]:
+    """Work while the block lasts. With `interactive`, also on the runs that are born in this process."""
+    process.SEATS.open = settings().runs_per_process if interactive else 0
+    loops = [signals.relay_forever(), _take_up_born(), _recover_forever(), _do_jobs()]
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        process.SEATS.open = 0
+        await _end(tasks)
+        await _end(list(_carried))
+
+
+async def take_up(project_id: str, run_id: str) -> None:
+    """Carry a run to its end, if it is there to be taken."""
+    async with transaction(Tenancy(project_id=project_id)) as session:
+        run = await leases.claim(session, run_id)
+    if run is not None:
+        await _carry(run)
+
+
+def _begin(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(work)
+    _carried.add(task)
+    task.add_done_callback(_carried.discard)
+
+
+async def _carry(run: Run) -> None:
+    """One lost run never stops the next."""
+    process.SEATS.taken += 1
+    try:
+        await carry(run)
+    except Exception:
+        log.exception("run %s was lost on the way", run.id)
+    finally:
+        process.SEATS.taken -= 1
+
+
+async def _take_up_born() -> None:
+    with signals.listening(runs.BORN) as born:
+        while True:
+            run = await born.get()
+            if isinstance(run, Run):
+                _begin(_carry(run))
+
+
+async def _recover_forever() -> None:
+    """Take up what others have let go of, as often as leases can end."""
+    while True:
+        try:
+            async with dispatching() as session:
+                left = await leases.abandoned(session)
+            for project_id, run_id in left[: max(process.SEATS.open, JOBS_AT_ONCE) - process.SEATS.taken]:
+                _begin(take_up(project_id, run_id))
+        except DBAPIError as failed:
+            log.warning("could not look for abandoned runs: %s", failed.orig)
+        await asyncio.sleep(settings().run_lease_seconds / 3 * random.uniform(0.5, 1))
+
+
+async def _do_jobs() -> None:
+    app = jobs.app()
+    app.task(take_up, name=runs.TAKE_UP)
+    while True:
+        try:
+            async with app.open_async():
+                await app.run_worker_async(
+                    concurrency=JOBS_AT_ONCE,
+                    install_signal_handlers=False,
+                    fetch_job_polling_interval=POLLED_SECONDS,
+                    delete_jobs="always",
+                    shutdown_graceful_timeout=0.1,
+                )
+        except procrastinate.exceptions.ConnectorException as failed:
+            log.warning("the queue can not be reached: %s", failed)
+        await asyncio.sleep(1)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
