@@ -40,4 +40,3 @@ def build() -> FastAPI:
     errors.handle_all(api)
     api.add_middleware(Gate)
     return api
-

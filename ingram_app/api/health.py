@@ -52,4 +52,3 @@ async def _database_answers() -> bool:
     except Exception:  # whatever the reason: the answer is no
         return False
     return True
-

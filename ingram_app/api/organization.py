@@ -67,9 +67,7 @@ async def mint_project_token(
 ) -> MintedOut:
     """Mint a tenant-admin token of a project. Its words are shown this once."""
     body = body or NewProjectToken()
-    minted = await tokens.mint_for_project(
-        session, caller, project_id, ttl_seconds=body.ttl_seconds, name=body.name
-    )
+    minted = await tokens.mint_for_project(session, caller, project_id, ttl_seconds=body.ttl_seconds, name=body.name)
     return MintedOut.of(minted)
 
 

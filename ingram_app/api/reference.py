@@ -50,7 +50,9 @@ def _page(app: Any) -> str:
 
 
 def _route(method: str, path: str, told: dict[str, Any], parts: dict[str, Any]) -> str:
-    fields = [(p["name"], p["in"], p.get("required"), p["schema"], p.get("description")) for p in told.get("parameters", [])]
+    fields = [
+        (p["name"], p["in"], p.get("required"), p["schema"], p.get("description")) for p in told.get("parameters", [])
+    ]
     body = told.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     fields += _fields(body, parts, "body")
     answers = ", ".join(code for code in told["responses"] if code != "422")
@@ -66,7 +68,11 @@ def _route(method: str, path: str, told: dict[str, Any], parts: dict[str, Any]) 
 def _answer(code: str, answer: dict[str, Any], parts: dict[str, Any]) -> str:
     shape = answer.get("content", {}).get("application/json", {}).get("schema", {})
     rows = "".join(_row(*field) for field in _fields(shape, parts, "answer"))
-    return f"<details><summary>{escape(code)} {escape(_type(shape))}</summary><table>{rows}</table></details>" if rows else ""
+    return (
+        f"<details><summary>{escape(code)} {escape(_type(shape))}</summary><table>{rows}</table></details>"
+        if rows
+        else ""
+    )
 
 
 def _fields(shape: dict[str, Any], parts: dict[str, Any], place: str) -> list[tuple[Any, ...]]:

@@ -177,9 +177,7 @@ async def list_smith_runs(
     thread_id: str | None = None,
 ) -> Page[Run]:
     """List one smith's runs, newest first."""
-    return await runs.browse(
-        session, caller, place, smith_id=smith_id, status=_status(status), thread_id=thread_id
-    )
+    return await runs.browse(session, caller, place, smith_id=smith_id, status=_status(status), thread_id=thread_id)
 
 
 @router.get("/smiths/{smith_id}/runs/{run_id}", response_model=RunOut)

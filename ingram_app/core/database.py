@@ -3,12 +3,13 @@
 Every transaction says for whom it is (`Tenancy`); row level security shows it nothing else.
 """
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 
 from sqlalchemy import DateTime, Dialect, Enum, TypeDecorator, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -26,6 +27,7 @@ SQLModel.metadata.naming_convention = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
 
 class DatabaseUnconfigured(Unavailable):
     """There is no database. Set IC_DATABASE_URL, or start with `make run`, which brings one."""
@@ -57,6 +59,10 @@ def driver_url() -> str:
     return str(url)
 
 
+compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+"""How JSON is spelt wherever it is kept or sent."""
+
+
 @cache
 def pool() -> AsyncEngine:
     """Return the process's connections, each working as `ROLE`."""
@@ -65,7 +71,7 @@ def pool() -> AsyncEngine:
         connect_args={"options": f"-c role={ROLE}"},
         pool_size=16,
         max_overflow=16,
-        pool_pre_ping=False,
+        json_serializer=compact,
     )
 
 

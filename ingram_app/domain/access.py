@@ -7,10 +7,22 @@ from typing import Literal
 from ingram_app.core.database import Tenancy
 from ingram_app.core.errors import Refused
 
-_NOUNS = (
-    "runs conversations memories connections deployments schedules approvals traces usage customers files"
-    " vector_stores model_keys skills"
-).split()
+_NOUNS = [
+    "runs",
+    "conversations",
+    "memories",
+    "connections",
+    "deployments",
+    "schedules",
+    "approvals",
+    "traces",
+    "usage",
+    "customers",
+    "files",
+    "vector_stores",
+    "model_keys",
+    "skills",
+]
 PERMISSIONS = frozenset(f"{noun}:{verb}" for noun in _NOUNS for verb in ("read", "write")) | {"embeddings:write"}
 """What a smith token may carry. `agents`, `smiths`, `tokens` and `project` are for whoever runs the project."""
 

@@ -109,9 +109,7 @@ class InvalidPercent(Invalid):
     """Only a rollout to 100 percent is possible here, not to {percent}."""
 
 
-async def create(
-    session: AsyncSession, caller: Caller, *, name: str, slug: str | None = None, **design: Any
-) -> Agent:
+async def create(session: AsyncSession, caller: Caller, *, name: str, slug: str | None = None, **design: Any) -> Agent:
     """Draft an agent; nothing is live before it is published. Raises `AgentExists`, `InvalidSlug`."""
     caller.require("agents:write")
     if slug is None:

@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, Tenancy, transaction
+from ingram_app.core.database import Moment, Tenancy, compact, transaction
 
 CHECKED_EVERY_SECONDS = 5.0
 """How long a watcher trusts to be woken before it looks by itself."""
@@ -141,12 +141,10 @@ _APPEND = text(
 def shown(run_id: str, seq: int, frame: AnyFrame) -> Shown:
     """Return the frame as it goes out, with the run's id in it."""
     body = {"v": 1, "run_id": run_id, **asdict(frame)}
-    return Shown(seq, frame.name, json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+    return Shown(seq, frame.name, compact(body))
 
 
-async def append(
-    session: AsyncSession, run_id: str, batch: Sequence[Shown], *, owner: str, attempt: int
-) -> bool:
+async def append(session: AsyncSession, run_id: str, batch: Sequence[Shown], *, owner: str, attempt: int) -> bool:
     """Keep a batch, if `owner` still holds the run at this `attempt`; watchers get it when the transaction lands."""
     kept = await session.execute(
         _APPEND,
@@ -171,9 +169,7 @@ async def write(session: AsyncSession, project_id: str, run_id: str, *frames: An
     batch = [shown(run_id, seq + place, frame) for place, frame in enumerate(frames, start=1)]
     for frame in batch:
         session.add(
-            Frame(
-                run_id=run_id, seq=frame.seq, project_id=project_id, event=frame.event, data=json.loads(frame.data)
-            )
+            Frame(run_id=run_id, seq=frame.seq, project_id=project_id, event=frame.event, data=json.loads(frame.data))
         )
     await session.flush()
     await signals.send(session, topic(run_id), item=batch)
@@ -251,5 +247,4 @@ DUPLICATE = "run.duplicate"
 
 def duplicate(run_id: str, status: str) -> str:
     """Return the one frame that answers a streaming request sent again."""
-    return json.dumps({"v": 1, "run_id": run_id, "status": status}, separators=(",", ":"))
-
+    return compact({"v": 1, "run_id": run_id, "status": status})

@@ -1,7 +1,7 @@
 """Keyrings: the keys of one owner, a project or an organization. When it is destroyed, so is all that they sealed.
 
-    master key ─seals▶ data key ─seals▶ signing key, provider keys, kept answers
-                                        signing key ─signs▶ tokens, which verify under its public half alone
+master key ─seals▶ data key ─seals▶ signing key, provider keys, kept answers
+                                    signing key ─signs▶ tokens, which verify under its public half alone
 """
 
 import asyncio

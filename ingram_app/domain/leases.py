@@ -139,7 +139,8 @@ async def _may_be_taken(session: AsyncSession, run: Run) -> bool:
     earlier = select(Run.id).where(
         Run.smith_id == run.smith_id,
         Run.thread_id == run.thread_id,
-        col(Run.status).in_(BUSY) | ((col(Run.status) == "queued") & (sa.tuple_(Run.created_at, Run.id) < (run.created_at, run.id))),
+        col(Run.status).in_(BUSY)
+        | ((col(Run.status) == "queued") & (sa.tuple_(Run.created_at, Run.id) < (run.created_at, run.id))),
     )
     return (await session.exec(earlier.limit(1))).first() is None
 

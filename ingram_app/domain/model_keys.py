@@ -29,9 +29,7 @@ Source = Literal["smith", "byok", "hosted", "local"]
 
 class ModelKey(SQLModel, table=True):
     __tablename__ = "model_keys"
-    __table_args__ = (
-        Index("uq_model_keys", "project_id", sa.text("coalesce(smith_id, '')"), "provider", unique=True),
-    )
+    __table_args__ = (Index("uq_model_keys", "project_id", sa.text("coalesce(smith_id, '')"), "provider", unique=True),)
 
     id: str = Field(default_factory=lambda: new_id("key"), primary_key=True)
     project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")

@@ -3,6 +3,7 @@
 live ──archive──▶ archived: every token dies, every run stops. Its rows and keys are erased after a time of grace.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +19,9 @@ from ingram_app.core.database import Moment, Tenancy, enter
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import agents, keyrings
-from ingram_app.domain.access import Caller
+from ingram_app.domain.access import Actor, Caller
 from ingram_app.domain.paging import FIRST, Page, Place, page
+from ingram_app.domain.teammates import Teammate
 
 NAME_LENGTH = 80
 
@@ -66,7 +68,9 @@ PLATFORM = Preferences(
 class Project(SQLModel, table=True):
     __tablename__ = "projects"
     __table_args__ = (
-        Index("uq_projects_name", "organization_id", "name", unique=True, postgresql_where=sa.text("archived_at is null")),
+        Index(
+            "uq_projects_name", "organization_id", "name", unique=True, postgresql_where=sa.text("archived_at is null")
+        ),
     )
 
     id: str = Field(default_factory=lambda: new_id("proj"), primary_key=True)
@@ -135,13 +139,28 @@ async def at(session: AsyncSession, project_id: str) -> Project:
     return await _one(session, select(Project).where(Project.id == project_id), project_id)
 
 
-async def browse(
-    session: AsyncSession, caller: Caller, place: Place = FIRST, name: str | None = None
-) -> Page[Project]:
+async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST, name: str | None = None) -> Page[Project]:
     """Return the organization's live projects, newest first."""
     caller.require_organization()
     query = _live(caller)
     return await page(session, query.where(Project.name == name) if name is not None else query, Project, place)
+
+
+async def of_teammate(session: AsyncSession, teammate: Teammate) -> list[Project]:
+    """Return the live projects that a teammate may stand in, by name."""
+    await enter(session, Tenancy(organization_id=teammate.organization_id))
+    query = _live(_as_operator(teammate)).order_by(Project.name)
+    return list((await session.exec(query)).all())
+
+
+async def standing(session: AsyncSession, teammate: Teammate, project_id: str = "") -> Caller:
+    """Return the caller that a teammate is, in a project or, with none named, above them. Raises `NotFound`."""
+    caller = _as_operator(teammate)
+    await enter(session, caller.tenancy)
+    if not project_id:
+        return caller
+    project = await _one(session, _live(caller).where(Project.id == project_id), project_id)
+    return replace(caller, project_id=project.id)
 
 
 async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
@@ -189,6 +208,11 @@ def named(name: str) -> str:
     return kept
 
 
+def _as_operator(teammate: Teammate) -> Caller:
+    actor = Actor(kind="operator", id=teammate.id, email=teammate.email)
+    return Caller(actor=actor, scopes=teammate.role.scopes, organization_id=teammate.organization_id)
+
+
 async def _one(session: AsyncSession, query: Any, project_id: str) -> Project:
     project: Project | None = (await session.exec(query)).first()
     if project is None:
@@ -201,6 +225,4 @@ async def _stand_in(session: AsyncSession, caller: Caller, project: Project) -> 
 
 
 def _live(caller: Caller) -> Any:
-    return select(Project).where(
-        Project.organization_id == caller.organization_id, col(Project.archived_at).is_(None)
-    )
+    return select(Project).where(Project.organization_id == caller.organization_id, col(Project.archived_at).is_(None))

@@ -251,9 +251,7 @@ async def browse(
     return await page(session, query, Run, place)
 
 
-async def cancel(
-    session: AsyncSession, caller: Caller, smith_id: str, run_id: str, reason: str | None = None
-) -> Run:
+async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: str, reason: str | None = None) -> Run:
     """Stop a run in any live state. One that is carried is asked to, and stops soon; others stop here and now.
 
     Raises `SmithMismatch`, `NotFound`, and `RunNotPaused` for one that has ended otherwise.

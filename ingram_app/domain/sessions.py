@@ -73,9 +73,7 @@ async def sign_in(session: AsyncSession, *, email: str, password: str, address: 
 async def begin(session: AsyncSession, teammate: Teammate, *, address: str, agent: str) -> str:
     """Return the cookie's value of a new session."""
     cookie = secrets.token_urlsafe(32)
-    session.add(
-        Session(token_hash=digest(cookie), teammate_id=teammate.id, address=address[:64], agent=agent[:400])
-    )
+    session.add(Session(token_hash=digest(cookie), teammate_id=teammate.id, address=address[:64], agent=agent[:400]))
     return cookie
 
 

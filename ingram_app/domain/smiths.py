@@ -134,7 +134,11 @@ async def browse(
     """Return the project's live smiths, newest first, as far as they match."""
     caller.require("smiths:read")
     query = _live(caller)
-    for column, value in ((Smith.external_id, external_id), (Smith.customer_id, customer_id), (Smith.agent_id, agent_id)):
+    for column, value in (
+        (Smith.external_id, external_id),
+        (Smith.customer_id, customer_id),
+        (Smith.agent_id, agent_id),
+    ):
         if value is not None:
             query = query.where(column == value)
     if external_id_prefix:
@@ -183,7 +187,9 @@ async def mint_token(session: AsyncSession, caller: Caller, *, smith_id: str | N
 async def _apply(session: AsyncSession, caller: Caller, smith: Smith, given: dict[str, Any]) -> None:
     for field in PROFILE:
         if field in given:
-            setattr(smith, "about" if field == "metadata" else field, given[field] or ({} if field == "metadata" else None))
+            setattr(
+                smith, "about" if field == "metadata" else field, given[field] or ({} if field == "metadata" else None)
+            )
     own = {field: value for field, value in given.items() if field in designs.FIELDS}
     kept = {field: value for field, value in smith.overrides.items() if field not in own}
     smith.overrides = kept | {field: value for field, value in own.items() if value is not None}

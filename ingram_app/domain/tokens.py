@@ -18,7 +18,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-import sqlalchemy as sa
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
@@ -128,7 +127,13 @@ async def mint(
     project = await projects.own(session, caller)
     sub = f"{project.id}:{smith_id}" if smith_id else project.id
     row = Token(
-        organization_id=project.organization_id, project_id=project.id, name=name, sub=sub, scopes=scopes, hash="", prefix=""
+        organization_id=project.organization_id,
+        project_id=project.id,
+        name=name,
+        sub=sub,
+        scopes=scopes,
+        hash="",
+        prefix="",
     )
     return await _sign(session, row, kind, ttl_seconds)
 
@@ -208,9 +213,7 @@ async def _verify(words: str, key: str) -> tuple[Caller, datetime | None]:
     owner_id, _, smith_id = _sub(body).partition(":")
     if not is_id(owner_id, "org" if kind is Kind.organization else "proj") or bool(smith_id) != (kind is Kind.smith):
         raise InvalidToken(reason="its subject is none of ours")
-    tenancy = (
-        Tenancy(organization_id=owner_id) if kind is Kind.organization else Tenancy(project_id=owner_id)
-    )
+    tenancy = Tenancy(organization_id=owner_id) if kind is Kind.organization else Tenancy(project_id=owner_id)
     async with transaction(tenancy) as session:
         ring = await session.get(Keyring, owner_id)
         if ring is None:
