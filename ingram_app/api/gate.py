@@ -1,4 +1,4 @@
-"""The gate: what every request passes, whatever its route. A request id, a bound on size, a line in the log, a count."""
+"""The gate: what every request passes: it gets an id, a bound on its size, a line in the log, a count."""
 
 import logging
 import time

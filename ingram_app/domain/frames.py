@@ -131,7 +131,8 @@ class Shown:
 
 
 _APPEND = text(
-    "with held as (select project_id from runs where id = :run_id and lease_owner = :owner and attempt = :attempt for share)"
+    "with held as (select project_id from runs"
+    " where id = :run_id and lease_owner = :owner and attempt = :attempt for share)"
     " insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select :run_id, f.seq, held.project_id, f.event, f.data::json, clock_timestamp()"
     " from held, unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)"

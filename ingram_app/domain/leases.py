@@ -94,7 +94,7 @@ async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript
 
 
 async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
-    """Close the run: its last frames, its transcript, its row, and the next of its thread, in one. Raises `LeaseLost`."""
+    """Close the run: last frames, transcript, row, and the next of its thread, all in one. Raises `LeaseLost`."""
     await say(session, lease, last_frames)
     if ending.transcript is not None:
         await transcripts.keep(session, ending.transcript)

@@ -1,6 +1,6 @@
 """Paging: newest first, keyset on (created_at, id), so that a page costs the same at any depth.
 
-A cursor is opaque to clients. It is the place of the last row shown: rows made meanwhile neither repeat nor hide others.
+A cursor is opaque to clients: the place of the last row shown. Rows made meanwhile neither repeat nor hide others.
 """
 
 import base64

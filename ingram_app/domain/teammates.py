@@ -55,7 +55,7 @@ class InvalidName(Invalid):
 
 
 class WelcomeLinkSpent(Refused):
-    """This link has been used, or was made for another installation. Sign in, or start the server again for a new one."""
+    """This link has been used, or is of another installation. Sign in, or start the server again for a new one."""
 
 
 async def welcome(

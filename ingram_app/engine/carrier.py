@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class TimeLimitExceeded(IngramError):
-    """The run worked for {seconds} seconds without coming to an end. Raise max_seconds in the settings if that is right."""
+    """The run worked for {seconds} seconds without coming to an end. The setting max_seconds allows more."""
 
 
 class CancelAsked(Exception):

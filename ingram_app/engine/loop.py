@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class StepLimitExceeded(IngramError):
-    """The run made {steps} model calls without coming to an answer. Raise max_steps in the settings if that is right."""
+    """The run made {steps} model calls without coming to an answer. The setting max_steps allows more."""
 
 
 class OutputLimitExceeded(IngramError):
-    """The run has written {tokens} tokens; {most} are allowed. Raise max_output_tokens in the settings if that is right."""
+    """The run wrote {tokens} tokens; {most} are allowed. The setting max_output_tokens allows more."""
 
 
 class Loop:
@@ -49,7 +49,7 @@ class Loop:
         self.warnings: list[dict[str, str]] = list(run.warnings)
 
     async def answer(self) -> Ending:
-        """Return how the run completed. Raises whatever stands in its way: `ModelRequestFailed`, limits, `LeaseLost`."""
+        """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
         access, said = await self._begin()
         for _ in range(self.limits.max_steps or 0):
             response = await self._ask(access, said)
@@ -120,7 +120,7 @@ class Loop:
         )
 
     def usage(self) -> dict[str, int | None]:
-        """Return what the run has used: columns of its row. A price that is not known counts as none, with a warning."""
+        """Return columns of the run's row: what it has used. An unknown price counts as 0, with a warning."""
         responses = [message for message in self.added if isinstance(message, ModelResponse)]
         if not any(response.usage.has_values() for response in responses):
             return {}

@@ -1,4 +1,4 @@
-"""The worker of a process: takes runs up, those born here, those handed over by jobs, and those left behind by others."""
+"""The worker of a process: takes runs up that are born here, handed over by jobs, or left behind by others."""
 
 import asyncio
 import logging
