@@ -105,8 +105,8 @@ class Edge:
         return origin is not None and origin not in self.origins
 
     def _is_private(self, path: str) -> bool:
-        route = self.route_of(path)
-        return route is not None and route.strip("/") not in self.public and not (self.static / path[1:]).is_file()
+        route = self.route_of(path.removesuffix(".html"))
+        return route is not None and route.strip("/") not in self.public
 
     async def _is_signed_in(self, scope: Scope) -> bool:
         token = _session_token(scope)
