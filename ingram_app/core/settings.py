@@ -1,6 +1,7 @@
 """Every knob of the platform, read once from the environment and `.env`. Nothing else reads either."""
 
 import os
+import re
 import secrets
 from functools import cache
 from pathlib import Path
@@ -81,6 +82,13 @@ class Settings(BaseSettings):
     def address(self) -> str:
         """The installation's public address, without a slash at its end."""
         return str(self.public_url or f"http://localhost:{self.port}").rstrip("/")
+
+    @property
+    def origins(self) -> set[str]:
+        """The origins whose pages are ours, as a browser spells them."""
+        if self.public_url is None:
+            return {f"http://localhost:{self.port}", f"http://127.0.0.1:{self.port}"}
+        return {re.sub(r"^(https?://[^/]+).*", r"\1", self.address)}
 
     @property
     def https(self) -> bool:

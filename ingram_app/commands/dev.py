@@ -1,0 +1,24 @@
+"""dev: serve with hot reload, the console by Vite on port 3000, the API and the events on IC_PORT."""
+
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from ingram_app.commands.building import ROOT
+from ingram_app.commands.installation import open_database
+from ingram_app.commands.occupancy import occupying
+from ingram_app.core.settings import settings
+
+
+def run(arguments: Namespace) -> int:
+    """Run Reflex's own development server on a database that is up."""
+    knobs = settings()
+    reflex = [str(Path(sys.executable).with_name("reflex")), "run", "--backend-port", str(knobs.port)]
+    with occupying(knobs.data_dir, knobs.host, knobs.port), open_database():
+        server = subprocess.Popen(reflex, cwd=ROOT)
+        while True:
+            try:
+                return server.wait()
+            except KeyboardInterrupt:
+                continue  # it has heard Ctrl-C too; PostgreSQL leaves after it

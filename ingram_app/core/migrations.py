@@ -1,0 +1,118 @@
+"""Brings a database to the shape the code expects: its roles, its tables, its queue. Any number may try at once."""
+
+import re
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from ingram_app.core.errors import Unavailable
+from ingram_app.core.roles import DISPATCHER, ROLE
+
+INI = Path(__file__).parents[2] / "alembic.ini"
+_REVISION = re.compile(r"^(down_)?revision\b.*=\s*[\"'](\w+)[\"']", re.MULTILINE)
+_LOCK = 0x1A6_12A3
+"""Held by whoever migrates; any number that nobody else takes."""
+
+
+class DatabaseUnreachable(Unavailable):
+    """The database does not answer: {reason} Check IC_DATABASE_URL."""
+
+
+class RolesMissing(Unavailable):
+    """The role of IC_DATABASE_URL may not create roles. Have an administrator run, once: {statements}"""
+
+
+def migrate(url: str) -> None:
+    """Bring the database at `url` up to date, as the owner of its tables. Raises `DatabaseUnreachable`, `RolesMissing`.
+
+    Tables are born with select, insert, update and delete granted to the application's role;
+    a migration that wants less revokes it.
+    """
+    try:
+        owner = psycopg.connect(url, autocommit=True, connect_timeout=10)
+    except psycopg.OperationalError as failed:
+        reason = (str(failed).strip().splitlines() or ["no word of why."])[0]
+        raise DatabaseUnreachable(reason=reason) from None
+    with owner:
+        owner.execute("select pg_advisory_lock(%s)", [_LOCK])
+        _make_roles(owner)
+        _grant_what_is_to_come(owner)
+        if _lacks(owner, "procrastinate_jobs"):
+            _make_queue(owner)
+        if _version(owner) != _newest():
+            _upgrade(owner, url)
+
+
+def _upgrade(owner: psycopg.Connection, url: str) -> None:
+    # Alembic and SQLAlchemy take a second to load, and most starts have nothing to migrate.
+    from alembic import command
+    from alembic.config import Config
+
+    command.upgrade(Config(INI, attributes={"url": url}), "head")
+    owner.execute(sql.SQL("revoke all on alembic_version from {}").format(sql.Identifier(ROLE)))
+
+
+def _make_queue(owner: psycopg.Connection) -> None:
+    # Likewise: procrastinate brings its schema, which is needed once.
+    from procrastinate.schema import SchemaManager
+
+    with owner.transaction():
+        owner.execute(SchemaManager.get_schema())
+
+
+def _newest() -> str | None:
+    """Return the revision that no other builds on, none while there are none."""
+    found = [
+        match.groups()
+        for file in (INI.parent / "alembic" / "versions").glob("*.py")
+        for match in _REVISION.finditer(file.read_text())
+    ]
+    heads = {name for older, name in found if not older} - {name for older, name in found if older}
+    return max(heads, default=None)
+
+
+def _make_roles(owner: psycopg.Connection) -> None:
+    """Make the two roles and let the owner act as them. Roles belong to the server: another database may be faster."""
+    statements = [f"create role {role} nologin" for role in (ROLE, DISPATCHER)]
+    statements += [f"grant {role} to current_user" for role in (ROLE, DISPATCHER)]
+    for statement in statements:
+        try:
+            owner.execute(statement.encode())
+        except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+            continue
+        except psycopg.errors.InsufficientPrivilege:
+            if not _may_act_as_both(owner):
+                user = owner.execute("select quote_ident(current_user)").fetchone()
+                told = "; ".join(statements).replace("current_user", str(user and user[0]))
+                raise RolesMissing(statements=told) from None
+
+
+def _may_act_as_both(owner: psycopg.Connection) -> bool:
+    roles = [ROLE, DISPATCHER]
+    query = "select count(*) = 2 from pg_roles where rolname = any(%s) and pg_has_role(current_user, oid, 'member')"
+    row = owner.execute(query, [roles]).fetchone()
+    return bool(row and row[0])
+
+
+def _grant_what_is_to_come(owner: psycopg.Connection) -> None:
+    role = sql.Identifier(ROLE)
+    for statement in (
+        "grant usage on schema public to {}",
+        "alter default privileges in schema public grant select, insert, update, delete on tables to {}",
+        "alter default privileges in schema public grant usage, select on sequences to {}",
+        "alter default privileges in schema public grant execute on functions to {}",
+    ):
+        owner.execute(sql.SQL(statement).format(role))
+
+
+def _version(owner: psycopg.Connection) -> str | None:
+    if _lacks(owner, "alembic_version"):
+        return None
+    row = owner.execute("select version_num from alembic_version").fetchone()
+    return row[0] if row else None
+
+
+def _lacks(owner: psycopg.Connection, table: str) -> bool:
+    row = owner.execute("select to_regclass(%s) is null", [f"public.{table}"]).fetchone()
+    return bool(row and row[0])

@@ -1,0 +1,48 @@
+"""The front door: one application that holds the console, the API and the engine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import reflex as rx
+from starlette.types import ASGIApp
+
+from ingram_app import api, engine
+from ingram_app.console import home as home
+from ingram_app.core.farewell import Farewell
+from ingram_app.core.lifeline import follow_parent
+from ingram_app.edge import Edge
+
+_PUBLIC = frozenset({"sign-in", "welcome", "404"})
+"""Pages for everybody; all others are for the signed in."""
+
+
+async def session_is_live(token_hash: str) -> bool:
+    return False
+
+
+class App(rx.App):
+    """Reflex's app with the API beside it: inside, every call would pass Reflex's layers and share its CORS policy."""
+
+    def __call__(self) -> ASGIApp:
+        follow_parent()
+        edge = Edge(
+            super().__call__(),
+            api.build(),
+            static=Path(".web/build/client").absolute(),
+            route_of=self.router,
+            public=_PUBLIC,
+            session_is_live=session_is_live,
+        )
+        return Farewell(edge)
+
+
+app = App()
+
+
+@app.register_lifespan_task
+@asynccontextmanager
+async def lifespan() -> AsyncIterator[None]:
+    """What runs for as long as the application serves."""
+    async with engine.running():
+        yield

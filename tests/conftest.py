@@ -1,0 +1,58 @@
+"""The world of the tests: one real PostgreSQL, and a fresh database for each file."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ingram_app.core.cluster import Cluster
+from ingram_app.core.migrations import migrate
+from ingram_app.core.settings import Settings, settings
+
+for name in [name for name in os.environ if name.startswith("IC_")]:
+    del os.environ[name]  # a developer's own settings are not part of the world
+Settings.model_config["env_file"] = None
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder with a short path, as a socket wants it, that goes with the session."""
+    place = Path(tempfile.mkdtemp(prefix="ic-", dir="/tmp"))
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_dir(folder: Path) -> Path:
+    """Where this process keeps its master key."""
+    os.environ["IC_DATA_DIR"] = str(folder / "data")
+    settings.cache_clear()
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """The session's PostgreSQL; a crash may cost it everything, so it need not wait for the disk."""
+    postgres = Cluster(folder / "postgres", fsync="off", full_page_writes="off")
+    with postgres.running() as url:
+        migrate(url)
+        yield postgres
+
+
+@pytest.fixture(scope="module")
+def fresh_database(cluster: Cluster) -> Iterator[str]:
+    """The URL of a migrated, empty database that is this file's own, and that the settings name."""
+    name = f"test_{secrets.token_hex(4)}"
+    with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as postgres:
+        postgres.execute(f"create database {name} template ingram")
+        os.environ["IC_DATABASE_URL"] = url = cluster.url_of(name)
+        settings.cache_clear()
+        yield url
+        del os.environ["IC_DATABASE_URL"]
+        settings.cache_clear()
+        postgres.execute(f"drop database {name} with (force)")
