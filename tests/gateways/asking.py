@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 
-from ingram_app.gateways.providers import Credential, ReasoningDelta, TextDelta, stream
+from ingram_app.gateways.providers import Answer, Credential, ReasoningDelta, TextDelta, stream
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,9 @@ async def ask(model: str, credential: Credential | None, prompt: str | list[Mode
     texts = [delta.text for delta in deltas if isinstance(delta, TextDelta)]
     thoughts = [delta.text for delta in deltas if isinstance(delta, ReasoningDelta)]
     return Asked(texts, thoughts, answer.response)
+
+
+async def collect(answer: Answer, texts: list[str]) -> None:
+    """Put the deltas into `texts` as they come, so that they are there when the answer breaks off."""
+    async for delta in answer:
+        texts.append(delta.text)

@@ -19,7 +19,6 @@ from pydantic_ai.messages import (
 from pydantic_ai.tools import ToolDefinition
 
 from ingram_app.gateways.providers import (
-    Answer,
     BaseUrlMissing,
     Credential,
     ModelAnswerEmpty,
@@ -34,7 +33,7 @@ from ingram_app.gateways.providers import (
     stream,
 )
 from tests.fakes.http import Connection, Handler, Reply, Request
-from tests.gateways.asking import ask, said
+from tests.gateways.asking import ask, collect, said
 from tests.gateways.conftest import KEY, FakeModels
 
 WEATHER = ToolDefinition(
@@ -173,14 +172,9 @@ async def test_text_that_came_before_a_stream_broke_has_been_handed_over(models:
     texts = []
     async with stream("house/fake", models.credential, [said("cut=3")]) as answer:
         with pytest.raises(ModelStreamBroken):
-            await _collect(answer, texts)
+            await collect(answer, texts)
     assert texts == ["the ", "quick ", "brown "]
     assert answer.response.text == "the quick brown "
-
-
-async def _collect(answer: Answer, texts: list[str]) -> None:
-    async for delta in answer:
-        texts.append(delta.text)
 
 
 async def test_an_endpoint_that_is_not_there_is_unavailable(private_addresses_allowed: None):

@@ -29,8 +29,8 @@ _NAME = "smollm2-135m"
 _AT_ONCE = 2
 _CONTEXT_TOKENS = 4096
 _ANSWER_TOKENS = 512
-_PROMPT_CHARACTERS = 2 * (_CONTEXT_TOKENS - _ANSWER_TOKENS)
-"""Text has more than two characters a token in nearly all languages; past that the model says no, in words."""
+_PROMPT_CHARACTERS = 3000
+"""What it remembers. Reading takes seconds a thousand tokens; the context has room for longer instructions."""
 
 _threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="local-model")
 _loading = threading.Lock()
@@ -99,7 +99,9 @@ def _server() -> Any:
     params.model.path = str(_weights())
     params.n_ctx = _CONTEXT_TOKENS * _AT_ONCE
     params.n_parallel = _AT_ONCE
+    # Writing leaves half of the machine to the others; reading is over the sooner the more it gets.
     params.cpuparams.n_threads = max(1, (os.cpu_count() or 2) // 2)
+    params.cpuparams_batch.n_threads = os.cpu_count() or 2
     params.verbosity = -1
     params.warmup = False
     # It also listens on a port of this machine, which nobody is to use.
