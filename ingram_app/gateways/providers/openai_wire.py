@@ -1,0 +1,143 @@
+"""The chat completions protocol, without its SDK: a fifth of the processor time of a streamed answer.
+
+It is lenient in what it takes: no usage, usage at any time, no `[DONE]`, no finish reason before `[DONE]`,
+reasoning under either of its two names, tool calls whole or in pieces, with or without an index.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, cast
+
+import httpx2
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.settings import ModelSettings
+from pydantic_core import from_json, to_json
+
+from ingram_app.gateways.providers import sse
+from ingram_app.gateways.providers.chunks import Chunk, ChunkStream
+from ingram_app.gateways.providers.openai_request import request_body
+
+_THINKING_TAGS = ("<think>", "</think>")
+
+
+class OpenAIModel(Model[httpx2.AsyncClient]):
+    """A model behind `<base_url>/chat/completions`. An empty key sends none."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        provider_id: str,
+        base_url: str,
+        api_key: str,
+        client: httpx2.AsyncClient,
+        profile: ModelProfile | None = None,
+    ) -> None:
+        super().__init__(profile=profile)
+        self._name = name
+        self._provider_id = provider_id
+        self._url = base_url.rstrip("/")
+        self._api_key = api_key
+        self._client = client
+
+    @property
+    def model_name(self) -> str:
+        return self._name
+
+    @property
+    def system(self) -> str:
+        return self._provider_id
+
+    @property
+    def base_url(self) -> str:
+        return self._url
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        async with self.request_stream(messages, model_settings, model_request_parameters) as answer:
+            async for _ in answer:
+                pass
+        return answer.get()
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: object = None,
+    ) -> AsyncGenerator[StreamedResponse, None]:
+        """Send the request and yield its stream. Raises `ModelHTTPError`, and the errors of httpx2."""
+        settings, parameters = self.prepare_request(model_settings, model_request_parameters)
+        settings = settings or {}
+        body = request_body(self, messages, settings, parameters)
+        async with self._client.stream(
+            "POST",
+            f"{self._url}/chat/completions",
+            content=to_json(body),
+            headers=self._headers(settings),
+            timeout=cast(Any, settings.get("timeout", self._client.timeout)),
+        ) as response:
+            if not response.is_success:
+                raise await self._refusal(response)
+            async with aclosing(self._chunks(response)) as chunks:
+                yield ChunkStream(parameters, self._name, self._provider_id, self._url, chunks, _THINKING_TAGS)
+
+    def _headers(self, settings: ModelSettings) -> dict[str, str]:
+        headers = {"content-type": "application/json", "accept": "text/event-stream"}
+        if self._api_key:
+            headers["authorization"] = f"Bearer {self._api_key}"
+        return headers | settings.get("extra_headers", {})
+
+    async def _refusal(self, response: httpx2.Response) -> ModelHTTPError:
+        raw = await response.aread()
+        try:
+            body: Any = from_json(raw)
+        except ValueError:
+            body = raw.decode(errors="replace")
+        status = response.status_code
+        if status == 429 and b"insufficient_quota" in raw:
+            status = 402
+        return ModelHTTPError(status, self._name, body, headers=response.headers)
+
+    async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[Chunk, None]:
+        """Yield the chunks of the answer, with a finish reason where only `[DONE]` tells the end."""
+        finished = False
+        try:
+            async for payload in sse.payloads(response.aiter_bytes()):
+                if payload == b"[DONE]":
+                    break
+                chunk = self._read(payload)
+                finished = finished or _finishes(chunk)
+                yield chunk
+            else:
+                return
+        except httpx2.TransportError:
+            # Past the finish reason only the usage can be lost, and that is worth less than the answer.
+            if not finished:
+                raise
+        if not finished:
+            yield {"choices": [{"finish_reason": "stop"}]}
+
+    def _read(self, payload: bytes) -> Chunk:
+        try:
+            chunk = from_json(payload)
+        except ValueError:
+            chunk = None
+        if not isinstance(chunk, dict):
+            raise ModelAPIError(self._name, "it sent an event that is not a JSON object")
+        return chunk
+
+
+def _finishes(chunk: Chunk) -> bool:
+    choices = chunk.get("choices")
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and bool(choice.get("finish_reason")) for choice in choices
+    )

@@ -1,0 +1,59 @@
+"""What a model provider is: a name, a short catalog and one verb, `model`."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic_ai.models import Model
+
+from ingram_app.core.errors import Invalid
+
+
+class ModelKeyMissing(Invalid):
+    """There is no key for {provider}. Store one among the model keys of the project, or choose another model."""
+
+
+class BaseUrlMissing(Invalid):
+    """{provider} is no provider known here, so its model key needs a base_url: that of an OpenAI-compatible API,
+    like https://models.example.com/v1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What opens a provider. The key is never shown, not even by `repr`."""
+
+    api_key: str = field(repr=False)
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogModel:
+    """A model worth showing in a list. Others of the provider work as well."""
+
+    id: str
+    label: str
+
+
+class Provider(ABC):
+    """One foreign protocol, or one endpoint that speaks it."""
+
+    id: str
+    label: str
+    needs_key: ClassVar[bool] = True
+    takes_base_url: ClassVar[bool] = True
+    models: tuple[CatalogModel, ...] = ()
+    slow_imports: ClassVar[tuple[str, ...]] = ()
+    """Modules that take seconds to import. Import them in a thread before the first `model`."""
+
+    @abstractmethod
+    def model(self, name: str, credential: Credential | None) -> Model:
+        """Return the model, ready for requests in the running event loop; nothing is sent yet.
+
+        Raises `ModelKeyMissing`, `BaseUrlMissing`.
+        """
+
+    def key_of(self, credential: Credential | None) -> Credential:
+        """Return the credential. Raises `ModelKeyMissing` when there is none."""
+        if credential is None:
+            raise ModelKeyMissing(provider=self.label)
+        return credential

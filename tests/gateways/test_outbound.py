@@ -1,0 +1,96 @@
+"""The guard on the way out."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from ingram_app.core.settings import settings
+from ingram_app.gateways import outbound
+from ingram_app.gateways.outbound import ForbiddenTarget
+
+
+@pytest.fixture(autouse=True)
+async def guarded(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    monkeypatch.delenv("IC_ALLOW_PRIVATE_ADDRESSES", raising=False)
+    settings.cache_clear()
+    await outbound.close()  # with its connections, made when the guard was off
+    yield
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "127.1.2.3", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254",
+        "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+        "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "fec0::1", "ff02::1", "2001:db8::1",
+        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::",
+        "2002:a00:1::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "100::1",
+    ],
+)  # fmt: skip
+def test_an_address_inside_is_not_public(address: str):
+    assert not outbound.is_public(ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
+)
+def test_an_address_of_the_internet_is_public(address: str):
+    assert outbound.is_public(ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.1", "0", "[::1]", "[::ffff:127.0.0.1]",
+     "[64:ff9b::7f00:1]", "LOCALHOST"],
+)  # fmt: skip
+async def test_every_way_of_writing_loopback_is_refused(model_server: str, host: str):
+    port = model_server.rpartition(":")[2]
+    with pytest.raises(ForbiddenTarget) as refused:
+        await outbound.client().get(f"http://{host}:{port}/_seen")
+    assert (refused.value.status, refused.value.code) == (403, "forbidden_target")
+
+
+async def test_the_setting_lifts_the_guard(model_server: str, private_addresses_allowed: None):
+    answer = await outbound.client().get(f"{model_server}/_seen")
+    assert answer.status_code == 200
+
+
+def _resolving_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Make the resolver answer each question with the next list, and return the addresses that were connected to."""
+    remaining, connected = list(answers), []
+    loop = asyncio.get_running_loop()
+
+    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        addresses = remaining.pop(0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    async def connect(protocol_factory: Any, host: str, port: int, **_: Any) -> Any:
+        connected.append(host)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(loop, "create_connection", connect)
+    return connected
+
+
+async def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(monkeypatch: pytest.MonkeyPatch):
+    connected = _resolving_to(monkeypatch, ["93.184.215.14"], ["127.0.0.1"])
+    with pytest.raises(Exception, match="All connection attempts failed"):
+        await outbound.client().get("http://rebinding.example/")
+    assert connected == ["93.184.215.14"]
+
+
+async def test_of_several_addresses_only_the_public_ones_are_tried(monkeypatch: pytest.MonkeyPatch):
+    connected = _resolving_to(monkeypatch, ["10.0.0.1", "93.184.215.14", "127.0.0.1", "93.184.215.15"])
+    with pytest.raises(Exception, match="All connection attempts failed"):
+        await outbound.client().get("http://mixed.example/")
+    assert connected == ["93.184.215.14", "93.184.215.15"]
+
+
+async def test_a_client_is_made_once_in_a_loop():
+    assert outbound.client() is outbound.client()
