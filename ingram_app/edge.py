@@ -20,6 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ingram_app.core.secrets import digest
 from ingram_app.core.settings import settings
 
 SESSION_HEADER = "authorization"
@@ -29,16 +30,6 @@ _API = re.compile(r"/(v1|auth|docs)(/.*)?|/(health|ready|metrics|openapi\.json)"
 _HARMLESS = {"GET", "HEAD", "OPTIONS"}
 _CREDENTIALS = {b"cookie", b"authorization", b"proxy-authorization"}
 _INLINE = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
-
-
-def cookie_name() -> str:
-    """Return the name of the session's cookie; with https, browsers hold it to this very host."""
-    return "__Host-ingram_session" if settings().https else "ingram_session"
-
-
-def token_hash(token: str) -> str:
-    """Return what of a session's token is kept, and known behind the edge."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Edge:
@@ -110,7 +101,7 @@ class Edge:
 
     async def _is_signed_in(self, scope: Scope) -> bool:
         token = _session_token(scope)
-        return bool(token) and await self.session_is_live(token_hash(token))
+        return bool(token) and await self.session_is_live(digest(token))
 
     def _as_file(self, scope: Scope) -> Scope:
         """Name the file of a page that was built, without the detour over a redirect to a slash."""
@@ -170,7 +161,7 @@ def _session_token(scope: Scope) -> str:
         jar.load(Headers(scope=scope).get("cookie", ""))
     except CookieError:
         return ""
-    morsel = jar.get(cookie_name())
+    morsel = jar.get(settings().cookie)
     return morsel.value if morsel else ""
 
 
@@ -178,7 +169,7 @@ def _with_hash_for_cookie(scope: Scope) -> Scope:
     token = _session_token(scope)
     bare = _without(scope, _CREDENTIALS)
     if token:
-        bare["headers"].append((SESSION_HEADER.encode(), token_hash(token).encode()))
+        bare["headers"].append((SESSION_HEADER.encode(), digest(token).encode()))
     return bare
 
 

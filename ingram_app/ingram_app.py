@@ -7,18 +7,23 @@ from pathlib import Path
 import reflex as rx
 from starlette.types import ASGIApp
 
-from ingram_app import api, engine
+from ingram_app import api
 from ingram_app.console import home as home
+from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.farewell import Farewell
 from ingram_app.core.lifeline import follow_parent
+from ingram_app.domain import sessions
 from ingram_app.edge import Edge
+from ingram_app.engine import worker
 
 _PUBLIC = frozenset({"sign-in", "welcome", "404"})
 """Pages for everybody; all others are for the signed in."""
 
 
 async def session_is_live(token_hash: str) -> bool:
-    return False
+    """Tell whether someone is signed in with the cookie of this hash."""
+    async with transaction(NOBODY) as session:
+        return await sessions.whose(session, token_hash) is not None
 
 
 class App(rx.App):
@@ -44,5 +49,5 @@ app = App()
 @asynccontextmanager
 async def lifespan() -> AsyncIterator[None]:
     """What runs for as long as the application serves."""
-    async with engine.running():
+    async with worker.working(interactive=True):
         yield

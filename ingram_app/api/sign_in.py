@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.errors import IngramError
@@ -24,7 +25,7 @@ async def sign_in(request: Request, email: Text, password: Text, next: Text = "/
     try:
         async with transaction(NOBODY) as session:
             teammate = await sessions.sign_in(session, email=email, password=password, address=_address(request))
-            cookie = teammate and await _begin(session, request, teammate)
+            cookie = await _begin(session, request, teammate) if teammate else None
     except IngramError as error:
         return _back("/sign-in", error, next=next, email=email)
     if cookie is None:
@@ -60,7 +61,7 @@ async def sign_out(request: Request) -> RedirectResponse:
     return answer
 
 
-async def _begin(session: sessions.AsyncSession, request: Request, teammate: Teammate) -> str:
+async def _begin(session: AsyncSession, request: Request, teammate: Teammate) -> str:
     if old := request.cookies.get(settings().cookie):
         await sessions.end(session, digest(old))
     return await sessions.begin(

@@ -32,8 +32,7 @@ def migrate(url: str) -> None:
     try:
         owner = psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as failed:
-        reason = (str(failed).strip().splitlines() or ["no word of why."])[0]
-        raise DatabaseUnreachable(reason=reason) from None
+        raise DatabaseUnreachable(reason=_first_line(failed)) from None
     with owner:
         owner.execute("select pg_advisory_lock(%s)", [_LOCK])
         _make_roles(owner)
@@ -42,6 +41,22 @@ def migrate(url: str) -> None:
             _make_queue(owner)
         if _version(owner) != _newest():
             _upgrade(owner, url)
+
+
+def out_of_date(url: str) -> str | None:
+    """Return in what way the database is not as the code expects it, and what to do; none when it is."""
+    try:
+        with psycopg.connect(url, connect_timeout=10) as owner:
+            found = _version(owner)
+    except psycopg.OperationalError as failed:
+        return DatabaseUnreachable(reason=_first_line(failed)).sentence
+    if found != _newest():
+        return "its tables are of another version than the code. Run: python -m ingram_app migrate"
+    return None
+
+
+def _first_line(failed: Exception) -> str:
+    return (str(failed).strip().splitlines() or ["no word of why."])[0]
 
 
 def _upgrade(owner: psycopg.Connection, url: str) -> None:

@@ -54,6 +54,9 @@ class Role(StrEnum):
         return frozenset({TENANT, ORGANIZATION})
 
 
+ActorKind = Literal["smith", "tenant", "operator", "organization"]
+
+
 class InsufficientScope(Refused):
     """This needs the permission `{permission}`, which {who} does not carry."""
 
@@ -78,7 +81,7 @@ class AdminRequired(Refused):
 class Actor:
     """Who did something, as it is written beside the deed."""
 
-    kind: Literal["smith", "tenant", "operator", "organization"]
+    kind: ActorKind
     id: str
     token_id: str | None = None
     email: str | None = None

@@ -5,6 +5,7 @@ master key ─seals▶ data key ─seals▶ signing key, provider keys, kept ans
 """
 
 import asyncio
+import json
 from datetime import datetime
 from functools import lru_cache
 
@@ -40,6 +41,9 @@ class Keyring(SQLModel, table=True):
     def unseal(self, sealed: bytes) -> bytes:
         """Return what was sealed for the owner. Raises `StorageUnavailable`."""
         return secrets.unseal(self._data_key(), sealed, self.owner_id)
+
+    def verifying_key(self) -> RSAKey:
+        return _public_key_of(json.dumps(self.public_key))
 
     def signing_key(self) -> RSAKey:
         return _key_of(self.unseal(self.sealed_signing_key))
@@ -83,3 +87,8 @@ async def find(session: AsyncSession, owner_id: str) -> Keyring:
 @lru_cache(maxsize=512)
 def _key_of(pem: bytes) -> RSAKey:
     return RSAKey.import_key(pem)
+
+
+@lru_cache(maxsize=4096)
+def _public_key_of(jwk: str) -> RSAKey:
+    return RSAKey.import_key(json.loads(jwk))

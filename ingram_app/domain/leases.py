@@ -4,7 +4,6 @@ Every write of a carrier is fenced: it names its process and its attempt, and do
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -158,6 +157,6 @@ def _held(lease: Lease) -> Any:
 
 async def _fenced(session: AsyncSession, lease: Lease, **values: Any) -> None:
     """Write to the run's row, if it is still ours. Raises `LeaseLost`."""
-    done: datetime | Any = await session.execute(_held(lease).values(updated_at=now(), **values))
+    done: Any = await session.execute(_held(lease).values(updated_at=now(), **values))
     if not done.rowcount:
         raise LeaseLost(lease.run_id)

@@ -86,6 +86,12 @@ class BaseUrlRequired(Invalid):
     """{provider} is none of the known providers: give its `base_url`, an OpenAI-compatible endpoint."""
 
 
+class KeyNotNeeded(Invalid):
+    """{provider} needs no key: its models run here."""
+
+    code = "unsupported_provider"
+
+
 class UnsupportedBaseUrl(Invalid):
     """{provider} takes no `base_url`."""
 
@@ -204,7 +210,7 @@ async def _of(session: AsyncSession, caller: Caller, provider: str, smith_id: st
 
 def _check(provider: Provider, base_url: str | None) -> None:
     if not provider.needs_key:
-        raise providers.UnknownProvider(model=provider.id)
+        raise KeyNotNeeded(provider=provider.id, param="provider")
     if base_url is None and provider.id not in providers.PROVIDERS:
         raise BaseUrlRequired(provider=provider.id, param="base_url")
     if base_url is not None and not provider.takes_base_url:

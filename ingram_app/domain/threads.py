@@ -3,10 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import Index
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
@@ -75,4 +74,4 @@ async def browse(session: AsyncSession, caller: Caller, smith_id: str, place: Pl
 
 
 def _of(caller: Caller, smith_id: str) -> Any:
-    return select(Thread).where(sa.and_(Thread.project_id == caller.project_id, col(Thread.smith_id) == smith_id))
+    return select(Thread).where(Thread.project_id == caller.project_id, Thread.smith_id == smith_id)

@@ -20,7 +20,6 @@ from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
 from sqlalchemy import Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col, select
@@ -33,7 +32,7 @@ from ingram_app.core.ids import is_id, new_id
 from ingram_app.core.secrets import digest
 from ingram_app.core.settings import settings
 from ingram_app.domain import keyrings, projects
-from ingram_app.domain.access import ORGANIZATION, PERMISSIONS, TENANT, Actor, Caller
+from ingram_app.domain.access import ORGANIZATION, PERMISSIONS, TENANT, Actor, ActorKind, Caller
 from ingram_app.domain.keyrings import Keyring
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Project
@@ -50,6 +49,7 @@ class Kind(StrEnum):
     organization = "organization"
 
 
+ACTORS: dict[Kind, ActorKind] = {Kind.admin: "tenant", Kind.smith: "smith", Kind.organization: "organization"}
 HANDLES = {Kind.admin: "tha_live_", Kind.smith: "thp_live_", Kind.organization: "tho_live_"}
 
 
@@ -228,7 +228,7 @@ async def _verify(words: str, key: str) -> tuple[Caller, datetime | None]:
             await _refuse_archived(session, owner_id)
         if row.last_used_at is None or row.last_used_at < now() - USED_EVERY:
             row.last_used_at = now()
-    actor = Actor(kind="tenant" if kind is Kind.admin else kind.value, id=smith_id or owner_id, token_id=row.id)
+    actor = Actor(kind=ACTORS[kind], id=smith_id or owner_id, token_id=row.id)
     place = {"organization_id": owner_id} if kind is Kind.organization else {"project_id": owner_id}
     return Caller(actor=actor, scopes=frozenset(row.scopes), smith_id=smith_id, **place), row.expires_at
 
@@ -258,7 +258,7 @@ def _sub(body: str) -> str:
 
 def _claims(body: str, ring: Keyring) -> dict[str, Any]:
     try:
-        return dict(jwt.decode(body, RSAKey.import_key(ring.public_key), algorithms=["RS256"]).claims)
+        return dict(jwt.decode(body, ring.verifying_key(), algorithms=["RS256"]).claims)
     except (JoseError, ValueError):
         raise InvalidToken(reason="its signature is not that of its project") from None
 

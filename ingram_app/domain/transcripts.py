@@ -46,7 +46,7 @@ async def keep(session: AsyncSession, transcript: Transcript) -> None:
 async def of_run(session: AsyncSession, project_id: str, run_id: str) -> Messages:
     """Return what the run has added so far."""
     query = select(Transcript.messages).where(Transcript.project_id == project_id, Transcript.run_id == run_id)
-    return (await session.exec(query)).first() or []
+    return list((await session.exec(query)).first() or [])
 
 
 async def history(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> Messages:
@@ -68,5 +68,5 @@ async def history(session: AsyncSession, project_id: str, smith_id: str, thread_
         room -= len(json.dumps(messages))
         if room < 0 and turns:
             break
-        turns.insert(0, messages)
+        turns.insert(0, list(messages))
     return [message for turn in turns for message in turn]

@@ -6,6 +6,7 @@ stops it lets go at once; if it dies, the lease ends by itself. Either way anoth
 
 import asyncio
 import logging
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
@@ -68,10 +69,12 @@ async def _end_of(loop: Loop, writing: "asyncio.Future[None]", seconds: float) -
     answering = asyncio.ensure_future(loop.answer())
     watching = asyncio.ensure_future(_watch(loop.lease))
     try:
-        done, _ = await asyncio.wait({answering, watching, writing}, timeout=seconds, return_when="FIRST_COMPLETED")
-        for first in done:
-            return first.result()  # type: ignore[no-any-return]
-        raise TimeLimitExceeded(seconds=int(seconds))
+        tasks: set[asyncio.Future[Any]] = {answering, watching, writing}
+        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            raise TimeLimitExceeded(seconds=int(seconds))
+        ending: Ending = done.pop().result()
+        return ending
     except CancelAsked as asked:
         await _stop(answering)
         loop.scribe.say_last(RunCancelled(asked.reason))
@@ -116,7 +119,7 @@ async def _let_go(lease: Lease) -> None:
         log.info("run %s could not be let go of: %r", lease.run_id, failed)
 
 
-async def _stop(task: "asyncio.Future[object]") -> None:
+async def _stop(task: "asyncio.Future[Any]") -> None:
     """Cancel a task and wait until it is over; what it raised is somebody else's."""
     task.cancel()
     await asyncio.wait({task})

@@ -87,7 +87,7 @@ async def _recover_forever() -> None:
 
 async def _do_jobs() -> None:
     app = jobs.app()
-    app.task(take_up, name=runs.TAKE_UP)
+    app.task(name=runs.TAKE_UP)(take_up)
     while True:
         try:
             async with app.open_async():

@@ -19,7 +19,7 @@ from ingram_app.gateways.providers.provider import (
     ModelKeyMissing,
     Provider,
 )
-from ingram_app.gateways.providers.registry import CUSTOM_ID, PROVIDERS, UnknownProvider, find
+from ingram_app.gateways.providers.registry import CUSTOM_ID, PROVIDERS, UnknownProvider, find, named
 
 __all__ = [
     "CUSTOM_ID",
@@ -44,5 +44,6 @@ __all__ = [
     "TextDelta",
     "UnknownProvider",
     "find",
+    "named",
     "stream",
 ]

@@ -34,6 +34,11 @@ class UnknownProvider(Invalid):
     local/smollm2-135m, test/echo, or endpoint/model for an OpenAI-compatible endpoint of your own."""
 
 
+def named(provider_id: str) -> Provider:
+    """Return the provider of this id; one that is not known here is an endpoint of the project's own."""
+    return PROVIDERS.get(provider_id) or CompatibleEndpoint(provider_id)
+
+
 def find(model_id: str) -> tuple[Provider, str]:
     """Return the provider of a model and the name it knows the model by. Raises `UnknownProvider`."""
     word, slash, name = model_id.partition("/")
