@@ -1,5 +1,6 @@
 """dev: serve with hot reload, the console by Vite on port 3000, the API and the events on IC_PORT."""
 
+import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -16,9 +17,8 @@ def run(arguments: Namespace) -> int:
     knobs = settings()
     reflex = [str(Path(sys.executable).with_name("reflex")), "run", "--backend-port", str(knobs.port)]
     with occupying(knobs.data_dir, knobs.host, knobs.port), open_database():
-        server = subprocess.Popen(reflex, cwd=ROOT)
-        while True:
-            try:
-                return server.wait()
-            except KeyboardInterrupt:
-                continue  # it has heard Ctrl-C too; PostgreSQL leaves after it
+        server = subprocess.Popen(reflex, cwd=ROOT, start_new_session=True)
+        # it ends in order on Ctrl-C alone, and PostgreSQL leaves after it
+        for told in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(told, lambda *_: server.send_signal(signal.SIGINT))
+        return server.wait()
