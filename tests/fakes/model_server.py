@@ -5,7 +5,7 @@ python -m tests.fakes.model_server --port 9400 --tokens 20 --delay-ms 5
 POST …/chat/completions                     OpenAI's wire
 POST …/messages                             Anthropic's
 POST …/models/<model>:streamGenerateContent Google's
-GET  /_seen                                 {"requests": 3, "last": {"path": …, "headers": {…}, "body": {…}}}
+GET  /_seen                                 {"requests": 3, "connections": 1, "last": {path, headers, body}}
 POST /_forget                               starts the count again
 
 What it answers is told by the request itself: see `tests.fakes.knobs`.
@@ -34,7 +34,12 @@ class ModelServer:
     def __init__(self, default: Knobs) -> None:
         self._default = default
         self.requests = 0
+        self.connections = 0
         self.last: Request | None = None
+
+    def connect(self) -> Connection:
+        self.connections += 1
+        return Connection(self.handle)
 
     async def handle(self, request: Request, reply: Reply) -> None:
         match request.method, request.path:
@@ -52,7 +57,7 @@ class ModelServer:
     def _seen(self) -> dict[str, Any]:
         last = self.last
         told = last and {"path": last.path, "headers": last.headers, "body": last.json()}
-        return {"requests": self.requests, "last": told}
+        return {"requests": self.requests, "connections": self.connections, "last": told}
 
     async def _answer(self, request: Request, reply: Reply, kind: type[Wire], model: str) -> None:
         body = request.json()
@@ -100,7 +105,7 @@ async def running_model_server(port: int = 0, default: Knobs | None = None) -> A
     """Serve on loopback and yield the address, like `http://127.0.0.1:40123`."""
     server = ModelServer(default or Knobs())
     loop = asyncio.get_running_loop()
-    listening = await loop.create_server(lambda: Connection(server.handle), "127.0.0.1", port, backlog=1024)
+    listening = await loop.create_server(server.connect, "127.0.0.1", port, backlog=1024)
     try:
         yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     finally:

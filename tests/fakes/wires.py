@@ -123,7 +123,7 @@ class Messages(Wire):
     def opening(self) -> bytes:
         usage = {"input_tokens": self.prompt_tokens, "output_tokens": 1}
         message = {"id": f"msg_{self.number}", "type": "message", "role": "assistant", "model": self.model}
-        rest = {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+        rest: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
         return self._event("message_start", message=message | rest)
 
     def thought(self, text: str) -> bytes:
@@ -134,7 +134,12 @@ class Messages(Wire):
         return self._in_block("text", {"type": "text", "text": ""}) + self._delta({"type": "text_delta", "text": text})
 
     def call(self, index: int) -> bytes:
-        block = {"type": "tool_use", "id": f"toolu_{self.number}_{index}", "name": self.knobs.call, "input": {}}
+        block: dict[str, Any] = {
+            "type": "tool_use",
+            "id": f"toolu_{self.number}_{index}",
+            "name": self.knobs.call,
+            "input": {},
+        }
         opened = self._in_block(f"call {index}", block)
         return opened + self._delta({"type": "input_json_delta", "partial_json": self.knobs.arguments})
 

@@ -88,6 +88,7 @@ async def test_a_history_of_another_provider_can_be_gone_on_with(models: FakeMod
         ("fail=500", ModelUnavailable),
         ("cut=3", ModelStreamBroken),
         ("break=3", ModelStreamBroken),
+        ("break=0", ModelUnavailable),
         ("finish=0 done=0", ModelStreamBroken),
         ("empty=1", ModelAnswerEmpty),
     ],

@@ -195,6 +195,17 @@ async def test_a_connection_cut_before_the_first_token_is_no_broken_answer(model
         await ask("house/fake", models.credential, "cut=0")
 
 
+@pytest.mark.parametrize("end", ["", "done=0", "call=weather"])
+async def test_one_connection_serves_one_answer_after_the_other(models: FakeModels, end: str):
+    await ask("house/fake", models.credential, f"hello {end}")
+    before = await models.seen()
+    for _ in range(3):
+        await ask("house/fake", models.credential, f"hello {end}")
+    after = await models.seen()
+    assert after["requests"] == before["requests"] + 3
+    assert after["connections"] == before["connections"]
+
+
 async def test_leaving_early_stops_the_model(models: FakeModels):
     async with stream("house/fake", models.credential, [said("tokens=1000 delay_ms=1")]) as answer:
         async for _ in answer:

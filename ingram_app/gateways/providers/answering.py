@@ -10,7 +10,6 @@ answer.response     # parts, usage, finish reason
 
 import asyncio
 import importlib
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -48,6 +47,9 @@ class ReasoningDelta:
 
 
 Delta = TextDelta | ReasoningDelta
+
+_imported: set[str] = set()
+"""Not `sys.modules`: a module stands there while a thread is still at it, and using it would block the loop."""
 
 
 class Answer:
@@ -115,8 +117,9 @@ async def stream(
 
 async def _model(provider: Provider, name: str, credential: Credential | None) -> Model:
     for module in provider.slow_imports:
-        if module not in sys.modules:
+        if module not in _imported:
             await asyncio.to_thread(importlib.import_module, module)
+            _imported.add(module)
     return provider.model(name, credential)
 
 

@@ -107,9 +107,14 @@ class Whose:
         """Turn what adapters raise into ours. Raises one of `ModelRequestFailed`, or what was ours from the start."""
         try:
             yield
+        except IngramError:
+            raise
         except _FOREIGN as failure:
             # Without a cause: the foreign ones can carry headers, and with them the key, into a log.
             raise self._ours(failure) from None
+        except Exception as surprise:
+            # An SDK that stumbles over an answer must not end more than this request; the cause tells where.
+            raise self.error(ModelRequestFailed, f"{type(surprise).__name__} in its adapter") from surprise
 
     def error(self, kind: type[ModelRequestFailed], reason: str) -> ModelRequestFailed:
         """Return the error with its facts; the reason is cut to 500 characters and never holds the key."""

@@ -4,8 +4,9 @@ It is lenient in what it takes: no usage, usage at any time, no `[DONE]`, no fin
 reasoning under either of its two names, tool calls whole or in pieces, with or without an index.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, cast
 
 import httpx2
@@ -21,6 +22,7 @@ from ingram_app.gateways.providers.chunks import Chunk, ChunkStream
 from ingram_app.gateways.providers.openai_request import request_body
 
 _THINKING_TAGS = ("<think>", "</think>")
+_DRAIN_SECONDS = 0.2
 
 
 class OpenAIModel(Model[httpx2.AsyncClient]):
@@ -110,8 +112,9 @@ class OpenAIModel(Model[httpx2.AsyncClient]):
     async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[Chunk, None]:
         """Yield the chunks of the answer, with a finish reason where only `[DONE]` tells the end."""
         finished = False
+        events = sse.payloads(response.aiter_bytes())
         try:
-            async for payload in sse.payloads(response.aiter_bytes()):
+            async for payload in events:
                 if payload == b"[DONE]":
                     break
                 chunk = self._read(payload)
@@ -125,6 +128,11 @@ class OpenAIModel(Model[httpx2.AsyncClient]):
                 raise
         if not finished:
             yield {"choices": [{"finish_reason": "stop"}]}
+        with suppress(TimeoutError, httpx2.HTTPError):
+            # A response that was read to its end leaves its connection to the next request.
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                async for _ in events:
+                    pass
 
     def _read(self, payload: bytes) -> Chunk:
         try:
