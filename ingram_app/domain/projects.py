@@ -111,7 +111,7 @@ async def create_or_adopt(
     caller.require_organization()
     name = named(name)
     await session.exec(select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"projects {caller.organization_id}"))))
-    found = (await session.exec(_live(caller).where(Project.name == name))).first()
+    found: Project | None = (await session.exec(_live(caller).where(Project.name == name))).first()
     if found is not None:
         return found
     project = Project(organization_id=caller.organization_id, name=name, about=about or {})
