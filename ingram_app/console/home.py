@@ -1,8 +1,11 @@
-"""Home: where a person arrives."""
+"""Home: three steps to the first reply."""
 
 import reflex as rx
 
+from ingram_app.console.looks import head
+from ingram_app.console.shell import page
 
-@rx.page(route="/", title="Ingram Cloud")
+
+@page("/p/[project]", title="Home")
 def home() -> rx.Component:
-    return rx.heading("Ingram Cloud")
+    return head("Home", "Three steps to the first reply.")

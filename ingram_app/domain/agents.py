@@ -152,10 +152,12 @@ async def the_default(session: AsyncSession, caller: Caller) -> Agent:
     return (await session.exec(query)).one()
 
 
-async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST) -> Page[Agent]:
-    """Return the project's agents, newest first."""
+async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST, *, name_part: str = "") -> Page[Agent]:
+    """Return the project's agents whose name has `name_part` in it, in any case; newest first."""
     caller.require("agents:read")
     query = select(Agent).where(Agent.project_id == caller.project_id, col(Agent.archived_at).is_(None))
+    if name_part:
+        query = query.where(col(Agent.name).icontains(name_part, autoescape=True))
     return await page(session, query, Agent, place)
 
 

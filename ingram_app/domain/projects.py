@@ -109,18 +109,15 @@ async def create_or_adopt(
 ) -> Project:
     """Return the organization's live project of exactly this name, made with its keys and default agent if need be."""
     caller.require_organization()
-    name = named(name)
-    await session.exec(select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"projects {caller.organization_id}"))))
-    found: Project | None = (await session.exec(_live(caller).where(Project.name == name))).first()
-    if found is not None:
-        return found
-    project = Project(organization_id=caller.organization_id, name=name, about=about or {})
-    session.add(project)
-    await session.flush()
-    await _stand_in(session, caller, project)
-    await keyrings.create(session, project.id)
-    await agents.create_default(session, project.id)
-    return project
+    return await _named(session, caller, named(name)) or await _make(session, caller, named(name), about or {})
+
+
+async def create(session: AsyncSession, caller: Caller, name: str) -> Project:
+    """Return a new project with its keys and default agent. Raises `InvalidProjectName`, `ProjectNameTaken`."""
+    caller.require_organization()
+    if await _named(session, caller, named(name)) is not None:
+        raise ProjectNameTaken(name=named(name), param="name")
+    return await _make(session, caller, named(name), {})
 
 
 async def find(session: AsyncSession, caller: Caller, project_id: str) -> Project:
@@ -206,6 +203,23 @@ def named(name: str) -> str:
     if not 1 <= len(kept) <= NAME_LENGTH or not kept.isprintable():
         raise InvalidProjectName(param="name")
     return kept
+
+
+async def _named(session: AsyncSession, caller: Caller, name: str) -> Project | None:
+    """Return the live project of this name, if there is one; nobody else makes one until the transaction ends."""
+    await session.exec(select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"projects {caller.organization_id}"))))
+    found: Project | None = (await session.exec(_live(caller).where(Project.name == name))).first()
+    return found
+
+
+async def _make(session: AsyncSession, caller: Caller, name: str, about: dict[str, Any]) -> Project:
+    project = Project(organization_id=caller.organization_id, name=name, about=about)
+    session.add(project)
+    await session.flush()
+    await _stand_in(session, caller, project)
+    await keyrings.create(session, project.id)
+    await agents.create_default(session, project.id)
+    return project
 
 
 def _as_operator(teammate: Teammate) -> Caller:

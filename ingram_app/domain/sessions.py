@@ -6,10 +6,11 @@ A session ends 12 hours after it was last used, 30 days after it began, or when 
 import secrets
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, update
+from sqlalchemy import ColumnElement, func, update
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment
 from ingram_app.core.errors import TooMany, Unauthenticated
@@ -79,17 +80,8 @@ async def begin(session: AsyncSession, teammate: Teammate, *, address: str, agen
 
 async def whose(session: AsyncSession, token_hash: str) -> Teammate | None:
     """Return who is signed in with the cookie of this hash, if anyone is."""
-    query = (
-        select(Teammate, Session)
-        .join(Session, col(Session.teammate_id) == col(Teammate.id))
-        .where(
-            Session.token_hash == token_hash,
-            col(Session.revoked_at).is_(None),
-            Session.last_seen_at > now() - IDLE,
-            Session.created_at > now() - LONGEST,
-        )
-    )
-    found = (await session.exec(query)).first()
+    query = select(Teammate, Session).join(Session, col(Session.teammate_id) == col(Teammate.id))
+    found = (await session.exec(query.where(*_live(token_hash)))).first()
     if found is None:
         return None
     teammate, seen = found
@@ -98,9 +90,24 @@ async def whose(session: AsyncSession, token_hash: str) -> Teammate | None:
     return teammate
 
 
+async def is_live(session: AsyncSession, token_hash: str) -> bool:
+    """Tell whether somebody is signed in with the cookie of this hash. It counts as no use of the session."""
+    return (await session.exec(select(Session.token_hash).where(*_live(token_hash)))).first() is not None
+
+
 async def end(session: AsyncSession, token_hash: str) -> None:
-    """Sign out, everywhere the cookie is."""
+    """Sign out, everywhere the cookie is, and tell the tabs that are open: `session:<hash>`."""
     await session.exec(update(Session).where(col(Session.token_hash) == token_hash).values(revoked_at=now()))
+    await signals.send(session, f"session:{token_hash}")
+
+
+def _live(token_hash: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        col(Session.token_hash) == token_hash,
+        col(Session.revoked_at).is_(None),
+        col(Session.last_seen_at) > now() - IDLE,
+        col(Session.created_at) > now() - LONGEST,
+    )
 
 
 async def _refuse_a_flood(session: AsyncSession, email: str, address: str) -> None:
