@@ -6,7 +6,6 @@ from ingram_app.api import (
     agents,
     errors,
     health,
-    log,
     models,
     organization,
     reference,
@@ -24,7 +23,6 @@ PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, runs)
 
 def build() -> FastAPI:
     """Return the API with every route, its failures in one envelope."""
-    log.set_up()
     api = FastAPI(
         title="Ingram Cloud",
         version=VERSION,
