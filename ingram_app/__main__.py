@@ -20,26 +20,29 @@ COMMANDS = {
 
 def main(words: list[str]) -> int:
     """Run one command and return the process's exit code."""
-    parser = ArgumentParser("python -m ingram_app", description="Ingram Cloud, from the command line.")
-    parsers = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, purpose in COMMANDS.items():
-        parsers.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
-    chosen = next((word for word in words if word in COMMANDS), None)
-    # only the one that runs is loaded, so that asking for help takes no time
-    if chosen is None:
-        parser.parse_args(words)  # prints its help or its refusal, and leaves
-        return 2
-    command = importlib.import_module(f"ingram_app.commands.{chosen}")
-    if hasattr(command, "take"):
-        command.take(parsers.choices[chosen])
-    arguments = parser.parse_args(words)
     try:
-        return command.run(arguments) or 0
+        return _run(words)
     except IngramError as wrong:
         print(wrong.sentence, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _run(words: list[str]) -> int:
+    parser = ArgumentParser("python -m ingram_app", description="Ingram Cloud, from the command line.")
+    parsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, purpose in COMMANDS.items():
+        parsers.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
+    chosen = next((word for word in words if word in COMMANDS), None)
+    if chosen is None:
+        parser.parse_args(words)  # prints its help or its refusal, and leaves
+        return 2
+    # only the one that runs is loaded, so that asking for help takes no time
+    command = importlib.import_module(f"ingram_app.commands.{chosen}")
+    if hasattr(command, "take"):
+        command.take(parsers.choices[chosen])
+    return command.run(parser.parse_args(words)) or 0
 
 
 if __name__ == "__main__":

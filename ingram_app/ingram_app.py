@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from ingram_app import api
 from ingram_app.console import session as console_session, shell
+from ingram_app.core import log
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.farewell import Farewell
 from ingram_app.core.lifeline import follow_parent
@@ -31,6 +32,7 @@ class App(rx.App):
 
     def __call__(self) -> ASGIApp:
         follow_parent()
+        log.set_up()
         edge = Edge(
             super().__call__(),
             api.build(),

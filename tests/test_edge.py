@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from ingram_app.edge import Edge, token_hash
+from ingram_app.core.secrets import digest
+from ingram_app.edge import Edge
 
 OURS = "http://localhost:8000"
 TOKEN = "a-session"
@@ -28,7 +29,7 @@ async def api(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def session_is_live(hashed: str) -> bool:
-    return hashed == token_hash(TOKEN)
+    return hashed == digest(TOKEN)
 
 
 @pytest.fixture
@@ -89,11 +90,11 @@ async def test_a_deep_link_is_a_page(signed_in: httpx.AsyncClient) -> None:
 
 async def test_the_console_gets_the_hash_and_never_the_cookie(signed_in: httpx.AsyncClient) -> None:
     forged = {"authorization": "forged"}
-    assert (await signed_in.get("/runs", headers=forged)).text == f"/runs.html None {token_hash(TOKEN)}"
+    assert (await signed_in.get("/runs", headers=forged)).text == f"/runs.html None {digest(TOKEN)}"
 
 
 async def test_a_hash_sent_by_a_visitor_is_dropped(visitor: httpx.AsyncClient) -> None:
-    answer = await visitor.get("/sign-in", headers={"authorization": token_hash(TOKEN)})
+    answer = await visitor.get("/sign-in", headers={"authorization": digest(TOKEN)})
     assert answer.text == "/sign-in None None"
 
 

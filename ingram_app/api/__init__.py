@@ -6,7 +6,6 @@ from ingram_app.api import (
     agents,
     errors,
     health,
-    log,
     models,
     organization,
     reference,
@@ -14,17 +13,17 @@ from ingram_app.api import (
     sign_in,
     smiths,
     tenant_settings,
+    threads,
     tokens,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, runs)
+PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, threads, runs)
 
 
 def build() -> FastAPI:
     """Return the API with every route, its failures in one envelope."""
-    log.set_up()
     api = FastAPI(
         title="Ingram Cloud",
         version=VERSION,

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.api import log
+from ingram_app.core import log
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import BadRequest, Unauthenticated
 from ingram_app.domain import access, idempotency, paging, tokens

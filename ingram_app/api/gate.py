@@ -7,8 +7,8 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingram_app.api import log
 from ingram_app.api.errors import answer
+from ingram_app.core import log
 from ingram_app.core.errors import IngramError, TooLarge
 from ingram_app.core.ids import new_id
 

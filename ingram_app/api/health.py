@@ -32,7 +32,8 @@ async def ready() -> JSONResponse:
     """Tell whether requests can be served: 503 while a check fails."""
     checks = {"db": await _database_answers()}
     ok = all(checks.values())
-    return JSONResponse({"ok": ok, "service": SERVICE, "checks": checks}, 200 if ok else 503)
+    headers = {} if ok else {"Retry-After": "5"}
+    return JSONResponse({"ok": ok, "service": SERVICE, "checks": checks}, 200 if ok else 503, headers)
 
 
 @router.get("/metrics", include_in_schema=False)

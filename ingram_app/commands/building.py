@@ -1,6 +1,7 @@
 """Builds the console's pages, when something that they are made from has changed."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def build() -> None:
         print("Building the console: half a minute, more the first time …", flush=True)
         began = time.monotonic()
         _export()
+        _spell_evenly(ROOT / "reflex.lock" / "package.json")
         # Reflex completes its lock files while it builds: what counts is how they are now
         _STAMP.write_text(_fingerprint())
         print(f"Built in {time.monotonic() - began:.0f} s.", flush=True)
@@ -51,6 +53,11 @@ def _export() -> None:
     if done.returncode or not STATIC.is_dir():
         end = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
         raise ConsoleDoesNotBuild(log=log, end=end)
+
+
+def _spell_evenly(lock: Path) -> None:
+    """Write the lock file one way: Reflex's first build and its later ones space the same content differently."""
+    lock.write_text(json.dumps(json.loads(lock.read_text()), indent=2) + "\n")
 
 
 def _fingerprint() -> str:

@@ -5,11 +5,13 @@ import signal
 from argparse import Namespace
 
 from ingram_app.commands.installation import open_database
+from ingram_app.core import log
 from ingram_app.engine import worker
 
 
 def run(arguments: Namespace) -> None:
     """Work until told to stop; what is under way is let go of, and taken up by another."""
+    log.set_up()
     with open_database():
         asyncio.run(_work())
 

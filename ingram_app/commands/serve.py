@@ -11,7 +11,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from argparse import Namespace
+import time
+from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from types import FrameType
 
@@ -19,7 +20,7 @@ from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import MPServer
 
-from ingram_app.commands import building, welcome
+from ingram_app.commands import building
 from ingram_app.commands.installation import open_database
 from ingram_app.commands.occupancy import occupying
 from ingram_app.core import farewell
@@ -30,6 +31,13 @@ _STREAMS_END_SECONDS = 6
 _POLL_SECONDS = 0.05
 
 
+def take(parser: ArgumentParser) -> None:
+    now = time.time()
+    parser.add_argument(
+        "--since", type=float, default=now, metavar="SECONDS", help="when the start began, in Unix time"
+    )
+
+
 def run(arguments: Namespace) -> None:
     """Serve until told to stop."""
     signal.signal(signal.SIGTERM, _leave)
@@ -37,7 +45,7 @@ def run(arguments: Namespace) -> None:
     with occupying(knobs.data_dir, knobs.host, knobs.port), open_database():
         building.build()
         os.environ.update(_reflex())
-        threading.Thread(target=_announce, args=[knobs], daemon=True).start()
+        threading.Thread(target=_announce, args=[knobs, arguments.since], daemon=True).start()
         # a forked worker would inherit our locks, and hold them should we be killed
         multiprocessing.set_start_method("spawn", force=True)
         _server(knobs).serve()
@@ -82,11 +90,15 @@ def _reflex() -> dict[str, str]:
     return building.ENVIRONMENT | {"__REFLEX_SKIP_COMPILE": "true", "__REFLEX_MOUNT_FRONTEND_COMPILED_APP": "true"}
 
 
-def _announce(knobs: Settings) -> None:
+def _announce(knobs: Settings, since: float) -> None:
     """Say where we are, once we are there."""
+    # It brings the whole domain along: loaded here, it costs the start nothing.
+    from ingram_app.commands import welcome
+
     while not _ready(knobs):
         threading.Event().wait(_POLL_SECONDS)
-    print(f"Ingram Cloud is ready at {knobs.address}", *welcome.lines(), sep="\n", flush=True)
+    ready = f"Ingram Cloud is ready at {knobs.address}, {time.time() - since:.0f} seconds after it was started."
+    print(ready, *welcome.lines(), sep="\n", flush=True)
 
 
 def _ready(knobs: Settings) -> bool:

@@ -104,10 +104,9 @@ class Cluster:
     @contextmanager
     def running(self) -> Iterator[str]:
         """Keep the server up for as long as the block lasts; gives its URL."""
-        url = self.start()
         try:
-            yield url
-        finally:
+            yield self.start()
+        finally:  # also of a start that Ctrl-C has cut off
             self.stop()
 
     def _beside(self, suffix: str) -> Path:

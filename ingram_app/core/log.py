@@ -1,4 +1,4 @@
-"""The log: one line an event, with the ids of the request it belongs to, and never a secret."""
+"""The log: one line an event, with the ids of the request, project and run it belongs to, and never a secret."""
 
 import logging
 import re
@@ -11,6 +11,7 @@ from ingram_app.core.settings import settings
 
 _SECRET = re.compile(r"(th[aop]_live_)[\w.-]+|(\bsk-|\bAIza|whsec_)[\w-]{8,}")
 bind = structlog.contextvars.bind_contextvars
+"""Say what the lines of this task, and of those it begins, belong to."""
 forget = structlog.contextvars.clear_contextvars
 
 
