@@ -206,20 +206,20 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
     """Return one run of a smith. Raises `SmithMismatch`, `NotFound`."""
-    caller.require_own(smith_id)
-    run = await look_up(session, caller, run_id)
-    if run.smith_id != smith_id:
-        raise NotFound(noun="run", id=run_id)
-    return run
+    caller.require("runs:read")
+    return await _one(session, caller, smith_id, run_id)
 
 
 async def look_up(session: AsyncSession, caller: Caller, run_id: str) -> Run:
     """Return one run of the caller's project. Raises `NotFound`."""
     caller.require("runs:read")
-    run: Run | None = (await session.exec(_visible(caller).where(Run.id == run_id))).first()
-    if run is None:
-        raise NotFound(noun="run", id=run_id)
-    return run
+    return await _one(session, caller, caller.smith_id or None, run_id)
+
+
+async def started(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
+    """Return a run as it stands now, for whoever may start one. Raises `SmithMismatch`, `NotFound`."""
+    caller.require("runs:write")
+    return await _one(session, caller, smith_id, run_id)
 
 
 async def browse(
@@ -257,22 +257,22 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
     Raises `SmithMismatch`, `NotFound`, and `RunNotPaused` for one that has ended otherwise.
     """
     caller.require("runs:write")
-    await find(session, caller, smith_id, run_id)
-    run: Run = (await session.exec(_visible(caller).where(Run.id == run_id).with_for_update())).one()
-    await session.refresh(run)
+    run = await _one(session, caller, smith_id, run_id, to_change=True)
     if run.status is RunStatus.cancelled:
         return run
     if run.over:
         raise RunNotPaused(run_id=run.id, status=run.status)
-    run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
-    if run.status is RunStatus.running:
-        await signals.send(session, f"{CANCEL}:{run.id}")
-    else:
-        await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
-        run.status, run.finished_at = RunStatus.cancelled, now()
-        await changed(session, run)
-    session.add(run)
+    await _stop(session, run, reason)
     return run
+
+
+async def close_project(session: AsyncSession, caller: Caller, project_id: str) -> None:
+    """Archive a project and stop every run in it. Raises `NotFound`."""
+    await projects.stand_in(session, caller, project_id)
+    await projects.archive(session, caller, project_id)
+    live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
+    for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
+        await _stop(session, run, "The project was deleted.")
 
 
 async def next_in_thread(session: AsyncSession, run: Run) -> None:
@@ -318,6 +318,30 @@ async def _ahead(session: AsyncSession, run: Run) -> int:
         Run.smith_id == run.smith_id, Run.thread_id == run.thread_id, col(Run.status).in_(("queued", *BUSY))
     )
     return (await session.exec(live)).one()
+
+
+async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
+    run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
+    if run.status is RunStatus.running:
+        await signals.send(session, f"{CANCEL}:{run.id}")
+    else:
+        await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
+        run.status, run.finished_at = RunStatus.cancelled, now()
+        await changed(session, run)
+    session.add(run)
+
+
+async def _one(
+    session: AsyncSession, caller: Caller, smith_id: str | None, run_id: str, *, to_change: bool = False
+) -> Run:
+    query = _visible(caller).where(Run.id == run_id)
+    if smith_id is not None:
+        caller.require_own(smith_id)
+        query = query.where(Run.smith_id == smith_id)
+    run: Run | None = (await session.exec(query.with_for_update() if to_change else query)).first()
+    if run is None:
+        raise NotFound(noun="run", id=run_id)
+    return run
 
 
 def _visible(caller: Caller) -> Any:
