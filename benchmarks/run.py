@@ -177,10 +177,9 @@ def _world() -> Iterator[World]:
 
 def _show(rows: list[Row]) -> None:
     revision = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {revision.stdout.strip() or 'no revision'}, Python "
-        f"{platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; answers of 20 tokens"
-    )
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {revision.stdout.strip() or 'no revision'}, {machine}")
+    print("Answers of 20 tokens, unless another length is told.")
     width = max(len(row.what) for row in rows)
     print(f"\n{'':{width}}  {'Ingram Cloud':>14}  {'model alone':>11}")
     for row in rows:
