@@ -304,7 +304,7 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
     if run.over:
         raise RunNotPaused(run_id=run.id, status=run.status)
     await _stop(session, run, reason)
-    if run.status is RunStatus.cancelled:
+    if run.over:
         await threads.hold(session, *thread_of(run))
         await next_in_thread(session, *thread_of(run))
     return run

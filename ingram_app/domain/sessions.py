@@ -114,7 +114,7 @@ async def revoke(session: AsyncSession, teammate: Teammate, session_id: str) -> 
 async def end(session: AsyncSession, token_hash: str) -> None:
     """Sign out, everywhere the cookie is, and tell the tabs that are open: `session:<hash>`."""
     await session.exec(update(Session).where(col(Session.token_hash) == token_hash).values(revoked_at=now()))
-    await signals.send(session, f"session:{token_hash}")
+    signals.send(session, f"session:{token_hash}")
 
 
 def _live(token_hash: str) -> tuple[ColumnElement[bool], ...]:
