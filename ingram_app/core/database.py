@@ -68,7 +68,10 @@ _UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def compact(value: Any) -> str:
-    """Return JSON as it is spelt wherever it is kept or sent."""
+    """Return JSON of what a model may have said, with a mark for every letter that PostgreSQL refuses.
+
+    What a caller says is kept as it is or, when that can not be, refused.
+    """
     spelt = _dumps(value)
     if "\\u0000" in spelt or not _is_keepable(spelt):
         return _dumps(keepable(value))
@@ -99,7 +102,7 @@ def pool() -> AsyncEngine:
         connect_args={"options": f"-c role={ROLE}", "autocommit": True},
         pool_size=16,
         max_overflow=16,
-        json_serializer=compact,
+        json_serializer=_dumps,
     )
 
 

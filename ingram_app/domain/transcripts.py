@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core.database import execute
+from ingram_app.core.database import execute, keepable
 
 Messages = list[dict[str, Any]]
 """As the model layer writes them down: requests and responses in turn."""
@@ -46,7 +46,7 @@ _HISTORY = sa.text(
 
 async def keep(session: AsyncSession, transcript: Transcript) -> None:
     """Write a run's transcript down, in place of what was there."""
-    row = transcript.model_dump()
+    row = transcript.model_dump() | {"messages": keepable(transcript.messages)}
     later = {"messages": row["messages"], "complete": row["complete"]}
     upsert = insert(Transcript).values(row)
     await execute(session, upsert.on_conflict_do_update(index_elements=["run_id"], set_=later), {})
