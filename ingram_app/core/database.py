@@ -100,8 +100,8 @@ def pool() -> AsyncEngine:
     return create_async_engine(
         driver_url().replace("postgresql://", "postgresql+psycopg://", 1),
         connect_args={"options": f"-c role={ROLE}", "autocommit": True},
-        pool_size=16,
-        max_overflow=16,
+        pool_size=24,
+        max_overflow=0,  # what overflows is opened and closed again, at a dear price
         json_serializer=_dumps,
     )
 
