@@ -93,23 +93,16 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
     """
     caller.require("smiths:write")
     agent_id = given.get("agent_id")
-    agent = await (agents.find(session, caller, agent_id) if agent_id else agents.the_default(session, caller))
+    agent = await (agents.join(session, caller, agent_id) if agent_id else agents.the_default(session, caller))
     smith = Smith(project_id=caller.project_id, agent_id=agent.id, external_id=given.get("external_id"))
     await _apply(session, caller, smith, given)
     row = smith.model_dump()
     new = insert(Smith).values(row).on_conflict_do_nothing().returning(col(Smith.id))
     if (await session.execute(new)).first() is not None:
         return await find(session, caller, smith.id), True
-    same = select(Smith.id).where(
-        Smith.project_id == caller.project_id,
-        Smith.external_id == smith.external_id,
-        Smith.agent_id == agent.id,
-        col(Smith.archived_at).is_(None),
-    )
-    smith_id = (await session.exec(same)).first()
-    if smith_id is None:  # archived since the insert met it
-        return await create(session, caller, given)
-    return await find(session, caller, smith_id), False
+    same = _live(caller).where(Smith.external_id == smith.external_id, Smith.agent_id == agent.id)
+    found = await _clones(session, same)
+    return (found[0], False) if found else await create(session, caller, given)  # it was archived just now
 
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
@@ -167,15 +160,16 @@ async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: 
     if smith is None:
         raise NotFound(noun="smith", id=smith_id)
     if changes.get("agent_id") not in (None, smith.agent_id):
-        smith.agent_id = (await agents.find(session, caller, changes["agent_id"])).id
+        smith.agent_id = (await agents.join(session, caller, changes["agent_id"])).id
         smith.pin = None
     smith.updated_at = now()
+    identity = {"agent_id": smith.agent_id, "external_id": smith.external_id}
     session.add(smith)
     try:
         await _apply(session, caller, smith, changes)
         await session.flush()
     except sa.exc.IntegrityError:
-        raise SmithExists(agent_id=changes["agent_id"], external_id=smith.external_id, param="agent_id") from None
+        raise SmithExists(**identity, param="agent_id") from None
     return await find(session, caller, smith_id)
 
 
