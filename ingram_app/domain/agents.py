@@ -27,6 +27,8 @@ from ingram_app.domain.paging import FIRST, Page, Place, page
 
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 SLUG_LENGTH = 63
+NUMBERS = range(1, 2**31)
+"""What a version can be numbered."""
 
 
 class Agent(SQLModel, table=True):
@@ -206,6 +208,8 @@ async def versions(session: AsyncSession, caller: Caller, agent_id: str) -> list
 async def version(session: AsyncSession, caller: Caller, agent_id: str, number: int) -> AgentVersion:
     """Return one version. Raises `NotFound`."""
     caller.require("agents:read")
+    if number not in NUMBERS:
+        raise NotFound(noun="version", id=number)
     query = select(AgentVersion).where(
         AgentVersion.project_id == caller.project_id, AgentVersion.agent_id == agent_id, AgentVersion.version == number
     )

@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment
-from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import agents, designs, tokens
 from ingram_app.domain.access import Caller
@@ -78,6 +78,10 @@ class Clone:
         return designs.effective(self.inherited, self.smith.overrides)
 
 
+class SmithExists(Conflict):
+    """The agent {agent_id} already has a live smith of the external id {external_id}."""
+
+
 class InvalidPin(Invalid):
     """The agent {agent_id} has no version {pin} to pin."""
 
@@ -88,10 +92,9 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
     Raises `NotFound` for an agent that is not there, `InvalidPin`.
     """
     caller.require("smiths:write")
-    given = dict(given)
-    agent_id = given.pop("agent_id", None)
+    agent_id = given.get("agent_id")
     agent = await (agents.find(session, caller, agent_id) if agent_id else agents.the_default(session, caller))
-    smith = Smith(project_id=caller.project_id, agent_id=agent.id, external_id=given.pop("external_id", None))
+    smith = Smith(project_id=caller.project_id, agent_id=agent.id, external_id=given.get("external_id"))
     await _apply(session, caller, smith, given)
     row = smith.model_dump()
     new = insert(Smith).values(row).on_conflict_do_nothing().returning(col(Smith.id))
@@ -103,7 +106,10 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
         Smith.agent_id == agent.id,
         col(Smith.archived_at).is_(None),
     )
-    return await find(session, caller, (await session.exec(same)).one()), False
+    smith_id = (await session.exec(same)).first()
+    if smith_id is None:  # archived since the insert met it
+        return await create(session, caller, given)
+    return await find(session, caller, smith_id), False
 
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
@@ -149,7 +155,10 @@ async def browse(
 
 
 async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: dict[str, Any]) -> Clone:
-    """Change profile, agent, pin or overrides; `null` takes an override back. Raises `NotFound`, `InvalidPin`."""
+    """Change profile, agent, pin or overrides; `null` takes an override back.
+
+    Raises `NotFound`, `InvalidPin`, `NothingToUpdate`, `SmithExists` when the agent has a smith of this person.
+    """
     caller.require("smiths:write")
     if not changes:
         raise NothingToUpdate()
@@ -160,10 +169,13 @@ async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: 
     if changes.get("agent_id") not in (None, smith.agent_id):
         smith.agent_id = (await agents.find(session, caller, changes["agent_id"])).id
         smith.pin = None
-    await _apply(session, caller, smith, changes)
     smith.updated_at = now()
     session.add(smith)
-    await session.flush()
+    try:
+        await _apply(session, caller, smith, changes)
+        await session.flush()
+    except sa.exc.IntegrityError:
+        raise SmithExists(agent_id=changes["agent_id"], external_id=smith.external_id, param="agent_id") from None
     return await find(session, caller, smith_id)
 
 
