@@ -1,5 +1,5 @@
 """The console: people come in here. One page, one file: its state above, its looks below."""
 
-from ingram_app.console import home, sign_in, start
+from ingram_app.console import agent, agents, home, run, runs, sign_in, smith, smiths, start
 
-__all__ = ["home", "sign_in", "start"]
+__all__ = ["agent", "agents", "home", "run", "runs", "sign_in", "smith", "smiths", "start"]

@@ -4,6 +4,7 @@ from typing import Any
 
 import reflex as rx
 from reflex.event import EventSpec
+from reflex_base.constants.compiler import MemoizationDisposition, MemoizationMode
 from reflex_components_core.el.elements.base import BaseHTML
 from reflex_components_core.react_router import link
 
@@ -11,7 +12,11 @@ Text = rx.Var[str] | str
 
 
 class _Time(BaseHTML):
+    """An element of our own, from assets/console.js."""
+
     tag = "ic-time"
+    # Reflex would name a component of its own after the tag, whose hyphen is none for JavaScript
+    _memoization_mode = MemoizationMode(disposition=MemoizationDisposition.NEVER)
 
 
 class NativeForm(rx.el.Div):
@@ -26,9 +31,9 @@ class NativeForm(rx.el.Div):
 
 
 _BADGES = {
-    "green": ("completed", "live", "available", "active", "published"),
+    "green": ("completed", "live", "available", "active", "published", "own key", "platform's key", "needs no key"),
     "accent": ("running",),
-    "amber": ("paused_for_approval", "paused_for_tool", "draft", "expires soon"),
+    "amber": ("paused_for_approval", "paused_for_tool", "draft only", "unpublished changes", "expires soon"),
     "red": ("failed", "revoked", "missing"),
 }
 _WORDS = (("paused_for_approval", "waits for approval"), ("paused_for_tool", "waits for a tool"))
@@ -92,9 +97,9 @@ def button(label: Text, *, icon: str = "", kind: str = "", **props: Any) -> rx.C
     )
 
 
-def link_button(label: Text, href: Text, *, kind: str = "") -> rx.Component:
+def link_button(label: Text, href: Text, *, kind: str = "", **props: Any) -> rx.Component:
     """A link that looks like a button."""
-    return link(label, href=href, class_name=f"button {kind}")
+    return link(label, href=href, class_name=f"button {kind}", **props)
 
 
 def head(title: Text, about: Text | None = None, *actions: rx.Component) -> rx.Component:

@@ -7,7 +7,7 @@ A frame is handed to watchers once it is kept, never before: what has been seen 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -22,6 +22,8 @@ from ingram_app.core.database import Moment, Tenancy, compact, transaction
 
 CHECKED_EVERY_SECONDS = 5.0
 """How long a watcher trusts to be woken before it looks by itself."""
+PAGE = 1000
+"""Frames that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Shown:
     event: str
     data: str
     """JSON, one line."""
+    at: datetime = field(default_factory=now, compare=False)
+    """When it was said."""
 
 
 _APPEND = text(
@@ -192,10 +196,10 @@ async def unfinished(session: AsyncSession, project_id: str, run_id: str) -> str
     return words
 
 
-async def browse(session: AsyncSession, project_id: str, run_id: str, after: int = 0, limit: int = 1000) -> list[Shown]:
+async def browse(session: AsyncSession, project_id: str, run_id: str, after: int = 0, limit: int = PAGE) -> list[Shown]:
     """Return the run's frames past `after`, oldest first."""
     query = (
-        select(Frame.seq, Frame.event, sa.cast(Frame.data, sa.Text))
+        select(Frame.seq, Frame.event, sa.cast(Frame.data, sa.Text), Frame.created_at)
         .where(Frame.project_id == project_id, Frame.run_id == run_id, col(Frame.seq) > after)
         .order_by(col(Frame.seq))
         .limit(limit)
@@ -224,6 +228,9 @@ async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[
                         yield frame
             if ended and heard.empty():
                 return
+            if len(batch) >= PAGE:
+                batch = None  # there may be more: read on at once
+                continue
             batch = await _next(heard)
             if batch is None and heard.empty():
                 yield None
