@@ -53,7 +53,9 @@ async def choices(session: AsyncSession, caller: Caller) -> Choices:
         models = [model for model in catalog.data if model.provider == provider.id]
         if models:
             label = provider.label if models[0].available else f"{provider.label}, no key yet"
-            providers.append(ProviderChoice(label, [ModelChoice(model.id, model.label) for model in models]))
+            providers.append(
+                ProviderChoice(label, [ModelChoice(model.id, f"{model.id}  ·  {model.label}") for model in models])
+            )
     return Choices(providers, project.default_model)
 
 

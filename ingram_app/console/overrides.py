@@ -149,10 +149,10 @@ def fields() -> rx.Component:
 
 def _row(row: FieldRow) -> rx.Component:
     deeds = rx.fragment(
-        button("Override …", kind="slim", on_click=Overrides.edit(row.name), aria_label=f"Override {row.label}"),
+        button("Override …", kind="plain slim", on_click=Overrides.edit(row.name), aria_label=f"Override {row.label}"),
         rx.cond(
             row.own,
-            button("Reset", kind="slim", on_click=Overrides.take_back(row.name), aria_label=f"Reset {row.label}"),
+            button("Reset", kind="plain slim", on_click=Overrides.take_back(row.name), aria_label=f"Reset {row.label}"),
         ),
     )
     return rx.el.li(

@@ -1,11 +1,11 @@
 """The playground: talk to a smith as its user would, on real threads, with real runs."""
 
-import secrets
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import reflex as rx
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.console.address import asked, named
 from ingram_app.console.figures import counted, duration, moment, money
@@ -13,12 +13,13 @@ from ingram_app.console.following import gulps
 from ingram_app.console.looks import button, link, relative_time
 from ingram_app.console.session import Session, standing
 from ingram_app.console.story import Story
+from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import runs
+from ingram_app.domain import frames, runs
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import Place
-from ingram_app.domain.runs import Run, Turn
+from ingram_app.domain.runs import Run, RunStatus, Turn
 
 _SHOWN = Place(limit=30)
 """Turns of the thread that are shown; the Runs page has those before."""
@@ -38,7 +39,7 @@ class Exchange:
     over: bool
 
     @classmethod
-    def of(cls, run: Run) -> "Exchange":
+    def of(cls, run: Run, partly: str = "") -> "Exchange":
         said = [runs.words(message["content"]) for message in run.input if message["role"] == "user"]
         used = run.usage
         figures = [duration(run.started_at, run.finished_at)]
@@ -47,7 +48,7 @@ class Exchange:
         return cls(
             id=run.id,
             asked="\n".join(said),
-            reply=(run.output or {}).get("content") or "",
+            reply=(run.output or {}).get("content") or partly,
             status=run.status.value,
             error=(run.error or {}).get("message", ""),
             figures=" · ".join(figures) if run.over else "",
@@ -67,8 +68,6 @@ class Playground(rx.State):
     """Why the last message was not taken."""
     loaded: bool = False
     _smith: str = ""
-    _follower: str = ""
-    """Who follows the live run; a second one relieves the first."""
 
     @rx.event
     async def load(self):
@@ -83,7 +82,7 @@ class Playground(rx.State):
         if thread:
             async with transaction(caller.tenancy) as session:
                 found = await runs.browse(session, caller, _SHOWN, smith_id=wanted, thread_id=thread)
-            self._show([Exchange.of(run) for run in reversed(found.data)])
+                self._show([await _exchange_of(session, run) for run in reversed(found.data)])
         self.loaded = True
 
     @rx.event
@@ -105,32 +104,23 @@ class Playground(rx.State):
         self._show([*self.turns, Exchange.of(run)][-_SHOWN.limit :])
         cleared = rx.set_value("say", "")
         if thread:
-            return [cleared, Playground.follow]
+            signals.publish(_topic(self))
+            return cleared
         path = self.router.url.path
         return [cleared, rx.redirect(f"{path}?tab=playground&thread={run.thread_id}", replace=True)]
 
     @rx.event(background=True)
     async def follow(self):
-        """Tell what the live run says, then that of the next in the thread, until none is live."""
+        """Tell what live runs say, for as long as the tab shows this thread."""
         caller = await standing(self)
-        me = secrets.token_hex(4)
-        async with self:
-            self._follower, run_id = me, self.live_run
-        while run_id:
-            story = Story()
-            async with aclosing(gulps(caller.project_id, run_id)) as told:
-                async for gulp in told:
-                    story.hear(gulp)
-                    async with self:
-                        if (self._follower, self.live_run) != (me, run_id):
-                            return
-                        self._tell(story)
-            run = await self._read(caller, run_id)
-            async with self:
-                if (self._follower, self.live_run) != (me, run_id):
-                    return
-                self._show([Exchange.of(run) if turn.id == run_id else turn for turn in self.turns])
-                run_id = self.live_run
+        with signals.listening(_topic(self)) as heard:
+            while True:
+                async with self:
+                    run_id = self.live_run
+                if run_id:
+                    await self._follow(caller, run_id)
+                else:
+                    await heard.get()
 
     @rx.event
     async def stop(self):
@@ -141,9 +131,21 @@ class Playground(rx.State):
                 wanted = named(self, "smiths")
                 await runs.cancel(session, caller, wanted, self.live_run, f"stopped by {caller.actor.email}")
 
-    async def _read(self, caller: Caller, run_id: str) -> Run:
+    async def _follow(self, caller: Caller, run_id: str) -> None:
+        """Tell one run up to its end."""
+        story = Story()
+        async with aclosing(gulps(caller.project_id, run_id)) as told:
+            async for gulp in told:
+                story.hear(gulp)
+                async with self:
+                    if self.live_run != run_id:
+                        return
+                    self._tell(story)
         async with transaction(caller.tenancy) as session:
-            return await runs.look_up(session, caller, run_id)
+            ended = await _exchange_of(session, await runs.look_up(session, caller, run_id))
+        async with self:
+            if self.live_run == run_id:
+                self._show([ended if turn.id == run_id else turn for turn in self.turns])
 
     def _show(self, turns: list[Exchange]) -> None:
         live = next((turn.id for turn in turns if not turn.over), "")
@@ -152,11 +154,22 @@ class Playground(rx.State):
         self.turns, self.live_run = turns, live
 
     def _tell(self, story: Story) -> None:
-        talks = [step.text for step in story.steps if step.event == "message" and not step.void]
         self.thinking = story.open is not None and story.open.event == "reasoning"
-        if story.open is not None and not self.thinking:
-            talks.append(story.open.text)
-        self.live = "\n\n".join(talks)
+        self.live = story.said
+
+
+async def _exchange_of(session: AsyncSession, run: Run) -> Exchange:
+    """Return a turn with what was said; of one that was broken off, as far as it came."""
+    if run.status not in (RunStatus.failed, RunStatus.cancelled):
+        return Exchange.of(run)
+    story = Story()
+    story.hear(await frames.browse(session, run.project_id, run.id))
+    return Exchange.of(run, story.said)
+
+
+def _topic(state: rx.State) -> str:
+    """Return what a tab's `follow` listens to. All its events are handled by the one process it is connected to."""
+    return f"tab:{state.router.session.client_token}"
 
 
 def playground() -> rx.Component:

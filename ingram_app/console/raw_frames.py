@@ -45,7 +45,7 @@ def shown() -> rx.Component:
                 button("Hide", on_click=RawFrames.hide),
                 class_name="row",
             ),
-            class_name="stack tight",
+            class_name="stack tight raw",
         ),
         rx.el.div(button("Show the raw frames", icon="braces", on_click=RawFrames.show)),
     )

@@ -239,7 +239,7 @@ def _words(role: Any, text: Any) -> rx.Component:
 def _timeline() -> rx.Component:
     return section(
         "Timeline",
-        "What happened, in order. A message that came in pieces is one step.",
+        "What happened, and how long after the start. A message that came in pieces is one step.",
         rx.el.ol(
             rx.foreach(RunPage.steps, _step),
             rx.cond(
@@ -261,7 +261,7 @@ def _timeline() -> rx.Component:
 
 def _step(step: Step) -> rx.Component:
     return rx.el.li(
-        relative_time(step.at),
+        rx.el.span(step.after, title=step.at, class_name="muted"),
         rx.el.code(step.event),
         rx.el.span(
             rx.cond(step.void, rx.el.s(step.text), step.text),

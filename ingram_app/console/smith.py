@@ -76,7 +76,7 @@ class SmithPage(rx.State):
         smith = clone.smith
         self.id, self.who, self.external_id = smith.id, called(smith), smith.external_id or ""
         self.design, self.design_id = clone.agent.name, clone.agent.id
-        self.version = f"version {clone.version}" if clone.version else "not published"
+        self.version = f"{clone.version}" if clone.version else "none is published"
         self.pinned = smith.pin is not None
         self.customer, self.created = smith.customer_id or "–", moment(smith.created_at)
         self.loaded = True
@@ -131,7 +131,7 @@ def _facts() -> rx.Component:
     return facts(
         ("External id", rx.cond(SmithPage.external_id != "", rx.el.code(SmithPage.external_id), "none")),
         ("Agent", link(SmithPage.design, href=f"/p/{Session.project_id}/agents/{SmithPage.design_id}")),
-        ("Runs", rx.cond(SmithPage.pinned, f"{SmithPage.version}, pinned", SmithPage.version)),
+        ("Agent version", rx.cond(SmithPage.pinned, f"{SmithPage.version}, pinned", SmithPage.version)),
         ("Customer", SmithPage.customer),
         ("Created", relative_time(SmithPage.created)),
     )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from ingram_app.console.figures import count
@@ -31,6 +32,8 @@ class Step:
     seq: int
     """Its first frame."""
     frames: int
+    after: str
+    """How long after the run's first frame."""
     at: str
     event: str
     """A frame's name, or `message` and `reasoning` for what came in pieces."""
@@ -45,6 +48,13 @@ class Story:
     """What is over and done."""
     open: Step | None = None
     """What is being said."""
+    began: datetime | None = None
+
+    @property
+    def said(self) -> str:
+        """The words of the run's messages so far."""
+        told = [*self.steps, self.open] if self.open else self.steps
+        return "\n\n".join(step.text for step in told if step.event == "message" and not step.void)
 
     def hear(self, frames: Iterable[Shown]) -> None:
         """Take in what the run says next."""
@@ -57,15 +67,20 @@ class Story:
                 self._close(data["content"])
             else:
                 self._close(void=frame.event == MessageRestarted.name)
-                self.steps.append(Step(frame.seq, 1, frame.at.isoformat(), frame.event, _told(frame.event, data)))
+                self.steps.append(self._step(frame, 1, frame.event, _told(frame.event, data)))
 
     def _go_on(self, frame: Shown, event: str, words: str) -> None:
         if self.open is not None and self.open.event != event:
             self._close()
         if self.open is None:
-            self.open = Step(frame.seq, 0, frame.at.isoformat(), event, "")
+            self.open = self._step(frame, 0, event, "")
         self.open.text += words
         self.open.frames += 1
+
+    def _step(self, frame: Shown, frames: int, event: str, text: str) -> Step:
+        self.began = self.began or frame.at
+        after = max((frame.at - self.began).total_seconds(), 0)
+        return Step(frame.seq, frames, f"{after:.2f} s", frame.at.isoformat(), event, text)
 
     def _close(self, text: str | None = None, *, void: bool = False) -> None:
         if self.open is not None:

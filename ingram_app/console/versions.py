@@ -1,5 +1,6 @@
 """An agent's versions: publishing, and which of them is live."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +103,16 @@ class Versions(rx.State):
         self.rows = [VersionRow.of(version, agent) for version in versions[:_SHOWN]]
         self.live = f"Version {agent.active_version}" if agent.published else ""
         self.smiths, self.last_activity = figures.smith_count, moment(figures.last_activity_at)
-        newest = versions[0].snapshot if versions else None
-        self.status = "draft only" if newest is None else "live" if newest == agent.draft else "unpublished changes"
+        self.status = _status(agent, versions)
+
+
+def _status(agent: Agent, versions: Sequence[AgentVersion]) -> str:
+    """Return how far the draft has come."""
+    if not versions:
+        return "draft only"
+    if versions[0].snapshot != agent.draft:
+        return "unpublished changes"
+    return "live" if versions[0].version == agent.active_version else "published, not live"
 
 
 def versions() -> rx.Component:
