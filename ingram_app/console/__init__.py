@@ -1,5 +1,18 @@
 """The console: people come in here. One page, one file: its state above, its looks below."""
 
-from ingram_app.console import agent, agents, home, run, runs, sign_in, smith, smiths, start
+from ingram_app.console import agent, agents, api_keys, home, models, project, run, runs, sign_in, smith, smiths, start
 
-__all__ = ["agent", "agents", "home", "run", "runs", "sign_in", "smith", "smiths", "start"]
+__all__ = [
+    "agent",
+    "agents",
+    "api_keys",
+    "home",
+    "models",
+    "project",
+    "run",
+    "runs",
+    "sign_in",
+    "smith",
+    "smiths",
+    "start",
+]

@@ -89,7 +89,7 @@ def code_drawer(*calls: tuple[str, Text], id: str = "code") -> rx.Component:
     return dialog(
         id,
         "Code",
-        "What this page does, by API. Put a key into IC_TOKEN first.",
+        "What this page does, by API. Put a key into TOKEN first.",
         rx.el.div(
             *(rx.el.div(rx.el.h3(what), code(call, what), class_name="stack tight") for what, call in calls),
             _deeds(id),
@@ -104,7 +104,7 @@ def code_button(id: str = "code") -> rx.Component:
     return button("Code", icon="code", opens=id)
 
 
-def curl(method: str, address: Text, path: Text, body: str = "", *, token: Text = "$IC_TOKEN") -> rx.Var[str]:
+def curl(method: str, address: Text, path: Text, body: str = "", *, token: Text = "$TOKEN") -> rx.Var[str]:
     """Return the curl command of a call; `body` is JSON."""
     head = "curl" if method == "GET" else f"curl -X {method}"
     text = rx.Var.create(f'{head} {address}{path} \\\n  -H "Authorization: Bearer {token}"').to(str)

@@ -19,12 +19,15 @@ def list_table(
     empty: rx.Component | None = None,
     older: rx.Var[str] | None = None,
 ) -> rx.Component:
-    """Lay out `rows`, one `cells(row)` each, under `columns`; a column whose name ends with `#` holds numbers.
+    """Lay out `rows`, one `cells(row)` each, under `columns`; a column whose name ends with `#` holds numbers,
+    one without a name holds buttons.
 
     `href(row)` makes the first cell a link that the whole row opens. `older` is the page's `next_cursor`: with it
     *Older* goes to `?cursor=…`, the rest of the address kept, and *Newer* goes back.
     """
-    heads = [rx.el.th(name.rstrip("#"), scope="col", class_name=_number(name)) for name in columns]
+    heads = [
+        rx.el.th(name.rstrip("#"), scope="col", class_name=_number(name)) if name else rx.el.td() for name in columns
+    ]
 
     def row(item: Any) -> rx.Component:
         shown = list(cells(item))

@@ -102,9 +102,9 @@ class Session(rx.State):
         self.ready = True
 
     @rx.event
-    def miss(self, sentence: str):
-        """Show the page that is not here."""
-        self.missing, self.ready = sentence, True
+    async def miss(self, sentence: str):
+        """Show the page that is not here. What follows the sentence's first is for programs."""
+        self.missing, self.ready = sentence.partition(". ")[0].rstrip(".") + ".", True
 
     @rx.event(background=True)
     async def watch(self):

@@ -72,6 +72,11 @@ def page(route: str, *, title: str, on_load: Any = ()) -> Callable[[Body], Body]
     return framed
 
 
+def exists(route: str) -> bool:
+    """Tell, while pages are built, whether there is a page of this route."""
+    return route in _routes
+
+
 def frame(body: Body) -> rx.Component:
     """Return the whole page around a body."""
     shown = rx.cond(Session.missing != "", _not_here(), rx.cond(Session.ready, body(), skeleton()))
@@ -115,7 +120,7 @@ def _within(path: str) -> rx.Var[str]:
 
 
 def _sidebar() -> rx.Component:
-    return rx.el.div(
+    return rx.el.aside(
         _picker(),
         rx.el.button(
             rx.icon("search", size=16, aria_hidden="true"),
@@ -133,6 +138,7 @@ def _sidebar() -> rx.Component:
         _person(),
         id="side",
         class_name="side",
+        aria_label="Sidebar",
     )
 
 
@@ -234,7 +240,7 @@ def _person() -> rx.Component:
 
 
 def _topbar() -> rx.Component:
-    return rx.el.div(
+    return rx.el.header(
         rx.el.button(
             rx.icon("menu", size=16, aria_hidden="true"),
             type="button",

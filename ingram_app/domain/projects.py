@@ -3,7 +3,7 @@
 live ──archive──▶ archived: every token dies, every run stops. Its rows and keys are erased after a time of grace.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from ingram_app.domain import agents, keyrings
 from ingram_app.domain.access import Actor, Caller
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.teammates import Teammate
+from ingram_app.gateways import providers
 
 NAME_LENGTH = 80
 
@@ -92,6 +93,22 @@ class Project(SQLModel, table=True):
         return PLATFORM.limits.model_copy(update=own)
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How much hangs in a project: what lives, and every run there was."""
+
+    agents: int
+    smiths: int
+    runs: int
+    tokens: int
+
+
+_agents = sa.table("agents", sa.column("project_id"), sa.column("archived_at"))
+_smiths = sa.table("smiths", sa.column("project_id"), sa.column("archived_at"))
+_runs = sa.table("runs", sa.column("project_id"))
+_tokens = sa.table("tokens", sa.column("project_id"), sa.column("revoked_at"))
+
+
 class InvalidProjectName(Invalid):
     """A project's name has from 1 to 80 characters."""
 
@@ -160,6 +177,22 @@ async def standing(session: AsyncSession, teammate: Teammate, project_id: str = 
     return replace(caller, project_id=project.id)
 
 
+async def figures(session: AsyncSession, caller: Caller) -> Figures:
+    """Return how much hangs in the caller's own project."""
+    caller.require("project:read")
+
+    def live(table: Any, *still: Any) -> Any:
+        return sa.select(sa.func.count()).where(table.c.project_id == caller.project_id, *still).scalar_subquery()
+
+    counts = sa.select(
+        live(_agents, _agents.c.archived_at.is_(None)),
+        live(_smiths, _smiths.c.archived_at.is_(None)),
+        live(_runs),
+        live(_tokens, _tokens.c.revoked_at.is_(None)),
+    )
+    return Figures(*(await session.execute(counts)).one())
+
+
 async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
     """Rename the caller's own project. Raises `InvalidProjectName`, `ProjectNameTaken`."""
     caller.require("project:write")
@@ -174,8 +207,13 @@ async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
 
 
 async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any]) -> Project:
-    """Change settings of the caller's own project; `null` puts one back to the platform's default."""
+    """Change settings of the caller's own project; `null` puts one back to the platform's default.
+
+    Raises `UnknownProvider` for a model that nobody could serve.
+    """
     caller.require("project:write")
+    if changes.get("default_model"):
+        providers.find(changes["default_model"])
     project = await own(session, caller)
     merged = {**project.preferences, **changes}
     for part in ("limits", "retention"):
