@@ -1,6 +1,20 @@
 """The console: people come in here. One page, one file: its state above, its looks below."""
 
-from ingram_app.console import agent, agents, api_keys, home, models, project, run, runs, sign_in, smith, smiths, start
+from ingram_app.console import (
+    agent,
+    agents,
+    api_keys,
+    home,
+    models,
+    project,
+    run,
+    runs,
+    sign_in,
+    smith,
+    smiths,
+    start,
+    welcome,
+)
 
 __all__ = [
     "agent",
@@ -15,4 +29,5 @@ __all__ = [
     "smith",
     "smiths",
     "start",
+    "welcome",
 ]

@@ -24,7 +24,7 @@ def duration(began: datetime | None, ended: datetime | None) -> str:
     seconds = (ended - began).total_seconds()
     if seconds < 1:
         return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
