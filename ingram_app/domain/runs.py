@@ -7,6 +7,7 @@ A run that is started by someone who waits is claimed at birth by the process th
 and the engine of any process takes them up. Of one thread only one run works at a time, in order of arrival.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -274,6 +275,7 @@ async def browse(
     thread_id: str | None = None,
     external_id_prefix: str | None = None,
     since: datetime | None = None,
+    among: Collection[str] | None = None,
 ) -> Page[Run]:
     """Return the project's runs, newest first, as far as they match. Raises `SmithMismatch`."""
     caller.require("runs:read")
@@ -287,6 +289,8 @@ async def browse(
     if external_id_prefix:
         named = col(smiths.Smith.external_id).startswith(external_id_prefix, autoescape=True)
         query = query.join(smiths.Smith, col(smiths.Smith.id) == Run.smith_id).where(named)
+    if among is not None:
+        query = query.where(col(Run.id).in_(among))
     if since is not None:
         query = query.where(Run.created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
     return await page(session, query, Run, place)
