@@ -235,8 +235,6 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         actor=caller.actor.as_json(),
     )
     ahead = await _ahead(session, run) if number > 1 else 0
-    if ahead > QUEUE_LENGTH:
-        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
     if process.SEATS.free and not turn.background and not ahead:
         past = await transcripts.history(session, *thread_of(run)) if number > 1 else transcripts.NOTHING
         await _bear(session, Birth(run, access, project.limits, past))
@@ -373,9 +371,12 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 async def _ahead(session: AsyncSession, run: Run) -> int:
-    """Return how many live runs of the thread came before."""
+    """Return how many live runs of the thread came before. Raises `ConcurrencyLimitExceeded`."""
     known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id}
-    return int((await execute(session, _AHEAD, known)).scalar_one())
+    ahead = int((await execute(session, _AHEAD, known)).scalar_one())
+    if ahead > QUEUE_LENGTH:
+        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
+    return ahead
 
 
 async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
