@@ -58,7 +58,7 @@ class Home(rx.State):
         """Make an admin key and show it, this once."""
         caller = await standing(self)
         async with transaction(caller.tenancy) as session:
-            minted = await tokens.mint(session, caller, kind=Kind.admin, name="First key")
+            minted = await tokens.mint(session, caller, kind=Kind.admin, name="Made on Home")
         self.secret, self.has_key = minted.words, True
 
     @rx.event

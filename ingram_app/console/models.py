@@ -6,7 +6,7 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm, curl, form_dialog, open_dialog
+from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm, curl, open_dialog
 from ingram_app.console.lists import list_table
 from ingram_app.console.looks import (
     badge,
@@ -20,6 +20,7 @@ from ingram_app.console.looks import (
     section,
     skeleton,
 )
+from ingram_app.console.model_key import NEW_ENDPOINT, ProviderRow, key_dialog
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
@@ -29,22 +30,6 @@ from ingram_app.domain.model_keys import Catalog, ModelKey
 from ingram_app.domain.projects import PLATFORM
 
 _FORM = "default-model"
-
-
-@dataclass
-class ProviderRow:
-    id: str
-    label: str
-    state: str
-    own: bool
-    """The project has a key for it."""
-    takes: bool
-    """A key can be set."""
-    endpoint: str
-    """Of the project's key, when it is not the provider's usual one."""
-    custom: bool
-    takes_base_url: bool
-    changed: str
 
 
 @dataclass
@@ -60,7 +45,7 @@ class Models(rx.State):
     models: list[ModelRow] = []
     default: str = ""
     loaded: bool = False
-    chosen: ProviderRow = ProviderRow("", "", "", False, True, "", True, True, "")
+    chosen: ProviderRow = NEW_ENDPOINT
     """The provider that a dialog is about; one without an id is a new endpoint."""
     errors: dict[str, str] = {}
     default_error: str = ""
@@ -80,8 +65,7 @@ class Models(rx.State):
     @rx.event
     async def choose(self, provider: str, dialog: str):
         """Open a dialog about a provider, or about a new endpoint."""
-        new = ProviderRow("", "", "", False, True, "", True, True, "")
-        self.chosen = next((row for row in self.providers if row.id == provider), new)
+        self.chosen = next((row for row in self.providers if row.id == provider), NEW_ENDPOINT)
         self.errors = {}
         return open_dialog("model-key" if dialog == "key" else "remove-key")
 
@@ -176,7 +160,7 @@ def models() -> rx.Component:
             rx.cond(Session.manages, new),
         ),
         rx.cond(Models.loaded, rx.fragment(_provider_table(), _default(), _model_table()), skeleton()),
-        _key_dialog(),
+        key_dialog(Models.chosen, Models.errors, Models.put),
         confirm(
             "remove-key",
             f"Forget the key of {Models.chosen.label}",
@@ -269,55 +253,4 @@ def _model_table() -> rx.Component:
             lambda row: [rx.el.code(row.id), row.label, badge(row.state), rx.el.span(row.why, class_name="muted")],
             label="Models",
         ),
-    )
-
-
-def _key_dialog() -> rx.Component:
-    chosen, errors = Models.chosen, Models.errors
-    name = field(
-        "provider",
-        "Name",
-        id="key-provider",
-        help="Its models are then called name/model, such as ollama/llama3.",
-        error=errors.get("provider", ""),
-        required=True,
-        max_length=63,
-        placeholder="ollama",
-    )
-    return form_dialog(
-        "model-key",
-        rx.cond(chosen.id == "", "An endpoint of your own", f"Key of {chosen.label}"),
-        rx.cond(
-            chosen.custom,
-            "Any server that speaks OpenAI's protocol: Ollama, vLLM, LM Studio, a gateway.",
-            "It is sealed with the project's own key, and used for this project alone.",
-        ),
-        rx.cond(chosen.id == "", name),
-        field(
-            "api_key",
-            "Key",
-            id="key-words",
-            kind="password",
-            help=rx.cond(chosen.custom, "Any word, when the endpoint asks for none.", ""),
-            error=errors.get("api_key", ""),
-            required=True,
-            max_length=4000,
-            auto_complete="off",
-        ),
-        rx.cond(
-            chosen.takes_base_url,
-            field(
-                "base_url",
-                "Base URL",
-                id="key-url",
-                help=rx.cond(chosen.custom, "With the path, up to /v1.", "Empty: the provider's own."),
-                error=errors.get("base_url", ""),
-                default_value=chosen.endpoint,
-                key=chosen.id,
-                required=chosen.custom,
-                placeholder="https://models.example.com/v1",
-            ),
-        ),
-        deed="Keep the key",
-        on_submit=Models.put,
     )

@@ -81,7 +81,7 @@ def _loss(figures: Figures) -> str:
         _count(figures.runs, "run"),
     ]
     keys = _count(figures.tokens, "key")
-    return f"{', '.join(parts[:-1])} and {parts[-1]} go with it. {keys} stop working at once, and live runs end."
+    return f"{', '.join(parts[:-1])} and {parts[-1]} go with it. {keys} will be refused at once, and live runs end."
 
 
 def _count(number: int, noun: str) -> str:

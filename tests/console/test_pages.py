@@ -131,7 +131,7 @@ async def test_a_project_is_renamed_everywhere(desk: Desk) -> None:
 async def test_a_project_goes_when_its_name_is_typed_and_says_what_goes_with_it(desk: Desk) -> None:
     tab = desk.at(ProjectPage)
     await call(tab, ProjectPage.load)
-    assert tab.loss.startswith("1 agent, 0 smiths and 0 runs go with it. 0 keys stop working at once")
+    assert tab.loss.startswith("1 agent, 0 smiths and 0 runs go with it. 0 keys will be refused at once")
     await call(tab, ProjectPage.delete, {"name": "Support"})
     await call(tab, ProjectPage.load)
     await call(tab, ProjectPage.delete, {"name": "Support desk"})

@@ -186,6 +186,8 @@ async def test_what_is_not_there_says_so(console: Console, chromium: Browser) ->
     async with visiting(chromium, console.url, console.sign_in()) as visitor:
         await visitor.go("/p/proj_elsewhere", "Not here")
         assert visitor.complaints == []
+        await visitor.go("/nowhere", "Not here")
+        assert await visitor.barriers() == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
