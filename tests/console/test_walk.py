@@ -200,6 +200,9 @@ async def test_axe_finds_nothing(console: Console, chromium: Browser, theme: str
         pages = {
             "/sign-in?error=sign_in_failed": "Sign in",
             root: "Home",
+            f"{root}/agents": "Agents",
+            f"{root}/smiths": "Smiths",
+            f"{root}/runs": "Runs",
             f"{root}/settings/project": "Project",
             f"{root}/settings/models": "Models",
             f"{root}/settings/api-keys": "API keys",
