@@ -63,7 +63,7 @@ async def welcome(
 ) -> Teammate:
     """Give the first owner, or a teammate without one, a password. Raises `WelcomeLinkSpent`, `Invalid…`."""
     teammate_id = await whom_to_welcome(session)
-    if teammate_id is None or not hmac.compare_digest(link, _link(teammate_id)):
+    if teammate_id is None or not hmac.compare_digest(link.encode(), _link(teammate_id).encode()):
         raise WelcomeLinkSpent()
     password_hash = await hash_password(password)
     if teammate_id == FIRST_OWNER:
