@@ -52,6 +52,6 @@ config = rx.Config(
     # Never the default "*": Reflex joins it with allow_credentials.
     cors_allowed_origins=sorted(settings().origins | ({_VITE} if _DEVELOPING else set())),
     frontend_compression_formats=["brotli", "gzip"],
-    plugins=[SameOrigin(), rx.plugins.TailwindV4Plugin(), rx.plugins.RadixThemesPlugin(theme=rx.theme())],
+    plugins=[SameOrigin()],
     disable_plugins=[rx.plugins.SitemapPlugin],
 )

@@ -8,7 +8,7 @@ import reflex as rx
 from starlette.types import ASGIApp
 
 from ingram_app import api
-from ingram_app.console import home as home
+from ingram_app.console import session as console_session, shell
 from ingram_app.core import log
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.farewell import Farewell
@@ -44,7 +44,15 @@ class App(rx.App):
         return Farewell(edge)
 
 
-app = App()
+app = App(
+    backend_exception_handler=console_session.on_error,
+    stylesheets=["/console.css"],
+    head_components=shell.head_components(),
+    extra_app_wraps={(5, "Overlay"): lambda _: None},  # in place of Reflex's own words about a lost connection
+    toaster=rx.toast.provider(position="bottom-right"),
+    html_lang="en",
+)
+app.add_middleware(console_session.TabOwner())
 
 
 @app.register_lifespan_task

@@ -13,13 +13,14 @@ from ingram_app.api import (
     sign_in,
     smiths,
     tenant_settings,
+    threads,
     tokens,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, runs)
+PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, threads, runs)
 
 
 def build() -> FastAPI:

@@ -90,7 +90,7 @@ def _inside(target: str) -> str:
 
 
 def _back(path: str, error: IngramError, **typed: str) -> RedirectResponse:
-    return RedirectResponse(f"{path}?{urlencode({'error': error.code, **typed})}", 303)
+    return RedirectResponse(f"{path}?{urlencode({'error': error.code, 'field': error.param or '', **typed})}", 303)
 
 
 def _address(request: Request) -> str:

@@ -157,10 +157,13 @@ async def the_default(session: AsyncSession, caller: Caller) -> Agent:
     return (await session.exec(query)).one()
 
 
-async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST) -> Page[Agent]:
-    """Return the project's agents, newest first."""
+async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST, *, name_part: str = "") -> Page[Agent]:
+    """Return the project's agents whose name has `name_part` in it, in any case; newest first."""
     caller.require("agents:read")
-    return await page(session, _live(caller), Agent, place)
+    query = _live(caller)
+    if name_part:
+        query = query.where(col(Agent.name).icontains(name_part, autoescape=True))
+    return await page(session, query, Agent, place)
 
 
 async def change(session: AsyncSession, caller: Caller, agent_id: str, changes: dict[str, Any]) -> Agent:

@@ -4,6 +4,7 @@ A key is looked for at the smith, then at the project, then at the platform. The
 provider refuses it the run says so, and no other is tried.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -87,6 +88,18 @@ class BaseUrlRequired(Invalid):
     """{provider} is none of the known providers: give its `base_url`, an OpenAI-compatible endpoint."""
 
 
+class InvalidProviderName(Invalid):
+    """The name {provider} must be of a-z, 0-9 and hyphens, at most 63 characters, and begin with a letter or digit."""
+
+
+class InvalidBaseUrl(Invalid):
+    """{base_url} is no address of an endpoint. It looks like https://models.example.com/v1."""
+
+
+class InvalidModelKey(Invalid):
+    """A key has from 1 to 4000 characters. When the endpoint asks for none, give any word."""
+
+
 class KeyNotNeeded(Invalid):
     """{provider} needs no key: its models run here."""
 
@@ -106,9 +119,15 @@ async def put(
     base_url: str | None = None,
     smith_id: str | None = None,
 ) -> ModelKey:
-    """Keep a key, in place of any before it. Raises `KeyNotNeeded`, `BaseUrlRequired`, `UnsupportedBaseUrl`."""
+    """Keep a key, in place of any before it.
+
+    Raises `InvalidProviderName`, `KeyNotNeeded`, `BaseUrlRequired`, `UnsupportedBaseUrl`, `InvalidBaseUrl`,
+    `InvalidModelKey`.
+    """
     _require(caller, "model_keys:write", smith_id)
     _check(providers.named(provider), base_url)
+    if not 1 <= len(api_key) <= 4000:
+        raise InvalidModelKey(param="api_key")
     ring = await keyrings.find(session, caller.project_id)
     sealed = ring.seal(api_key.encode())
     key = ModelKey(
@@ -226,9 +245,13 @@ def _whose(caller: Caller, smith_id: str | None) -> Any:
 
 
 def _check(provider: Provider, base_url: str | None) -> None:
+    if provider.id not in providers.PROVIDERS and not providers.CUSTOM_ID.fullmatch(provider.id):
+        raise InvalidProviderName(provider=provider.id[:80], param="provider")
     if not provider.needs_key:
         raise KeyNotNeeded(provider=provider.id, param="provider")
     if base_url is None and provider.id not in providers.PROVIDERS:
         raise BaseUrlRequired(provider=provider.id, param="base_url")
     if base_url is not None and not provider.takes_base_url:
         raise UnsupportedBaseUrl(provider=provider.id, param="base_url")
+    if base_url is not None and not re.fullmatch(r"https?://[^\s/]+\S*", base_url):
+        raise InvalidBaseUrl(base_url=base_url[:200], param="base_url")

@@ -9,6 +9,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, Tenancy, enter
 from ingram_app.core.ids import new_id
 from ingram_app.domain import keyrings
+from ingram_app.domain.access import Caller
 
 
 class Organization(SQLModel, table=True):
@@ -27,6 +28,11 @@ async def create(session: AsyncSession, name: str) -> Organization:
     await enter(session, Tenancy(organization_id=organization.id))
     await keyrings.create(session, organization.id)
     return organization
+
+
+async def own(session: AsyncSession, caller: Caller) -> Organization:
+    """Return the organization that the caller is of."""
+    return (await session.exec(select(Organization).where(Organization.id == caller.organization_id))).one()
 
 
 async def adopt(session: AsyncSession, name: str) -> Organization:

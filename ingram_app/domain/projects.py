@@ -3,7 +3,7 @@
 live ──archive──▶ archived: every token dies, every run stops. Its rows and keys are erased after a time of grace.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from ingram_app.domain.access import Actor, Caller
 from ingram_app.domain.designs import ModelId
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.teammates import Teammate
+from ingram_app.gateways import providers
 
 NAME_LENGTH = 80
 
@@ -93,6 +94,22 @@ class Project(SQLModel, table=True):
         return PLATFORM.limits.model_copy(update=own)
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How much hangs in a project: what lives, and every run there was."""
+
+    agents: int
+    smiths: int
+    runs: int
+    tokens: int
+
+
+_agents = sa.table("agents", sa.column("project_id"), sa.column("archived_at"))
+_smiths = sa.table("smiths", sa.column("project_id"), sa.column("archived_at"))
+_runs = sa.table("runs", sa.column("project_id"))
+_tokens = sa.table("tokens", sa.column("project_id"), sa.column("revoked_at"))
+
+
 class InvalidProjectName(Invalid):
     """A project's name has from 1 to 80 characters."""
 
@@ -110,18 +127,15 @@ async def create_or_adopt(
 ) -> Project:
     """Return the organization's live project of exactly this name, made with its keys and default agent if need be."""
     caller.require_organization()
-    name = named(name)
-    await session.exec(select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"projects {caller.organization_id}"))))
-    found: Project | None = (await session.exec(_live(caller).where(Project.name == name))).first()
-    if found is not None:
-        return found
-    project = Project(organization_id=caller.organization_id, name=name, about=about or {})
-    session.add(project)
-    await session.flush()
-    await _stand_in(session, caller, project)
-    await keyrings.create(session, project.id)
-    await agents.create_default(session, project.id)
-    return project
+    return await _named(session, caller, named(name)) or await _make(session, caller, named(name), about or {})
+
+
+async def create(session: AsyncSession, caller: Caller, name: str) -> Project:
+    """Return a new project with its keys and default agent. Raises `InvalidProjectName`, `ProjectNameTaken`."""
+    caller.require_organization()
+    if await _named(session, caller, named(name)) is not None:
+        raise ProjectNameTaken(name=named(name), param="name")
+    return await _make(session, caller, named(name), {})
 
 
 async def find(session: AsyncSession, caller: Caller, project_id: str) -> Project:
@@ -164,6 +178,22 @@ async def standing(session: AsyncSession, teammate: Teammate, project_id: str = 
     return replace(caller, project_id=project.id)
 
 
+async def figures(session: AsyncSession, caller: Caller) -> Figures:
+    """Return how much hangs in the caller's own project."""
+    caller.require("project:read")
+
+    def live(table: Any, *still: Any) -> Any:
+        return sa.select(sa.func.count()).where(table.c.project_id == caller.project_id, *still).scalar_subquery()
+
+    counts = sa.select(
+        live(_agents, _agents.c.archived_at.is_(None)),
+        live(_smiths, _smiths.c.archived_at.is_(None)),
+        live(_runs),
+        live(_tokens, _tokens.c.revoked_at.is_(None)),
+    )
+    return Figures(*(await session.execute(counts)).one())
+
+
 async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
     """Rename the caller's own project. Raises `InvalidProjectName`, `ProjectNameTaken`."""
     caller.require("project:write")
@@ -178,8 +208,13 @@ async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
 
 
 async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any]) -> Project:
-    """Change settings of the caller's own project; `null` puts one back to the platform's default."""
+    """Change settings of the caller's own project; `null` puts one back to the platform's default.
+
+    Raises `UnknownProvider` for a model that nobody could serve.
+    """
     caller.require("project:write")
+    if changes.get("default_model"):
+        providers.find(changes["default_model"])
     project = await _one(session, _own(caller).with_for_update(), caller.project_id)
     merged = {**project.preferences, **changes}
     for part in ("limits", "retention"):
@@ -213,6 +248,23 @@ def named(name: str) -> str:
     if not 1 <= len(kept) <= NAME_LENGTH or not kept.isprintable():
         raise InvalidProjectName(param="name")
     return kept
+
+
+async def _named(session: AsyncSession, caller: Caller, name: str) -> Project | None:
+    """Return the live project of this name, if there is one; nobody else makes one until the transaction ends."""
+    await session.exec(select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"projects {caller.organization_id}"))))
+    found: Project | None = (await session.exec(_live(caller).where(Project.name == name))).first()
+    return found
+
+
+async def _make(session: AsyncSession, caller: Caller, name: str, about: dict[str, Any]) -> Project:
+    project = Project(organization_id=caller.organization_id, name=name, about=about)
+    session.add(project)
+    await session.flush()
+    await _stand_in(session, caller, project)
+    await keyrings.create(session, project.id)
+    await agents.create_default(session, project.id)
+    return project
 
 
 def _as_operator(teammate: Teammate) -> Caller:

@@ -6,13 +6,14 @@ A session ends 12 hours after it was last used, 30 days after it began, or when 
 import secrets
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, update
+from sqlalchemy import ColumnElement, func, update
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment
-from ingram_app.core.errors import TooMany, Unauthenticated
+from ingram_app.core.errors import NotFound, TooMany, Unauthenticated
 from ingram_app.core.ids import new_id
 from ingram_app.core.secrets import digest
 from ingram_app.domain import teammates
@@ -31,6 +32,7 @@ class Session(SQLModel, table=True):
 
     token_hash: str = Field(primary_key=True)
     """SHA-256 of the cookie's value."""
+    id: str = Field(default_factory=lambda: new_id("ses"), unique=True)
     teammate_id: str = Field(foreign_key="teammates.id", ondelete="CASCADE", index=True)
     address: str = Field(max_length=64)
     agent: str = Field(max_length=400)
@@ -79,17 +81,8 @@ async def begin(session: AsyncSession, teammate: Teammate, *, address: str, agen
 
 async def whose(session: AsyncSession, token_hash: str) -> Teammate | None:
     """Return who is signed in with the cookie of this hash, if anyone is."""
-    query = (
-        select(Teammate, Session)
-        .join(Session, col(Session.teammate_id) == col(Teammate.id))
-        .where(
-            Session.token_hash == token_hash,
-            col(Session.revoked_at).is_(None),
-            Session.last_seen_at > now() - IDLE,
-            Session.created_at > now() - LONGEST,
-        )
-    )
-    found = (await session.exec(query)).first()
+    query = select(Teammate, Session).join(Session, col(Session.teammate_id) == col(Teammate.id))
+    found = (await session.exec(query.where(*_live(token_hash)))).first()
     if found is None:
         return None
     teammate, seen = found
@@ -98,9 +91,42 @@ async def whose(session: AsyncSession, token_hash: str) -> Teammate | None:
     return teammate
 
 
+async def is_live(session: AsyncSession, token_hash: str) -> bool:
+    """Tell whether somebody is signed in with the cookie of this hash. It counts as no use of the session."""
+    return (await session.exec(select(Session.token_hash).where(*_live(token_hash)))).first() is not None
+
+
+async def browse(session: AsyncSession, teammate: Teammate) -> list[Session]:
+    """Return where a teammate is signed in, the last used first."""
+    query = select(Session).where(Session.teammate_id == teammate.id, *_lasting())
+    return list((await session.exec(query.order_by(col(Session.last_seen_at).desc()).limit(100))).all())
+
+
+async def revoke(session: AsyncSession, teammate: Teammate, session_id: str) -> None:
+    """End one of a teammate's own sessions, in its open tabs too. Raises `NotFound`."""
+    query = select(Session.token_hash).where(Session.teammate_id == teammate.id, Session.id == session_id)
+    token_hash = (await session.exec(query)).first()
+    if token_hash is None:
+        raise NotFound(noun="session", id=session_id)
+    await end(session, token_hash)
+
+
 async def end(session: AsyncSession, token_hash: str) -> None:
-    """Sign out, everywhere the cookie is."""
+    """Sign out, everywhere the cookie is, and tell the tabs that are open: `session:<hash>`."""
     await session.exec(update(Session).where(col(Session.token_hash) == token_hash).values(revoked_at=now()))
+    signals.send(session, f"session:{token_hash}")
+
+
+def _live(token_hash: str) -> tuple[ColumnElement[bool], ...]:
+    return (col(Session.token_hash) == token_hash, *_lasting())
+
+
+def _lasting() -> tuple[ColumnElement[bool], ...]:
+    return (
+        col(Session.revoked_at).is_(None),
+        col(Session.last_seen_at) > now() - IDLE,
+        col(Session.created_at) > now() - LONGEST,
+    )
 
 
 async def _refuse_a_flood(session: AsyncSession, email: str, address: str) -> None:

@@ -62,20 +62,27 @@ async def welcome(
     session: AsyncSession, link: str, *, organization: str, name: str, email: str, password: str
 ) -> Teammate:
     """Give the first owner, or a teammate without one, a password. Raises `WelcomeLinkSpent`, `Invalid…`."""
-    teammate_id = await whom_to_welcome(session)
-    if teammate_id is None or not hmac.compare_digest(link.encode(), _link(teammate_id).encode()):
-        raise WelcomeLinkSpent()
+    teammate = await welcomed(session, link)
     password_hash = await hash_password(password)
-    if teammate_id == FIRST_OWNER:
+    if teammate is None:
         founded = await organizations.create(session, _named(organization, "organization"))
         teammate = Teammate(organization_id=founded.id, email=address(email), name=_named(name), role=Role.owner)
     else:
-        teammate = (await session.exec(select(Teammate).where(Teammate.id == teammate_id).with_for_update())).one()
         teammate.name = _named(name)
     teammate.password_hash = password_hash
     session.add(teammate)
     await session.flush()
     return teammate
+
+
+async def welcomed(session: AsyncSession, link: str) -> Teammate | None:
+    """Return whom a link is for, none for the very first owner. Raises `WelcomeLinkSpent`."""
+    teammate_id = await whom_to_welcome(session)
+    if teammate_id is None or not hmac.compare_digest(link.encode(), _link(teammate_id).encode()):
+        raise WelcomeLinkSpent()
+    if teammate_id == FIRST_OWNER:
+        return None
+    return (await session.exec(select(Teammate).where(Teammate.id == teammate_id).with_for_update())).one()
 
 
 async def adopt(session: AsyncSession, organization_id: str, email: str) -> Teammate:

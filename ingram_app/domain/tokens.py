@@ -16,7 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -74,6 +74,19 @@ class Token(SQLModel, table=True):
     expires_at: datetime | None = Field(default=None, sa_type=Moment)
     revoked_at: datetime | None = Field(default=None, sa_type=Moment)
     last_used_at: datetime | None = Field(default=None, sa_type=Moment)
+
+    @property
+    def kind(self) -> Kind:
+        """What it is for, as its scopes and subject say."""
+        if self.project_id is None:
+            return Kind.organization
+        return Kind.smith if ":" in self.sub else Kind.admin
+
+    @property
+    def state(self) -> Literal["active", "expired", "revoked"]:
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now() else "active"
 
 
 @dataclass(frozen=True, slots=True)

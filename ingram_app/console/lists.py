@@ -1,0 +1,133 @@
+"""Lists: a table of 50 rows with keyset Older and Newer, filters in the address, what stands in an empty one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import reflex as rx
+
+from ingram_app.console.looks import Text, code, link, skeleton
+
+
+def list_table(
+    columns: Sequence[str],
+    rows: rx.Var,
+    cells: Callable[[Any], Sequence[Any]],
+    *,
+    label: str,
+    href: Callable[[Any], Any] | None = None,
+    loaded: rx.Var[bool] | bool = True,
+    empty: rx.Component | None = None,
+    older: rx.Var[str] | None = None,
+) -> rx.Component:
+    """Lay out `rows`, one `cells(row)` each, under `columns`; a column whose name ends with `#` holds numbers,
+    one without a name holds buttons.
+
+    `href(row)` makes the first cell a link that the whole row opens. `older` is the page's `next_cursor`: with it
+    *Older* goes to `?cursor=…`, the rest of the address kept, and *Newer* goes back.
+    """
+    heads = [
+        rx.el.th(name.rstrip("#"), scope="col", class_name=_number(name)) if name else rx.el.td() for name in columns
+    ]
+
+    def row(item: Any) -> rx.Component:
+        shown = list(cells(item))
+        if href is not None:
+            shown[0] = link(shown[0], href=href(item))
+        cells_ = (rx.el.td(cell, class_name=_number(name)) for name, cell in zip(columns, shown, strict=True))
+        return rx.el.tr(*cells_, custom_attrs={"data-row": ""} if href is not None else {})
+
+    table = rx.el.div(
+        rx.el.table(rx.el.thead(rx.el.tr(*heads)), rx.el.tbody(rx.foreach(rows, row)), aria_label=label),
+        class_name="table-wrap",
+        tab_index=0,
+        role="region",
+        aria_label=label,
+    )
+    whole = rx.el.div(table, *([pager(older)] if older is not None else []), class_name="stack")
+    return rx.cond(loaded, rx.cond(rows.length() > 0, whole, empty or rx.el.p("Nothing here.")), skeleton())
+
+
+def pager(older: rx.Var[str]) -> rx.Component:
+    """Older and Newer, where there is such a page."""
+    return rx.el.nav(
+        rx.cond(
+            rx.State.router.url.query_parameters["cursor"].is_not_none(),
+            rx.el.button("Newer", class_name="button", type="button", on_click=rx.call_script("history.back()")),
+        ),
+        rx.cond(older != "", link("Older", class_name="button", href=with_query("cursor", older))),
+        class_name="pager",
+        aria_label="Pages",
+    )
+
+
+def chips(name: str, choices: Sequence[tuple[str, str]], *, label: str) -> rx.Component:
+    """Filter by one word in the address: `choices` are (value, words); the empty value takes the filter away."""
+    current = rx.State.router.url.query_parameters[name]
+    return rx.el.div(
+        *(
+            link(
+                words,
+                href=with_query(name, value, "cursor"),
+                class_name="chip",
+                aria_current=rx.cond(current == value, "true", "false")
+                if value
+                else rx.cond(current.is_not_none() & (current != ""), "false", "true"),
+            )
+            for value, words in choices
+        ),
+        class_name="chips",
+        role="group",
+        aria_label=label,
+    )
+
+
+def search(name: str, label: str) -> rx.Component:
+    """A search of the list, `?name=…`; the key `/` goes there. It is sent on Enter."""
+    return rx.el.form(
+        rx.el.input(
+            name=name,
+            type="search",
+            placeholder=label,
+            aria_label=label,
+            default_value=rx.State.router.url.query_parameters[name],
+            class_name="input",
+            custom_attrs={"data-search": ""},
+        ),
+        class_name="bare",
+        role="search",
+        on_submit=lambda form: rx.redirect(_searched(form, name)),
+    )
+
+
+def with_query(name: str, value: Text, *without: str) -> rx.Var[str]:
+    """Return the tab's address with one word of its query set, empty to take it away, and others taken away."""
+    kept = rx.Var.create(list(without))
+    return _address(rx.State.router.url.query, rx.Var.create(name), rx.Var.create(value), kept)
+
+
+def _searched(form: Any, name: str) -> rx.Var[str]:
+    return _address(rx.State.router.url.query, rx.Var.create(name), form[name], rx.Var.create(["cursor"]))
+
+
+def _address(query: Any, name: rx.Var, value: rx.Var, without: rx.Var) -> rx.Var[str]:
+    """Rewrite a query in the browser, where the rest of it is."""
+    rewritten: Any = rx.vars.FunctionStringVar.create(
+        "((query, name, value, without) => { const q = new URLSearchParams(query);"
+        " for (const gone of without) q.delete(gone); if (value) q.set(name, value); else q.delete(name);"
+        " return '?' + q; })"
+    )
+    return rewritten.call(query, name, value, without).to(str)
+
+
+def empty(title: str, why: Text, *actions: rx.Component, curl: Text | None = None) -> rx.Component:
+    """What stands in a list of nothing: what will stand here and why one wants it, the button, the curl."""
+    return rx.el.div(
+        rx.el.div(rx.el.h2(title), rx.el.p(why)),
+        *([rx.el.div(*actions, class_name="row")] if actions else []),
+        *([code(curl, "The same by API")] if curl is not None else []),
+        class_name="empty",
+    )
+
+
+def _number(column: str) -> str:
+    return "number" if column.endswith("#") else ""
