@@ -3,7 +3,7 @@
 # make dev            serve with hot reload
 # make check          style, types, layers and migrations
 # make stop           stop what serves from this folder
-# make bench          measure
+# make bench          measure what a run costs beyond its model; SHORT=1 takes a few seconds
 # make requirements   choose the versions again, after a change of requirements.in or requirements-dev.in
 
 PYTHON ?= python3
@@ -35,7 +35,7 @@ stop:
 	@if [ -x $(BIN)/python ]; then exec $(BIN)/python -m ingram_app stop; else echo "Nothing is set up here."; fi
 
 bench: setup-dev
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run $(if $(SHORT),--short)
 
 requirements: setup-dev
 	@for list in requirements requirements-dev; do \

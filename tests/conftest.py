@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,6 +13,7 @@ import pytest
 from ingram_app.core.cluster import Cluster
 from ingram_app.core.migrations import migrate
 from ingram_app.core.settings import Settings, settings
+from tests.world import Tenant, World, building
 
 for name in [name for name in os.environ if name.startswith("IC_")]:
     del os.environ[name]  # a developer's own settings are not part of the world
@@ -56,3 +57,21 @@ def fresh_database(cluster: Cluster) -> Iterator[str]:
         del os.environ["IC_DATABASE_URL"]
         settings.cache_clear()
         postgres.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="module")
+async def world(fresh_database: str) -> AsyncIterator[World]:
+    """An organization with two projects, and the API and the engine before it."""
+    async with building(fresh_database) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def project(world: World) -> Tenant:
+    return world.project
+
+
+@pytest.fixture(scope="module")
+async def other(world: World) -> Tenant:
+    """Another project of the same organization."""
+    return world.other

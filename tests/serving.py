@@ -1,5 +1,6 @@
 """A real `python -m ingram_app serve`, as a test starts and ends it."""
 
+import json
 import os
 import signal
 import socket
@@ -47,6 +48,13 @@ class Serving:
         assert self.process is not None
         self.process.send_signal(how)
         self.process.wait(within_seconds)
+
+    def bootstrap(self) -> dict[str, str]:
+        """Make an organization and a project; return their ids and keys."""
+        named = ["--organization", "Acme", "--project", "Production", "--email", "ann@example.com", "--json"]
+        command = [sys.executable, "-m", "ingram_app", "bootstrap", *named]
+        made = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, check=True)
+        return dict(json.loads(made.stdout))
 
     @property
     def said(self) -> str:

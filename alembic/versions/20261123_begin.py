@@ -91,6 +91,7 @@ def upgrade() -> None:
     op.create_index('uq_agents_slug', 'agents', ['project_id', 'slug'], unique=True, postgresql_where=sa.text('archived_at is null'))
     op.create_table('sessions',
     sa.Column('token_hash', sa.String(), nullable=False),
+    sa.Column('id', sa.String(), nullable=False),
     sa.Column('teammate_id', sa.String(), nullable=False),
     sa.Column('address', sa.String(length=64), nullable=False),
     sa.Column('agent', sa.String(length=400), nullable=False),
@@ -98,7 +99,8 @@ def upgrade() -> None:
     sa.Column('last_seen_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['teammate_id'], ['teammates.id'], name=op.f('fk_sessions_teammate_id'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_sessions'))
+    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_sessions')),
+    sa.UniqueConstraint('id', name=op.f('uq_sessions_id'))
     )
     op.create_index(op.f('ix_sessions_teammate_id'), 'sessions', ['teammate_id'], unique=False)
     op.create_table('tokens',

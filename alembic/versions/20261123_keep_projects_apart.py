@@ -27,7 +27,13 @@ WHOSE = {
     "runs": f"project_id = {PROJECT}",
     "frames": f"project_id = {PROJECT}",
 }
-WHICH_SMITH = {"smiths": "id", "threads": "smith_id", "transcripts": "smith_id", "runs": "smith_id"}
+WHICH_SMITH = {
+    "smiths": "id",
+    "threads": "smith_id",
+    "transcripts": "smith_id",
+    "runs": "smith_id",
+    "model_keys": f"coalesce(smith_id, {SMITH})",
+}
 DISPATCHED = "id, project_id, smith_id, thread_id, status, lease_until, created_at"
 
 

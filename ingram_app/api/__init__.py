@@ -18,6 +18,7 @@ from ingram_app.api import (
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
+from ingram_app.api.shapes import ErrorOut
 
 PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, threads, runs)
 
@@ -31,6 +32,7 @@ def build() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         strict_content_type=False,
+        responses={"default": {"model": ErrorOut, "description": "It went wrong."}},
     )
     for module in PUBLIC:
         api.include_router(module.router, prefix="/v1")

@@ -1,5 +1,6 @@
 """What a route may ask for: a caller, a transaction, a place in a list. And what every route under /v1 does first."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
@@ -10,17 +11,24 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import log
 from ingram_app.core.database import transaction
-from ingram_app.core.errors import BadRequest, Unauthenticated
+from ingram_app.core.errors import BadRequest, Invalid, Unauthenticated
 from ingram_app.domain import access, idempotency, paging, tokens
 from ingram_app.domain.idempotency import IdempotencyKey
 
 VERSION = "2026-05-01"
+DEPTH = 64
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _bearer = HTTPBearer(auto_error=False, description="A token: `tha_live_…`, `thp_live_…` or `tho_live_…`.")
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class UnsupportedApiVersion(BadRequest):
     """There is no API version {version}. Send `IC-Api-Version: 2026-05-01`, or leave the header out."""
+
+
+class SchemaError(Invalid):
+    """{field}: {reason}"""
 
 
 class Replay(Exception):
@@ -43,7 +51,8 @@ class Route(APIRoute):
             if version != VERSION:
                 raise UnsupportedApiVersion(version=version[:40], param="IC-Api-Version")
             request.state.caller = await _authenticate(request)
-            await request.body()  # here a body that is too long says so itself; FastAPI would only say that it is wrong
+            # Here a body that is too long, or too deep, says so itself; FastAPI would only say that it is wrong.
+            _refuse_depth(await request.body())
             response = await handle(request)
             known = getattr(request.state, "known", None)
             if known is not None and known.status is None and response.status_code < 400:
@@ -51,6 +60,17 @@ class Route(APIRoute):
             return response
 
         return guarded
+
+
+def _refuse_depth(body: bytes) -> None:
+    """Raises `SchemaError` for JSON whose lists and objects stand in each other deeper than anything needs."""
+    if body.count(b"[") + body.count(b"{") <= DEPTH:
+        return
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEPTH:
+            raise SchemaError(field="body", reason=f"it is nested too deep: at most {DEPTH} levels are taken")
 
 
 async def _authenticate(request: Request) -> access.Caller:

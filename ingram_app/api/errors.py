@@ -6,25 +6,28 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, TimeoutError as PoolIsEmpty
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from ingram_app.api.deps import Replay
-from ingram_app.core.errors import BadRequest, IngramError, Invalid, Unavailable
+from ingram_app.api.deps import Replay, SchemaError
+from ingram_app.core.errors import BadRequest, IngramError, Unavailable
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""Those that are told apart; whoever calls makes up no others."""
 log = logging.getLogger(__name__)
 
 
 class InvalidInput(BadRequest):
-    """The request holds a character that can not be stored, such as NUL."""
+    """The request holds what can not be stored: a NUL, half of a surrogate pair, or a number that is not finite."""
+
+
+class ServiceOverloaded(Unavailable):
+    """More is asked at once than can be answered. Try again a little later."""
 
 
 class StorageUnavailable(Unavailable):
     """The database does not answer. Nothing was changed; try again a little later."""
-
-
-class SchemaError(Invalid):
-    """{field}: {reason}"""
 
 
 class RouteNotFound(BadRequest):
@@ -57,6 +60,8 @@ def handle_all(api: FastAPI) -> None:
     api.add_exception_handler(RequestValidationError, _schema)
     api.add_exception_handler(HTTPException, _http)
     api.add_exception_handler(DBAPIError, _database)
+    api.add_exception_handler(PoolIsEmpty, _overloaded)
+    api.add_exception_handler(UnicodeEncodeError, _unwritable)
     api.add_exception_handler(Replay, _replay)
 
 
@@ -72,6 +77,8 @@ async def _schema(_: Request, error: Any) -> Response:
     if first["type"] == "json_invalid":
         return answer(SchemaError(field="body", reason=f"it is not JSON ({first['ctx']['error']})"))
     field = ".".join(place[1:]) or place[0]
+    if field == "body" and isinstance(first.get("input"), bytes):
+        return answer(SchemaError(field=field, reason="send it as `Content-Type: application/json`"))
     return answer(SchemaError(field=field, reason=_reason(first), param=field))
 
 
@@ -80,16 +87,24 @@ def _reason(first: dict[str, Any]) -> str:
         return "there is no such field here"
     got = repr(first.get("input"))
     reason = str(first["msg"]).removeprefix("Value error, ")
-    return reason if first["type"] == "missing" else f"{reason}, not {got[:80]}"
+    return reason if first["type"] == "missing" or "api_key" in first["loc"] else f"{reason}, not {got[:80]}"
 
 
 async def _http(request: Request, error: Any) -> Response:
     if error.status_code == 405:
-        allowed = error.headers.get("Allow", "something else")
-        return answer(MethodNotAllowed(path=request.url.path, method=request.method, allowed=allowed), error.headers)
+        allowed = _allowed(request)
+        refusal = MethodNotAllowed(path=request.url.path, method=request.method, allowed=allowed)
+        return answer(refusal, {"Allow": allowed})
     if error.status_code == 404:
         return answer(RouteNotFound(path=request.url.path[:200], method=request.method))
-    return answer(SchemaError(field="body", reason=str(error.detail)))
+    return answer(SchemaError(field="body", reason="it can not be read as JSON in UTF-8"))
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of all routes that go by the request's path."""
+    wishes = ({**request.scope, "method": method} for method in METHODS)
+    taken = (wish for wish in wishes if any(route.matches(wish)[0] is Match.FULL for route in request.app.routes))
+    return ", ".join(wish["method"] for wish in taken)
 
 
 async def _database(request: Request, error: Any) -> Response:
@@ -99,6 +114,15 @@ async def _database(request: Request, error: Any) -> Response:
         raise error
     log.error("the database failed: %s", error.orig)
     return answer(StorageUnavailable())
+
+
+async def _overloaded(_: Request, __: Any) -> Response:
+    log.error("no connection to the database was free in time")
+    return answer(ServiceOverloaded())
+
+
+async def _unwritable(_: Request, __: Any) -> Response:
+    return answer(InvalidInput())
 
 
 async def _replay(_: Request, replay: Any) -> Response:

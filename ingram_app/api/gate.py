@@ -2,12 +2,13 @@
 
 import logging
 import time
+from urllib.parse import quote
 
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingram_app.api.errors import answer
+from ingram_app.api.errors import METHODS, answer
 from ingram_app.core import log
 from ingram_app.core.errors import IngramError, TooLarge
 from ingram_app.core.ids import new_id
@@ -59,7 +60,7 @@ class Gate:
 
 def _refuse_large(headers: Headers) -> None:
     length = headers.get("content-length", "0")
-    if length.isdigit() and int(length) > BODY_BYTES:
+    if length.isdecimal() and (len(length) > 20 or int(length) > BODY_BYTES):
         raise PayloadTooLarge(most=BODY_BYTES)
 
 
@@ -79,7 +80,8 @@ def _bounded(receive: Receive) -> Receive:
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "none")
-    _requests.labels(scope["method"], route, status).inc()
-    _seconds.labels(scope["method"], route).observe(seconds)
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    _requests.labels(method, route, status).inc()
+    _seconds.labels(method, route).observe(seconds)
     level = logging.INFO if status < 500 else logging.WARNING
-    _logger.log(level, "%s %s %s %.1f ms", scope["method"], scope["path"], status, seconds * 1000)
+    _logger.log(level, "%s %s %s %.1f ms", method, quote(scope["path"]), status, seconds * 1000)

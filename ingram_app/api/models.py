@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import Field, HttpUrl
+from pydantic import HttpUrl, StringConstraints
 
 from ingram_app.api.deps import Caller, InTransaction, Route
 from ingram_app.api.shapes import In, ListOut, Out
@@ -13,6 +13,11 @@ from ingram_app.domain.model_keys import ModelKey
 
 router = APIRouter(tags=["models"], route_class=Route)
 ProviderName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+ApiKey = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000, pattern=r"^[\x21-\x7e]+$")
+]
+"""What can stand in a header."""
 
 
 class ModelOut(Out):
@@ -36,7 +41,7 @@ class CatalogOut(Out):
 
 
 class KeyIn(In):
-    api_key: str = Field(min_length=1, max_length=4000)
+    api_key: ApiKey
     base_url: HttpUrl | None = None
 
 

@@ -55,12 +55,12 @@ def _route(method: str, path: str, told: dict[str, Any], parts: dict[str, Any]) 
     ]
     body = told.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     fields += _fields(body, parts, "body")
-    answers = ", ".join(code for code in told["responses"] if code != "422")
+    answers = ", ".join(code for code in told["responses"] if code.isdigit())
     return (
         f'<section><h3 id="{_anchor(method, path)}"><b>{method}</b> {escape(path)}</h3>'
         f"<p>{escape(told.get('description', ''))} <small>Answers {escape(answers)}.</small></p>"
         + (f"<table>{''.join(_row(*field) for field in fields)}</table>" if fields else "")
-        + "".join(_answer(code, answer, parts) for code, answer in told["responses"].items() if code != "422")
+        + "".join(_answer(code, answer, parts) for code, answer in told["responses"].items() if code.isdigit())
         + "</section>"
     )
 

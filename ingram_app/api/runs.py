@@ -13,7 +13,7 @@ from ingram_app.api.deps import Caller, InTransaction, Place, Route, claim
 from ingram_app.api.shapes import In, Out, PageOut
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
-from ingram_app.domain import access, frames, runs
+from ingram_app.domain import access, frames, runs, smiths
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.idempotency import IdempotencyInProgress, keep
 from ingram_app.domain.paging import Page
@@ -118,7 +118,7 @@ async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller)
     async with transaction(caller.tenancy) as session:
         known = await claim(request, caller, session)
         if known is not None and known.resource_id is not None:
-            return Accepted(await runs.find(session, caller, smith_id, known.resource_id), again=True)
+            return Accepted(await runs.started(session, caller, smith_id, known.resource_id), again=True)
         run = await runs.start(session, caller, smith_id, body.turn())
         if known is not None:
             known.resource_id = run.id
@@ -177,6 +177,7 @@ async def list_smith_runs(
     thread_id: str | None = None,
 ) -> Page[Run]:
     """List one smith's runs, newest first."""
+    await smiths.embody(session, caller, smith_id)
     return await runs.browse(session, caller, place, smith_id=smith_id, status=_status(status), thread_id=thread_id)
 
 
@@ -208,7 +209,7 @@ async def submit(smith_id: str, run_id: str, body: Answer, caller: Caller) -> Ca
         raise InvalidKind(kind=body.kind[:40], param="kind")
     async with transaction(caller.tenancy) as session:
         if body.kind != "cancel":
-            run = await runs.find(session, caller, smith_id, run_id)
+            run = await runs.started(session, caller, smith_id, run_id)
             raise runs.RunNotPaused(run_id=run.id, status=run.status)
         run = await runs.cancel(session, caller, smith_id, run_id, body.reason)
     if run.status is not RunStatus.cancelled:
@@ -223,7 +224,7 @@ async def _ended(caller: access.Caller, run: Run) -> Run:
     async for _ in frames.follow(run.project_id, run.id):
         pass
     async with transaction(caller.tenancy) as session:
-        return await runs.look_up(session, caller, run.id)
+        return await runs.started(session, caller, run.smith_id, run.id)
 
 
 def _stream(run: Run, after: int) -> StreamingResponse:

@@ -1,7 +1,7 @@
 """Shapes that several routes share."""
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +18,22 @@ class Out(BaseModel):
     """An answer's body."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+class ErrorTold(Out):
+    message: str
+    """For people: what is wrong, and what to do."""
+    type: Literal["invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "api_error"]
+    param: str | None
+    """The field at fault, dotted."""
+    code: str
+    """For programs: it never changes."""
+
+
+class ErrorOut(Out):
+    """Every failure is answered so."""
+
+    error: ErrorTold
 
 
 class PageOut(BaseModel, Generic[Item]):

@@ -6,14 +6,15 @@ from ingram_app.api.deps import Caller, InTransaction, Route
 from ingram_app.api.shapes import In, Out
 from ingram_app.domain import projects
 from ingram_app.domain.agents import NothingToUpdate
+from ingram_app.domain.designs import ModelId
 from ingram_app.domain.projects import PLATFORM, Limits, Preferences, Project, Retention
 
 router = APIRouter(prefix="/tenant/settings", tags=["settings"], route_class=Route)
 
 
 class SettingsIn(In):
-    default_model: str | None = None
-    embedding_model: str | None = None
+    default_model: ModelId | None = None
+    embedding_model: ModelId | None = None
     limits: Limits | None = None
     retention: Retention | None = None
 

@@ -4,14 +4,16 @@ Every transaction says for whom it is (`Tenancy`); row level security shows it n
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, partial
+from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Enum, TypeDecorator, text
+from sqlalchemy import CursorResult, DateTime, Dialect, Enum, Executable, TypeDecorator, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -44,6 +46,7 @@ class Tenancy:
 
 
 NOBODY = Tenancy()
+Result = CursorResult[*tuple[Any, ...]]
 
 _FOR = text(
     "select set_config('app.project_id', :project_id, true), set_config('app.organization_id', :organization_id, true),"
@@ -59,19 +62,47 @@ def driver_url() -> str:
     return str(url)
 
 
-compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
-"""How JSON is spelt wherever it is kept or sent."""
+_dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+_UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
+"""Letters that PostgreSQL refuses: the null, and halves of surrogate pairs, as a model's stream may break them."""
+
+
+def compact(value: Any) -> str:
+    """Return JSON of what a model may have said, with a mark for every letter that PostgreSQL refuses.
+
+    What a caller says is kept as it is or, when that can not be, refused.
+    """
+    spelt = _dumps(value)
+    if "\\u0000" in spelt or not _is_keepable(spelt):
+        return _dumps(keepable(value))
+    return spelt
+
+
+def _is_keepable(spelt: str) -> bool:
+    return spelt.isascii() or _UNKEEPABLE.search(spelt) is None
+
+
+def keepable(value: Any) -> Any:
+    """Return what JSON can spell with a mark in the place of every letter that PostgreSQL refuses."""
+    match value:
+        case str():
+            return _UNKEEPABLE.sub("\ufffd", value)
+        case dict():
+            return {keepable(name): keepable(held) for name, held in value.items()}
+        case list() | tuple():
+            return [keepable(held) for held in value]
+    return value
 
 
 @cache
 def pool() -> AsyncEngine:
-    """Return the process's connections, each working as `ROLE`."""
+    """Return the process's connections, each working as `ROLE`. None begins a transaction by itself: `_begin` does."""
     return create_async_engine(
         driver_url().replace("postgresql://", "postgresql+psycopg://", 1),
-        connect_args={"options": f"-c role={ROLE}"},
-        pool_size=16,
-        max_overflow=16,
-        json_serializer=compact,
+        connect_args={"options": f"-c role={ROLE}", "autocommit": True},
+        pool_size=24,
+        max_overflow=0,  # what overflows is opened and closed again, at a dear price
+        json_serializer=_dumps,
     )
 
 
@@ -83,7 +114,7 @@ async def transaction(tenancy: Tenancy) -> AsyncIterator[AsyncSession]:
     """
     async with AsyncSession(pool(), expire_on_commit=False) as session:
         async with session.begin():
-            await enter(session, tenancy)
+            await _begin(session, _settings_of(tenancy))
             yield session
         for deed in session.info.get("afterwards", ()):
             deed()
@@ -93,7 +124,7 @@ async def transaction(tenancy: Tenancy) -> AsyncIterator[AsyncSession]:
 async def dispatching() -> AsyncIterator[AsyncSession]:
     """Open a transaction that sees, across projects, which runs wait or are abandoned, and nothing else."""
     async with AsyncSession(pool(), expire_on_commit=False) as session, session.begin():
-        await session.execute(text(f"set local role {DISPATCHER}"))
+        await _begin(session, f"set local role {DISPATCHER}")
         yield session
 
 
@@ -106,6 +137,28 @@ async def enter(session: AsyncSession, tenancy: Tenancy) -> None:
             "organization_id": tenancy.organization_id,
             "smith_id": tenancy.smith_id,
         },
+    )
+
+
+async def execute(session: AsyncSession, statement: Executable, parameters: dict[str, Any]) -> Result:
+    """Execute a statement that maps no rows to objects; nothing that waits in the session is flushed before."""
+    return await (await session.connection()).execute(statement, parameters)
+
+
+async def _begin(session: AsyncSession, first: str) -> None:
+    """Open the transaction together with its first statement: one journey to the server instead of two."""
+    raw = await (await session.connection()).get_raw_connection()
+    assert raw.driver_connection is not None
+    await raw.driver_connection.execute(f"begin; {first}")
+
+
+def _settings_of(tenancy: Tenancy) -> str:
+    project, organization, smith = (
+        value.replace("'", "''") for value in (tenancy.project_id, tenancy.organization_id, tenancy.smith_id)
+    )
+    return (
+        f"select set_config('app.project_id', '{project}', true),"
+        f" set_config('app.organization_id', '{organization}', true), set_config('app.smith_id', '{smith}', true)"
     )
 
 

@@ -3,10 +3,18 @@
 from functools import cache
 
 import procrastinate
+from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core.database import driver_url
+from ingram_app.core.database import driver_url, execute
 from ingram_app.core.roles import ROLE
+
+SILENT_SECONDS = 60
+_FORGET = text(
+    "delete from procrastinate_jobs where status = 'doing' and not exists ("
+    "select from procrastinate_workers where id = worker_id"
+    " and last_heartbeat > now() - make_interval(secs => :silent_seconds))"
+)
 
 
 @cache
@@ -15,6 +23,11 @@ def app() -> procrastinate.App:
     return procrastinate.App(
         connector=procrastinate.PsycopgConnector(conninfo=driver_url(), kwargs={"options": f"-c role={ROLE}"})
     )
+
+
+async def forget_lost(session: AsyncSession) -> None:
+    """Remove jobs whose worker died over them. What they were for is found by other means."""
+    await execute(session, _FORGET, {"silent_seconds": SILENT_SECONDS})
 
 
 async def defer(session: AsyncSession, task: str, **args: str) -> None:

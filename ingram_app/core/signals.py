@@ -1,7 +1,9 @@
 """Signals: a word, to whoever listens in any process, that something has changed.
 
-A signal is sent when its transaction lands. It carries a topic (`run:run_…`); listeners in the same process may get
-an item with it, those in others get `None` and read the tables. A signal can be lost: it wakes, it never informs.
+A signal is sent when its transaction has landed. It carries a topic (`run:run_…`); listeners in the same process may
+get an item with it, those in others get `None` and read the tables. A signal can be lost: it wakes, it never informs.
+Other processes are told for many transactions at once, and outside of them: a transaction that notifies makes all
+others that do wait until it is on the disk.
 """
 
 import asyncio
@@ -11,16 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import process
-from ingram_app.core.database import afterwards, driver_url
+from ingram_app.core.database import afterwards, driver_url, pool
 
 log = logging.getLogger(__name__)
 
 Item = object
-_NOTIFY = text("select pg_notify('ingram', :payload)")
+GATHERED_SECONDS = 0.005
+PAYLOAD_BYTES = 7000
+"""A little below what a notification holds."""
+_unsent: dict[str, None] = {}
+_sending: set[asyncio.Task[None]] = set()
 _listeners: dict[str, set[asyncio.Queue[Item]]] = defaultdict(set)
 
 
@@ -39,10 +45,9 @@ def listening(*topics: str) -> Iterator[asyncio.Queue[Item]]:
                 del _listeners[topic]
 
 
-async def send(session: AsyncSession, *topics: str, item: Item = None) -> None:
-    """Tell `topics` when the transaction lands; `item` goes to listeners of this process only."""
-    await session.execute(_NOTIFY, {"payload": " ".join((process.NAME, *topics))})
-    afterwards(session, lambda: publish(*topics, item=item))
+def send(session: AsyncSession, *topics: str, item: Item = None) -> None:
+    """Tell `topics` when the transaction has landed; `item` goes to listeners of this process only."""
+    afterwards(session, lambda: _tell(*topics, item=item))
 
 
 def publish(*topics: str, item: Item = None) -> None:
@@ -50,6 +55,44 @@ def publish(*topics: str, item: Item = None) -> None:
     for topic in topics:
         for heard in _listeners.get(topic, ()):
             heard.put_nowait(item)
+
+
+def _tell(*topics: str, item: Item) -> None:
+    publish(*topics, item=item)
+    _unsent.update(dict.fromkeys(topics))
+    if not _sending:
+        task = asyncio.get_running_loop().create_task(_send_unsent())
+        _sending.add(task)
+        task.add_done_callback(_sending.discard)
+
+
+async def _send_unsent() -> None:
+    """Tell other processes: the first topic at once, and those that come meanwhile together."""
+    while _unsent:
+        payload = _taken()
+        try:
+            async with pool().connect() as connection:
+                raw = await connection.get_raw_connection()
+                assert raw.driver_connection is not None
+                await raw.driver_connection.execute("select pg_notify('ingram', %s)", [payload])
+        except (SQLAlchemyError, psycopg.Error) as failed:
+            log.warning("could not tell other processes: %s", failed)
+        await asyncio.sleep(GATHERED_SECONDS)
+
+
+async def all_sent() -> None:
+    """Return once other processes have been told of everything, or can not be."""
+    await asyncio.gather(*_sending)
+
+
+def _taken() -> str:
+    """Take as many unsent topics as one notification holds, and return them with our name in front."""
+    payload = process.NAME
+    while _unsent and len(payload) < PAYLOAD_BYTES:
+        topic = next(iter(_unsent))
+        del _unsent[topic]
+        payload += f" {topic}"
+    return payload
 
 
 async def relay_forever() -> None:

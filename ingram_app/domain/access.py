@@ -123,6 +123,8 @@ class Caller:
             raise AdminRequired()
 
     def require_own(self, smith_id: str) -> None:
-        """Hold a smith token to its smith. Raises `SmithMismatch`."""
+        """Hold a smith token to its smith. Raises `TenantTokenRequired`, `SmithMismatch`."""
+        if not self.project_id:
+            raise TenantTokenRequired()
         if self.smith_id and self.smith_id != smith_id:
             raise SmithMismatch(own=self.smith_id, smith_id=smith_id)

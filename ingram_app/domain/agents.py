@@ -27,6 +27,8 @@ from ingram_app.domain.paging import FIRST, Page, Place, page
 
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 SLUG_LENGTH = 63
+NUMBERS = range(1, 2**31)
+"""What a version can be numbered."""
 NAME_LENGTH = 120
 
 
@@ -148,13 +150,16 @@ async def create_default(session: AsyncSession, project_id: str) -> Agent:
 async def find(session: AsyncSession, caller: Caller, agent_id: str, *, to_change: bool = False) -> Agent:
     """Return a live agent of the caller's project. Raises `NotFound`."""
     caller.require("agents:write" if to_change else "agents:read")
-    query = select(Agent).where(
-        Agent.project_id == caller.project_id, Agent.id == agent_id, col(Agent.archived_at).is_(None)
+    query = _live(caller).where(Agent.id == agent_id)
+    return await _one(session, query.with_for_update() if to_change else query, agent_id)
+
+
+async def join(session: AsyncSession, caller: Caller, agent_id: str) -> Agent:
+    """Return an agent that a smith is to run: it stays live until the transaction ends. Raises `NotFound`."""
+    caller.require("agents:read")
+    return await _one(
+        session, _live(caller).where(Agent.id == agent_id).with_for_update(key_share=True, read=True), agent_id
     )
-    agent = (await session.exec(query.with_for_update() if to_change else query)).first()
-    if agent is None:
-        raise NotFound(noun="agent", id=agent_id)
-    return agent
 
 
 async def the_default(session: AsyncSession, caller: Caller) -> Agent:
@@ -166,7 +171,7 @@ async def the_default(session: AsyncSession, caller: Caller) -> Agent:
 async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST, *, name_part: str = "") -> Page[Agent]:
     """Return the project's agents whose name has `name_part` in it, in any case; newest first."""
     caller.require("agents:read")
-    query = select(Agent).where(Agent.project_id == caller.project_id, col(Agent.archived_at).is_(None))
+    query = _live(caller)
     if name_part:
         query = query.where(col(Agent.name).icontains(name_part, autoescape=True))
     return await page(session, query, Agent, place)
@@ -228,6 +233,8 @@ async def versions(session: AsyncSession, caller: Caller, agent_id: str) -> list
 async def version(session: AsyncSession, caller: Caller, agent_id: str, number: int) -> AgentVersion:
     """Return one version. Raises `NotFound`."""
     caller.require("agents:read")
+    if number not in NUMBERS:
+        raise NotFound(noun="version", id=number)
     query = select(AgentVersion).where(
         AgentVersion.project_id == caller.project_id, AgentVersion.agent_id == agent_id, AgentVersion.version == number
     )
@@ -271,6 +278,17 @@ async def figures(session: AsyncSession, caller: Caller, agent_ids: Sequence[str
         col(Agent.project_id) == caller.project_id, col(Agent.id).in_(agent_ids)
     )
     return {row[0]: Figures(row[1], row[2]) for row in (await session.execute(query)).all()}
+
+
+def _live(caller: Caller) -> Any:
+    return select(Agent).where(Agent.project_id == caller.project_id, col(Agent.archived_at).is_(None))
+
+
+async def _one(session: AsyncSession, query: Any, agent_id: str) -> Agent:
+    agent: Agent | None = (await session.exec(query)).first()
+    if agent is None:
+        raise NotFound(noun="agent", id=agent_id)
+    return agent
 
 
 def named(name: str) -> str:

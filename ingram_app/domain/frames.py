@@ -13,15 +13,18 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy import JSON, text
-from sqlmodel import Field, SQLModel, col, select
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, Tenancy, compact, transaction
+from ingram_app.core.database import Moment, Tenancy, afterwards, compact, execute, transaction
 
 CHECKED_EVERY_SECONDS = 5.0
 """How long a watcher trusts to be woken before it looks by itself."""
+MOST = 1_000_000
+"""More frames than a run can have."""
 PAGE = 1000
 """Frames that are read at once."""
 
@@ -134,12 +137,20 @@ class Shown:
     """When it was said."""
 
 
+_spoken: dict[str, list[Shown]] = {}
+"""What runs that were born here and are still carried here have said: their watchers need not ask the database."""
+
 _APPEND = text(
     "with held as (select project_id from runs"
     " where id = :run_id and lease_owner = :owner and attempt = :attempt for share)"
     " insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select :run_id, f.seq, held.project_id, f.event, f.data::json, clock_timestamp()"
     " from held, unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)"
+)
+
+_BROWSE = text(
+    "select seq, event, data::text, created_at from frames"
+    " where project_id = :project_id and run_id = :run_id and seq > :after order by seq limit :limit"
 )
 
 
@@ -151,21 +162,39 @@ def shown(run_id: str, seq: int, frame: AnyFrame) -> Shown:
 
 async def append(session: AsyncSession, run_id: str, batch: Sequence[Shown], *, owner: str, attempt: int) -> bool:
     """Keep a batch, if `owner` still holds the run at this `attempt`; watchers get it when the transaction lands."""
-    kept = await session.execute(
-        _APPEND,
-        {
-            "run_id": run_id,
-            "owner": owner,
-            "attempt": attempt,
-            "seqs": [frame.seq for frame in batch],
-            "events": [frame.event for frame in batch],
-            "data": [frame.data for frame in batch],
-        },
-    )
-    if not kept.rowcount:  # type: ignore[attr-defined]
+    held = {"run_id": run_id, "owner": owner, "attempt": attempt}
+    kept = await execute(session, _APPEND, held | columns(batch))
+    if not kept.rowcount:
         return False
-    await signals.send(session, topic(run_id), item=list(batch))
+    hand_over(session, run_id, batch)
     return True
+
+
+def columns(batch: Sequence[Shown]) -> dict[str, list[Any]]:
+    """Return a batch as parameters of a statement that keeps it."""
+    return {
+        "seqs": [frame.seq for frame in batch],
+        "events": [frame.event for frame in batch],
+        "data": [frame.data for frame in batch],
+    }
+
+
+def hand_over(session: AsyncSession, run_id: str, batch: Sequence[Shown], *, first: bool = False) -> None:
+    """Give a batch to the run's watchers once the transaction has landed; `first`: it is the run's first."""
+    if first:
+        afterwards(session, lambda: _spoken.__setitem__(run_id, []))
+    afterwards(session, lambda: _remember(run_id, batch))
+    signals.send(session, topic(run_id), item=list(batch))
+
+
+def forget(run_id: str) -> None:
+    """The run is no longer carried here: what it has said is in the table, and nowhere else."""
+    _spoken.pop(run_id, None)
+
+
+def _remember(run_id: str, batch: Sequence[Shown]) -> None:
+    if run_id in _spoken:
+        _spoken[run_id].extend(batch)
 
 
 async def write(session: AsyncSession, project_id: str, run_id: str, *frames: AnyFrame) -> None:
@@ -177,7 +206,7 @@ async def write(session: AsyncSession, project_id: str, run_id: str, *frames: An
             Frame(run_id=run_id, seq=frame.seq, project_id=project_id, event=frame.event, data=json.loads(frame.data))
         )
     await session.flush()
-    await signals.send(session, topic(run_id), item=batch)
+    hand_over(session, run_id, batch)
 
 
 async def latest(session: AsyncSession, run_id: str) -> int:
@@ -188,7 +217,7 @@ async def latest(session: AsyncSession, run_id: str) -> int:
 async def unfinished(session: AsyncSession, project_id: str, run_id: str) -> str:
     """Return the words of the message that the run was in the middle of when it was left."""
     words = ""
-    for frame in await browse(session, project_id, run_id, limit=1_000_000):
+    for frame in await browse(session, project_id, run_id, limit=MOST):
         if frame.event == MessageDelta.name:
             words += json.loads(frame.data)["delta"]
         elif frame.event != ReasoningDelta.name:
@@ -198,13 +227,8 @@ async def unfinished(session: AsyncSession, project_id: str, run_id: str) -> str
 
 async def browse(session: AsyncSession, project_id: str, run_id: str, after: int = 0, limit: int = PAGE) -> list[Shown]:
     """Return the run's frames past `after`, oldest first."""
-    query = (
-        select(Frame.seq, Frame.event, sa.cast(Frame.data, sa.Text), Frame.created_at)
-        .where(Frame.project_id == project_id, Frame.run_id == run_id, col(Frame.seq) > after)
-        .order_by(col(Frame.seq))
-        .limit(limit)
-    )
-    return [Shown(*row) for row in (await session.exec(query)).all()]
+    known = {"project_id": project_id, "run_id": run_id, "after": after, "limit": limit}
+    return [Shown(*row) for row in (await execute(session, _BROWSE, known)).all()]
 
 
 async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[Shown | None]:
@@ -213,35 +237,49 @@ async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[
     Whoever calls has checked that the run may be seen. No connection is held while waiting.
     """
     with signals.listening(topic(run_id)) as heard:
-        async with transaction(Tenancy(project_id=project_id)) as session:
-            after = min(after, await latest(session, run_id))
-        ended, place = False, max(after - 1, 0)
-        batch: list[Shown] | None = None
+        batch = list(_spoken.get(run_id, ())) or await _from(project_id, run_id, after)
+        place = min(after, batch[-1].seq) if batch else 0
         while True:
-            if batch is None or batch[0].seq > place + 1:
-                async with transaction(Tenancy(project_id=project_id)) as session:
-                    batch = await browse(session, project_id, run_id, place)
             for frame in batch:
                 if frame.seq > place:
-                    place, ended = frame.seq, frame.event in LAST
-                    if frame.seq > after:
-                        yield frame
-            if ended and heard.empty():
+                    place = frame.seq
+                    yield frame
+            if batch and batch[-1].event in LAST:
                 return
-            if len(batch) >= PAGE:
-                batch = None  # there may be more: read on at once
-                continue
-            batch = await _next(heard)
-            if batch is None and heard.empty():
+            item = await _next(heard)
+            batch = item if isinstance(item, list) else []
+            if not batch or batch[0].seq > place + 1:
+                batch = await _past(project_id, run_id, place)
+            if not batch and item is QUIET:
                 yield None
 
 
-async def _next(heard: "asyncio.Queue[signals.Item]") -> list[Shown] | None:
+async def _from(project_id: str, run_id: str, after: int) -> list[Shown]:
+    """Return all frames from number `after` on; from the last, when there is none of that number."""
+    async with transaction(Tenancy(project_id=project_id)) as session:
+        found = await browse(session, project_id, run_id, after - 1, MOST)
+        return found or await browse(session, project_id, run_id, await latest(session, run_id) - 1)
+
+
+async def _past(project_id: str, run_id: str, place: int) -> list[Shown]:
+    """Return all frames past `place`; none while the database is away, watchers wait until it is back."""
     try:
-        item = await asyncio.wait_for(heard.get(), CHECKED_EVERY_SECONDS)
+        async with transaction(Tenancy(project_id=project_id)) as session:
+            return await browse(session, project_id, run_id, place, MOST)
+    except OperationalError:
+        return []
+
+
+QUIET = object()
+
+
+async def _next(heard: "asyncio.Queue[signals.Item]") -> signals.Item:
+    """Return what was heard, `QUIET` after some seconds of silence."""
+    try:
+        async with asyncio.timeout(CHECKED_EVERY_SECONDS):
+            return await heard.get()
     except TimeoutError:
-        return None
-    return item if isinstance(item, list) else None
+        return QUIET
 
 
 def topic(run_id: str) -> str:

@@ -50,12 +50,15 @@ class InvalidIdempotencyKey(Invalid):
 async def claim(session: AsyncSession, caller: Caller, path: str, key: str, body: bytes) -> IdempotencyKey:
     """Return what is known of the request: a fresh row, or that of the first time, `status` set if it was answered.
 
-    Until the transaction ends no other may claim the same key.
+    Until the transaction ends no other may claim the same key. What was answered to an admin is not repeated to a
+    smith's token, nor to one that may do less.
     Raises `IdempotencyInProgress`, `IdempotencyKeyReused`, `InvalidIdempotencyKey`.
     """
     if not 1 <= len(key) <= KEY_LENGTH or not key.isascii() or not key.isprintable():
         raise InvalidIdempotencyKey(param="Idempotency-Key")
     owner_id = caller.project_id or caller.organization_id
+    if caller.smith_id:
+        path = f"{path} {caller.smith_id} {' '.join(sorted(caller.scopes))}"
     body_hash = digest(body.decode("latin-1"))
     lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{owner_id} {path} {key}", 0))
     if not (await session.exec(select(lock))).one():

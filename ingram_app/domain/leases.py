@@ -7,18 +7,48 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import func, update
+from sqlalchemy import func, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core import process
+from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Tenancy
+from ingram_app.core.database import Tenancy, compact, execute
 from ingram_app.core.settings import settings
 from ingram_app.domain import frames, runs, transcripts
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.runs import BUSY, Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
+
+RELEASED = "runs.released"
+"""Told when a process that stops has let go of a run."""
+_FENCED = "where id = :run_id and project_id = :project_id and lease_owner = :owner and attempt = :attempt"
+_UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
+_TAKE = text(
+    "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, updated_at = :now,"
+    f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
+)
+_RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
+_RELEASE = text(f"update runs set lease_until = clock_timestamp() {_FENCED}")
+_FINISH = text(
+    "with closed as ("
+    "update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
+    " error = cast(:error as jsonb), warnings = cast(:warnings as jsonb), input_tokens = :input_tokens,"
+    " output_tokens = :output_tokens, cost_micros = :cost_micros, finished_at = :now, updated_at = :now,"
+    f" lease_owner = null, lease_until = null {_FENCED} returning project_id, smith_id, thread_id),"
+    " said as (insert into frames (run_id, seq, project_id, event, data, created_at)"
+    " select :run_id, f.seq, closed.project_id, f.event, f.data::json, clock_timestamp() from closed,"
+    " unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)),"
+    " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, messages, complete)"
+    " select :run_id, project_id, smith_id, thread_id, cast(:messages as jsonb), true from closed"
+    " where cast(:messages as text) is not null"
+    " on conflict (run_id) do update set messages = excluded.messages, complete = true),"
+    " held as (select id from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"
+    " for no key update)"
+    " select (select count(*) from closed), (select id from held)"
+)
+_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros")
+_AS_JSON = {"output", "error", "warnings"}
 
 
 class LeaseLost(Exception):
@@ -31,11 +61,23 @@ class Lease:
 
     run_id: str
     project_id: str
+    smith_id: str
+    thread_id: str
     attempt: int
 
     @property
     def tenancy(self) -> Tenancy:
         return Tenancy(project_id=self.project_id)
+
+    @property
+    def fence(self) -> dict[str, Any]:
+        """What every write of the carrier is conditional on, as parameters."""
+        return {
+            "run_id": self.run_id,
+            "project_id": self.project_id,
+            "owner": process.NAME,
+            "attempt": self.attempt,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +92,7 @@ class Ending:
 
 def of(run: Run) -> Lease:
     """Return the lease on a run that this process has just claimed."""
-    return Lease(run.id, run.project_id, run.attempt)
+    return Lease(run.id, run.project_id, run.smith_id, run.thread_id, run.attempt)
 
 
 async def claim(session: AsyncSession, run_id: str) -> Run | None:
@@ -60,24 +102,26 @@ async def claim(session: AsyncSession, run_id: str) -> Run | None:
         return None
     if run.attempt == 0:
         await frames.write(session, run.project_id, run.id, frames.RunStarted(run.smith_id, run.thread_id))
-    run.status, run.attempt, run.lease_owner = RunStatus.running, run.attempt + 1, process.NAME
-    run.started_at, run.updated_at = run.started_at or now(), now()
-    session.add(run)
-    await session.flush()
-    await session.execute(_held(of(run)).values(lease_until=_until()))
-    await runs.changed(session, run)
+    taken = {"run_id": run.id, "owner": process.NAME, "now": now(), "seconds": settings().run_lease_seconds}
+    await execute(session, _TAKE, taken)
+    await session.refresh(run)
+    runs.changed(session, run)
     return run
 
 
-async def renew(session: AsyncSession, lease: Lease) -> Run:
-    """Go on holding a run; return it as it stands. Raises `LeaseLost`."""
-    await _fenced(session, lease, lease_until=_until())
-    return (await session.exec(select(Run).where(Run.id == lease.run_id))).one()
+async def renew(session: AsyncSession, lease: Lease) -> tuple[bool, str | None]:
+    """Go on holding a run; return whether it is to be stopped, and why. Raises `LeaseLost`."""
+    held = await execute(session, _RENEW, lease.fence | {"seconds": settings().run_lease_seconds})
+    row = held.first()
+    if row is None:
+        raise LeaseLost(lease.run_id)
+    return row[0], row[1]
 
 
 async def release(session: AsyncSession, lease: Lease) -> None:
-    """Let another process take the run up at once. Raises `LeaseLost`."""
-    await _fenced(session, lease, lease_until=func.clock_timestamp())
+    """Let another process take the run up at once."""
+    await execute(session, _RELEASE, lease.fence)
+    signals.send(session, RELEASED)
 
 
 async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
@@ -86,29 +130,27 @@ async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
         raise LeaseLost(lease.run_id)
 
 
-async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript) -> None:
-    """Keep what the run has added so far. Raises `LeaseLost`."""
-    await _fenced(session, lease, lease_until=_until())
+async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript, batch: list[Shown]) -> None:
+    """Keep what the run has added so far, and the frames that tell of it. Raises `LeaseLost`."""
+    await renew(session, lease)
     await transcripts.keep(session, transcript)
+    if batch:
+        await say(session, lease, batch)
 
 
 async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
     """Close the run: last frames, transcript, row, and the next of its thread, all in one. Raises `LeaseLost`."""
-    await say(session, lease, last_frames)
-    if ending.transcript is not None:
-        await transcripts.keep(session, ending.transcript)
-    await _fenced(
-        session,
-        lease,
-        status=ending.status,
-        finished_at=now(),
-        lease_owner=None,
-        lease_until=None,
-        **ending.values,
-    )
-    run = (await session.exec(select(Run).where(Run.id == lease.run_id))).one()
-    await runs.next_in_thread(session, run)
-    await runs.changed(session, run)
+    outcome = {name: ending.values.get(name) for name in _OUTCOME}
+    spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
+    messages = None if ending.transcript is None else compact(ending.transcript.messages)
+    thread = {"smith_id": lease.smith_id, "thread_id": lease.thread_id}
+    about = {"status": ending.status.value, "now": now(), "messages": messages}
+    done = await execute(session, _FINISH, lease.fence | outcome | spelt | thread | about | frames.columns(last_frames))
+    if not done.one()[0]:
+        raise LeaseLost(lease.run_id)
+    frames.hand_over(session, lease.run_id, last_frames)
+    signals.send(session, runs.topic(lease.project_id))
+    await runs.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
 
 
 async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[tuple[str, str]]:
@@ -122,7 +164,7 @@ async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[
     blocked = sa.exists(ahead.c.id).where(
         ahead.c.smith_id == runs_.c.smith_id, ahead.c.thread_id == runs_.c.thread_id, ahead.c.status.in_(BUSY)
     )
-    since = func.clock_timestamp() - sa.text("make_interval(secs => :waited)").bindparams(waited=waited_seconds)
+    since = func.clock_timestamp() - text("make_interval(secs => :waited)").bindparams(waited=waited_seconds)
     silent = (runs_.c.status == "running") & (runs_.c.lease_until < func.clock_timestamp())
     forgotten = (runs_.c.status == "queued") & (runs_.c.created_at < since) & ~blocked
     query = sa.select(runs_.c.project_id, runs_.c.id).where(silent | forgotten).order_by(runs_.c.created_at).limit(100)
@@ -142,21 +184,3 @@ async def _may_be_taken(session: AsyncSession, run: Run) -> bool:
         | ((col(Run.status) == "queued") & (sa.tuple_(Run.created_at, Run.id) < (run.created_at, run.id))),
     )
     return (await session.exec(earlier.limit(1))).first() is None
-
-
-def _until() -> Any:
-    seconds = settings().run_lease_seconds
-    return func.clock_timestamp() + sa.text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
-
-
-def _held(lease: Lease) -> Any:
-    return update(Run).where(
-        col(Run.id) == lease.run_id, col(Run.lease_owner) == process.NAME, col(Run.attempt) == lease.attempt
-    )
-
-
-async def _fenced(session: AsyncSession, lease: Lease, **values: Any) -> None:
-    """Write to the run's row, if it is still ours. Raises `LeaseLost`."""
-    done: Any = await session.execute(_held(lease).values(updated_at=now(), **values))
-    if not done.rowcount:
-        raise LeaseLost(lease.run_id)

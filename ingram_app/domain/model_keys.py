@@ -7,11 +7,12 @@ provider refuses it the run says so, and no other is tried.
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy import Index, func
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -21,7 +22,7 @@ from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
 from ingram_app.domain import keyrings
-from ingram_app.domain.access import Caller
+from ingram_app.domain.access import Caller, TenantTokenRequired
 from ingram_app.gateways import providers
 from ingram_app.gateways.providers.provider import Credential, Provider
 
@@ -123,36 +124,32 @@ async def put(
     Raises `InvalidProviderName`, `KeyNotNeeded`, `BaseUrlRequired`, `UnsupportedBaseUrl`, `InvalidBaseUrl`,
     `InvalidModelKey`.
     """
-    caller.require("model_keys:write")
+    _require(caller, "model_keys:write", smith_id)
     _check(providers.named(provider), base_url)
     if not 1 <= len(api_key) <= 4000:
         raise InvalidModelKey(param="api_key")
     ring = await keyrings.find(session, caller.project_id)
-    key = await _of(session, caller, provider, smith_id)
-    if key is None:
-        key = ModelKey(project_id=caller.project_id, smith_id=smith_id, provider=provider, sealed_key=b"")
-    key.sealed_key, key.base_url, key.updated_at = ring.seal(api_key.encode()), base_url, now()
-    session.add(key)
-    await session.flush()
-    return key
+    sealed = ring.seal(api_key.encode())
+    key = ModelKey(
+        project_id=caller.project_id, smith_id=smith_id, provider=provider, sealed_key=sealed, base_url=base_url
+    )
+    later = {"sealed_key": sealed, "base_url": base_url, "updated_at": key.updated_at}
+    whose: list[Any] = [ModelKey.project_id, sa.text("coalesce(smith_id, '')"), ModelKey.provider]
+    upsert = insert(ModelKey).values(key.model_dump()).on_conflict_do_update(index_elements=whose, set_=later)
+    await session.execute(upsert)
+    return await _of(session, caller, provider, smith_id)
 
 
 async def browse(session: AsyncSession, caller: Caller, smith_id: str | None = None) -> list[ModelKey]:
     """Return the keys of the project, or of one smith, by provider."""
-    caller.require("model_keys:read")
-    query = select(ModelKey).where(
-        ModelKey.project_id == caller.project_id, col(ModelKey.smith_id).is_not_distinct_from(smith_id)
-    )
-    return list((await session.exec(query.order_by(ModelKey.provider))).all())
+    _require(caller, "model_keys:read", smith_id)
+    return await _all_of(session, caller, smith_id)
 
 
 async def remove(session: AsyncSession, caller: Caller, provider: str, smith_id: str | None = None) -> None:
     """Forget a key. Raises `NotFound`."""
-    caller.require("model_keys:write")
-    key = await _of(session, caller, provider, smith_id)
-    if key is None:
-        raise NotFound(noun="model key", id=provider)
-    await session.delete(key)
+    _require(caller, "model_keys:write", smith_id)
+    await session.delete(await _of(session, caller, provider, smith_id))
 
 
 async def reach(session: AsyncSession, project_id: str, smith_id: str, model: str) -> Access:
@@ -182,8 +179,11 @@ async def reach(session: AsyncSession, project_id: str, smith_id: str, model: st
 
 
 async def catalog(session: AsyncSession, caller: Caller) -> Catalog:
-    """Return every known model with whether the project reaches it, and every provider."""
-    keys = {key.provider: key for key in await browse(session, caller)}
+    """Return every known model with whether the caller reaches it, the project or its one smith, and every provider."""
+    caller.require("model_keys:read")
+    keys = {key.provider: key for key in await _all_of(session, caller, None)}
+    if caller.smith_id:
+        keys |= {key.provider: key for key in await _all_of(session, caller, caller.smith_id)}
     known = list(providers.PROVIDERS.values())
     custom = [providers.named(name) for name in keys if name not in providers.PROVIDERS]
     sources = {provider.id: _source(provider, keys) for provider in [*known, *custom]}
@@ -204,7 +204,7 @@ def _source(provider: Provider, keys: dict[str, ModelKey]) -> Source | None:
     if not provider.needs_key:
         return "local"
     if provider.id in keys:
-        return "byok"
+        return "smith" if keys[provider.id].smith_id else "byok"
     return "hosted" if platform_key(provider.id) else None
 
 
@@ -218,13 +218,30 @@ def platform_key(provider: str) -> SecretStr | None:
     return keys.get(provider)
 
 
-async def _of(session: AsyncSession, caller: Caller, provider: str, smith_id: str | None) -> ModelKey | None:
-    query = select(ModelKey).where(
-        ModelKey.project_id == caller.project_id,
-        ModelKey.provider == provider,
-        col(ModelKey.smith_id).is_not_distinct_from(smith_id),
+def _require(caller: Caller, permission: str, smith_id: str | None) -> None:
+    """A smith's token has a say in that smith's keys, never in the project's."""
+    caller.require(permission)
+    if smith_id is not None:
+        caller.require_own(smith_id)
+    elif caller.smith_id:
+        raise TenantTokenRequired()
+
+
+async def _all_of(session: AsyncSession, caller: Caller, smith_id: str | None) -> list[ModelKey]:
+    return list((await session.exec(_whose(caller, smith_id).order_by(ModelKey.provider))).all())
+
+
+async def _of(session: AsyncSession, caller: Caller, provider: str, smith_id: str | None) -> ModelKey:
+    key: ModelKey | None = (await session.exec(_whose(caller, smith_id).where(ModelKey.provider == provider))).first()
+    if key is None:
+        raise NotFound(noun="model key", id=provider)
+    return key
+
+
+def _whose(caller: Caller, smith_id: str | None) -> Any:
+    return select(ModelKey).where(
+        ModelKey.project_id == caller.project_id, col(ModelKey.smith_id).is_not_distinct_from(smith_id)
     )
-    return (await session.exec(query)).first()
 
 
 def _check(provider: Provider, base_url: str | None) -> None:

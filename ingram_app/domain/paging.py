@@ -57,7 +57,7 @@ class Place:
             return None
         try:
             moment, _, row_id = base64.urlsafe_b64decode(self.cursor.encode("ascii", "strict")).decode().partition(" ")
-            if not row_id.isprintable():
+            if not row_id or not row_id.isprintable():
                 raise ValueError(row_id)
             return datetime.fromisoformat(moment), row_id
         except (ValueError, binascii.Error):

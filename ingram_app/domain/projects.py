@@ -20,6 +20,7 @@ from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import agents, keyrings
 from ingram_app.domain.access import Actor, Caller
+from ingram_app.domain.designs import ModelId
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.teammates import Teammate
 from ingram_app.gateways import providers
@@ -53,8 +54,8 @@ class Preferences(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    default_model: str | None = Shape(default=None, min_length=1, max_length=200)
-    embedding_model: str | None = Shape(default=None, min_length=1, max_length=200)
+    default_model: ModelId | None = None
+    embedding_model: ModelId | None = None
     limits: Limits = Limits()
     retention: Retention = Retention()
 
@@ -144,8 +145,8 @@ async def find(session: AsyncSession, caller: Caller, project_id: str) -> Projec
 
 
 async def own(session: AsyncSession, caller: Caller) -> Project:
-    """Return the project that the caller stands in. Raises `NotFound`."""
-    return await at(session, caller.project_id)
+    """Return the live project that the caller stands in. Raises `NotFound`."""
+    return await _one(session, _own(caller), caller.project_id)
 
 
 async def at(session: AsyncSession, project_id: str) -> Project:
@@ -214,16 +215,22 @@ async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any])
     caller.require("project:write")
     if changes.get("default_model"):
         providers.find(changes["default_model"])
-    project = await own(session, caller)
+    project = await _one(session, _own(caller).with_for_update(), caller.project_id)
     merged = {**project.preferences, **changes}
     for part in ("limits", "retention"):
-        merged[part] = {**project.preferences.get(part, {}), **(changes.get(part) or {})}
+        if changes.get(part) is not None:
+            merged[part] = {**project.preferences.get(part, {}), **changes[part]}
+        elif part in changes:
+            merged[part] = {}
     project.preferences = Preferences.model_validate(merged).model_dump()
     return project
 
 
 async def archive(session: AsyncSession, caller: Caller, project_id: str) -> None:
-    """Close a project: from now on its tokens are refused and its runs stop. Raises `NotFound`."""
+    """Close a project: from now on its tokens are refused; `runs.close_project` stops its runs too.
+
+    Raises `NotFound`.
+    """
     project = await find(session, caller, project_id)
     project.archived_at = now()
 
@@ -274,6 +281,10 @@ async def _one(session: AsyncSession, query: Any, project_id: str) -> Project:
 
 async def _stand_in(session: AsyncSession, caller: Caller, project: Project) -> None:
     await enter(session, Tenancy(project_id=project.id, organization_id=caller.organization_id))
+
+
+def _own(caller: Caller) -> Any:
+    return select(Project).where(Project.id == caller.project_id, col(Project.archived_at).is_(None))
 
 
 def _live(caller: Caller) -> Any:

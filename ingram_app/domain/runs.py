@@ -7,9 +7,8 @@ A run that is started by someone who waits is claimed at birth by the process th
 and the engine of any process takes them up. Of one thread only one run works at a time, in order of arrival.
 """
 
-import json
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -22,19 +21,21 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import jobs, process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, afterwards, one_of
+from ingram_app.core.database import Moment, afterwards, compact, execute, keepable, one_of
 from ingram_app.core.errors import Conflict, Invalid, NotFound, TooLarge, TooMany
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, model_keys, projects, smiths, threads
+from ingram_app.domain import frames, model_keys, projects, smiths, threads, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
+from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
+from ingram_app.domain.projects import Limits
 
 TAKE_UP = "take_up"
 """The engine's task that carries a queued run."""
 BORN = "runs.born"
-"""Told within this process when a run was claimed at birth."""
+"""Told within this process, with its `Birth`, when a run was claimed at birth."""
 CANCEL = "runs.cancel"
 """Told, with the run's id behind a colon, when a run that is carried somewhere is to stop."""
 QUEUE_LENGTH = 20
@@ -138,6 +139,37 @@ class Turn:
         return "\n".join(words(message["content"]) for message in self.input)
 
 
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A run that was claimed at birth, with what was read for it: its carrier need not read that again."""
+
+    run: Run
+    access: Access
+    limits: Limits
+    past: str
+    """The thread's history, as JSON."""
+
+
+_COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
+_RUNS: sa.Table = Run.__table__  # type: ignore[attr-defined]
+_INSERT = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
+_BORN = _INSERT.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
+_INSERT_BORN = sa.insert(frames.Frame).from_select(
+    ["run_id", "project_id", "created_at", "seq", "event", "data"],
+    sa.select(
+        _BORN.c.id,
+        _BORN.c.project_id,
+        _BORN.c.created_at,
+        sa.literal(1),
+        sa.bindparam("event", type_=sa.Text),
+        sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON),
+    ),
+)
+_OF_THREAD = "from runs where project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
+_AHEAD = sa.text(f"select count(*) {_OF_THREAD} and status in ('queued', {', '.join(map(repr, BUSY))})")
+_WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by created_at, id limit 1")
+
+
 class EmptyInput(Invalid):
     """There is nothing to answer: `input` needs at least one message with some text."""
 
@@ -182,11 +214,12 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     if clone.version is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     project = await projects.own(session, caller)
+    turn = replace(turn, input=keepable(turn.input))
     _check_input(turn, project.limits.max_input_bytes or 0)
     config = clone.config
     model = project.default_model if config["model"] == "default" else config["model"]
-    await model_keys.reach(session, caller.project_id, smith_id, model)
-    thread_id = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
+    access = await model_keys.reach(session, caller.project_id, smith_id, model)
+    thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
     run = Run(
         project_id=caller.project_id,
         smith_id=smith_id,
@@ -201,26 +234,32 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         about=turn.metadata,
         actor=caller.actor.as_json(),
     )
-    await _place(session, run, claimed=not turn.background and process.SEATS.free)
+    ahead = await _ahead(session, run) if number > 1 else 0
+    if process.SEATS.free and not turn.background and not ahead:
+        past = await transcripts.history(session, *thread_of(run)) if number > 1 else transcripts.NOTHING
+        await _bear(session, Birth(run, access, project.limits, past))
+    else:
+        await _queue(session, run, ahead)
+    changed(session, run)
     return run
 
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
     """Return one run of a smith. Raises `SmithMismatch`, `NotFound`."""
-    caller.require_own(smith_id)
-    run = await look_up(session, caller, run_id)
-    if run.smith_id != smith_id:
-        raise NotFound(noun="run", id=run_id)
-    return run
+    caller.require("runs:read")
+    return await _one(session, caller, smith_id, run_id)
 
 
 async def look_up(session: AsyncSession, caller: Caller, run_id: str) -> Run:
     """Return one run of the caller's project. Raises `NotFound`."""
     caller.require("runs:read")
-    run: Run | None = (await session.exec(_visible(caller).where(Run.id == run_id))).first()
-    if run is None:
-        raise NotFound(noun="run", id=run_id)
-    return run
+    return await _one(session, caller, caller.smith_id or None, run_id)
+
+
+async def started(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
+    """Return a run as it stands now, for whoever may start one. Raises `SmithMismatch`, `NotFound`."""
+    caller.require("runs:write")
+    return await _one(session, caller, smith_id, run_id)
 
 
 async def browse(
@@ -261,67 +300,108 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
     Raises `SmithMismatch`, `NotFound`, and `RunNotPaused` for one that has ended otherwise.
     """
     caller.require("runs:write")
-    await find(session, caller, smith_id, run_id)
-    run: Run = (await session.exec(_visible(caller).where(Run.id == run_id).with_for_update())).one()
-    await session.refresh(run)
+    run = await _one(session, caller, smith_id, run_id, to_change=True)
     if run.status is RunStatus.cancelled:
         return run
     if run.over:
         raise RunNotPaused(run_id=run.id, status=run.status)
-    run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
-    if run.status is RunStatus.running:
-        await signals.send(session, f"{CANCEL}:{run.id}")
-    else:
-        await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
-        run.status, run.finished_at = RunStatus.cancelled, now()
-        await changed(session, run)
-    session.add(run)
+    await _stop(session, run, reason)
+    if run.over:
+        await threads.hold(session, *thread_of(run))
+        await next_in_thread(session, *thread_of(run))
     return run
 
 
-async def next_in_thread(session: AsyncSession, run: Run) -> None:
-    """Hand the thread's oldest waiting run to the engine, now that this one is over."""
-    waiting = (
-        select(Run.id)
-        .where(Run.smith_id == run.smith_id, Run.thread_id == run.thread_id, Run.status == RunStatus.queued)
-        .order_by(col(Run.created_at), col(Run.id))
-        .limit(1)
-    )
-    run_id = (await session.exec(waiting)).first()
+async def close_project(session: AsyncSession, caller: Caller, project_id: str) -> None:
+    """Archive a project and stop every run in it. Raises `NotFound`."""
+    await projects.stand_in(session, caller, project_id)
+    await projects.archive(session, caller, project_id)
+    live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
+    for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
+        await _stop(session, run, "The project was deleted.")
+
+
+async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
+    """Hand the thread's oldest waiting run to the engine, now that one is over.
+
+    Whoever calls holds the thread, so that no run can be coming in unseen.
+    """
+    known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id}
+    run_id = (await execute(session, _WAITING, known)).scalar()
     if run_id is not None:
-        await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run_id)
+        await jobs.defer(session, TAKE_UP, project_id=project_id, run_id=run_id)
 
 
-async def changed(session: AsyncSession, run: Run) -> None:
+def changed(session: AsyncSession, run: Run) -> None:
     """Wake whoever looks at the project's runs."""
-    await signals.send(session, f"runs:{run.project_id}")
+    signals.send(session, topic(run.project_id))
 
 
-async def _place(session: AsyncSession, run: Run, *, claimed: bool) -> None:
-    """Insert the run, claimed by this process if it may be and its thread is free, else in the queue."""
-    ahead = await _ahead(session, run)
-    if ahead > QUEUE_LENGTH:
-        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
-    if claimed and not ahead:
-        run.status, run.started_at, run.attempt = RunStatus.running, run.created_at, 1
-        run.lease_owner = process.NAME
-        run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
-    session.add(run)
-    await session.flush()
-    if run.status is RunStatus.running:
-        await frames.write(session, run.project_id, run.id, frames.RunStarted(run.smith_id, run.thread_id))
-        afterwards(session, lambda: signals.publish(BORN, item=run))
-    elif not ahead:
+def topic(project_id: str) -> str:
+    """Return what to listen to for changes of a project's runs."""
+    return f"runs:{project_id}"
+
+
+def thread_of(run: Run) -> tuple[str, str, str]:
+    """Return the project, the smith and the thread that a run belongs to."""
+    return run.project_id, run.smith_id, run.thread_id
+
+
+async def _bear(session: AsyncSession, birth: Birth) -> None:
+    """Insert the run as one that this process carries, with its first frame, and tell the engine once it is there."""
+    run = birth.run
+    run.status, run.started_at, run.attempt = RunStatus.running, run.created_at, 1
+    run.lease_owner = process.NAME
+    run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
+    started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
+    await execute(session, _INSERT_BORN, _row(run) | {"event": started.event, "data": started.data})
+    frames.hand_over(session, run.id, [started], first=True)
+    afterwards(session, lambda: signals.publish(BORN, item=birth))
+
+
+async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
+    """Insert the run as one that waits, and hand it over unless others come first."""
+    await execute(session, _INSERT, _row(run))
+    if not ahead:
         await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run.id)
-    await changed(session, run)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    return {column: getattr(run, name) for name, column in _COLUMNS.items()}
 
 
 async def _ahead(session: AsyncSession, run: Run) -> int:
-    """Return how many live runs of the thread came before."""
-    live = select(sa.func.count()).where(
-        Run.smith_id == run.smith_id, Run.thread_id == run.thread_id, col(Run.status).in_(("queued", *BUSY))
-    )
-    return (await session.exec(live)).one()
+    """Return how many live runs of the thread came before. Raises `ConcurrencyLimitExceeded`."""
+    known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id}
+    ahead = int((await execute(session, _AHEAD, known)).scalar_one())
+    if ahead > QUEUE_LENGTH:
+        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
+    return ahead
+
+
+async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
+    """Ask a run that is carried to stop; end one that is not."""
+    run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
+    if run.status is RunStatus.running:
+        signals.send(session, f"{CANCEL}:{run.id}")
+    else:
+        await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
+        run.status, run.finished_at, run.updated_at = RunStatus.cancelled, now(), now()
+        changed(session, run)
+    await session.flush()
+
+
+async def _one(
+    session: AsyncSession, caller: Caller, smith_id: str | None, run_id: str, *, to_change: bool = False
+) -> Run:
+    query = _visible(caller).where(Run.id == run_id)
+    if smith_id is not None:
+        caller.require_own(smith_id)
+        query = query.where(Run.smith_id == smith_id)
+    run: Run | None = (await session.exec(query.with_for_update() if to_change else query)).first()
+    if run is None:
+        raise NotFound(noun="run", id=run_id)
+    return run
 
 
 def _visible(caller: Caller) -> Any:
@@ -332,6 +412,6 @@ def _visible(caller: Caller) -> Any:
 def _check_input(turn: Turn, most: int) -> None:
     if not turn.said.strip():
         raise EmptyInput(param="input")
-    size = len(json.dumps(turn.input, ensure_ascii=False).encode())
+    size = len(compact(turn.input).encode())
     if size > most:
         raise PayloadTooLarge(size=size, most=most, param="input")

@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment
-from ingram_app.core.errors import TooMany, Unauthenticated
+from ingram_app.core.errors import NotFound, TooMany, Unauthenticated
 from ingram_app.core.ids import new_id
 from ingram_app.core.secrets import digest
 from ingram_app.domain import teammates
@@ -32,6 +32,7 @@ class Session(SQLModel, table=True):
 
     token_hash: str = Field(primary_key=True)
     """SHA-256 of the cookie's value."""
+    id: str = Field(default_factory=lambda: new_id("ses"), unique=True)
     teammate_id: str = Field(foreign_key="teammates.id", ondelete="CASCADE", index=True)
     address: str = Field(max_length=64)
     agent: str = Field(max_length=400)
@@ -95,15 +96,33 @@ async def is_live(session: AsyncSession, token_hash: str) -> bool:
     return (await session.exec(select(Session.token_hash).where(*_live(token_hash)))).first() is not None
 
 
+async def browse(session: AsyncSession, teammate: Teammate) -> list[Session]:
+    """Return where a teammate is signed in, the last used first."""
+    query = select(Session).where(Session.teammate_id == teammate.id, *_lasting())
+    return list((await session.exec(query.order_by(col(Session.last_seen_at).desc()).limit(100))).all())
+
+
+async def revoke(session: AsyncSession, teammate: Teammate, session_id: str) -> None:
+    """End one of a teammate's own sessions, in its open tabs too. Raises `NotFound`."""
+    query = select(Session.token_hash).where(Session.teammate_id == teammate.id, Session.id == session_id)
+    token_hash = (await session.exec(query)).first()
+    if token_hash is None:
+        raise NotFound(noun="session", id=session_id)
+    await end(session, token_hash)
+
+
 async def end(session: AsyncSession, token_hash: str) -> None:
     """Sign out, everywhere the cookie is, and tell the tabs that are open: `session:<hash>`."""
     await session.exec(update(Session).where(col(Session.token_hash) == token_hash).values(revoked_at=now()))
-    await signals.send(session, f"session:{token_hash}")
+    signals.send(session, f"session:{token_hash}")
 
 
 def _live(token_hash: str) -> tuple[ColumnElement[bool], ...]:
+    return (col(Session.token_hash) == token_hash, *_lasting())
+
+
+def _lasting() -> tuple[ColumnElement[bool], ...]:
     return (
-        col(Session.token_hash) == token_hash,
         col(Session.revoked_at).is_(None),
         col(Session.last_seen_at) > now() - IDLE,
         col(Session.created_at) > now() - LONGEST,

@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment
-from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import agents, designs, tokens
 from ingram_app.domain.access import Caller
@@ -79,6 +79,10 @@ class Clone:
         return designs.effective(self.inherited, self.smith.overrides)
 
 
+class SmithExists(Conflict):
+    """The agent {agent_id} already has a live smith of the external id {external_id}."""
+
+
 class InvalidPin(Invalid):
     """The agent {agent_id} has no version {pin} to pin."""
 
@@ -89,22 +93,17 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
     Raises `NotFound` for an agent that is not there, `InvalidPin`.
     """
     caller.require("smiths:write")
-    given = dict(given)
-    agent_id = given.pop("agent_id", None)
-    agent = await (agents.find(session, caller, agent_id) if agent_id else agents.the_default(session, caller))
-    smith = Smith(project_id=caller.project_id, agent_id=agent.id, external_id=given.pop("external_id", None))
+    agent_id = given.get("agent_id")
+    agent = await (agents.join(session, caller, agent_id) if agent_id else agents.the_default(session, caller))
+    smith = Smith(project_id=caller.project_id, agent_id=agent.id, external_id=given.get("external_id"))
     await _apply(session, caller, smith, given)
     row = smith.model_dump()
     new = insert(Smith).values(row).on_conflict_do_nothing().returning(col(Smith.id))
     if (await session.execute(new)).first() is not None:
         return await find(session, caller, smith.id), True
-    same = select(Smith.id).where(
-        Smith.project_id == caller.project_id,
-        Smith.external_id == smith.external_id,
-        Smith.agent_id == agent.id,
-        col(Smith.archived_at).is_(None),
-    )
-    return await find(session, caller, (await session.exec(same)).one()), False
+    same = _live(caller).where(Smith.external_id == smith.external_id, Smith.agent_id == agent.id)
+    found = await _clones(session, same)
+    return (found[0], False) if found else await create(session, caller, given)  # it was archived just now
 
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
@@ -159,7 +158,8 @@ async def known(session: AsyncSession, caller: Caller, smith_ids: Collection[str
 async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: dict[str, Any]) -> Clone:
     """Change profile, agent, pin or overrides; `null` takes an override back.
 
-    Raises `NotFound`, `NothingToUpdate`, `InvalidPin`, `InvalidDesign`.
+    Raises `NotFound`, `InvalidPin`, `InvalidDesign`, `NothingToUpdate`, and `SmithExists` when the agent has a smith
+    of this person.
     """
     caller.require("smiths:write")
     if not changes:
@@ -169,12 +169,16 @@ async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: 
     if smith is None:
         raise NotFound(noun="smith", id=smith_id)
     if changes.get("agent_id") not in (None, smith.agent_id):
-        smith.agent_id = (await agents.find(session, caller, changes["agent_id"])).id
+        smith.agent_id = (await agents.join(session, caller, changes["agent_id"])).id
         smith.pin = None
-    await _apply(session, caller, smith, changes)
     smith.updated_at = now()
+    identity = {"agent_id": smith.agent_id, "external_id": smith.external_id}
     session.add(smith)
-    await session.flush()
+    try:
+        await _apply(session, caller, smith, changes)
+        await session.flush()
+    except sa.exc.IntegrityError:
+        raise SmithExists(**identity, param="agent_id") from None
     return await find(session, caller, smith_id)
 
 

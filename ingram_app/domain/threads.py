@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, func
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Index, func, text
 from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment
+from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import smiths
@@ -34,25 +33,41 @@ class Thread(SQLModel, table=True):
     last_activity_at: datetime = Field(default_factory=now, sa_type=Moment)
 
 
+_ENTER = text(
+    "insert into threads (smith_id, id, project_id, title, run_count, created_at, last_activity_at)"
+    " values (:smith_id, :id, :project_id, :title, 1, :now, :now)"
+    " on conflict (smith_id, id) do update"
+    " set run_count = threads.run_count + 1, last_activity_at = excluded.last_activity_at"
+    " where threads.project_id = excluded.project_id returning run_count"
+)
+
+_HOLD = text(
+    "select from threads where project_id = :project_id and smith_id = :smith_id and id = :id for no key update"
+)
+
+
 class InvalidThreadId(Invalid):
     """A thread id has from 1 to 200 printable characters."""
 
 
-async def enter(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str | None, said: str) -> str:
-    """Count a turn of the thread, begun if it is new, and return its id.
+async def enter(
+    session: AsyncSession, caller: Caller, smith_id: str, thread_id: str | None, said: str
+) -> tuple[str, int]:
+    """Count a turn of the thread, begun if it is new, and return its id and the turn's number.
 
     Turns of one thread wait here for each other until the transaction ends: this is their order of arrival.
     """
     if thread_id is not None and not (1 <= len(thread_id) <= ID_LENGTH and thread_id.isprintable()):
         raise InvalidThreadId(param="thread_id")
     title = " ".join(said.split())[:TITLE_LENGTH] or "Untitled"
-    row = Thread(
-        smith_id=smith_id, id=thread_id or new_id("thr"), project_id=caller.project_id, title=title, run_count=1
-    )
-    turn: dict[str, Any] = {"run_count": Thread.run_count + 1, "last_activity_at": row.last_activity_at}
-    upsert = insert(Thread).values(row.model_dump())
-    await session.execute(upsert.on_conflict_do_update(index_elements=["smith_id", "id"], set_=turn))
-    return row.id
+    thread_id = thread_id or new_id("thr")
+    known = {"smith_id": smith_id, "id": thread_id, "project_id": caller.project_id, "title": title, "now": now()}
+    return thread_id, (await execute(session, _ENTER, known)).scalar_one()
+
+
+async def hold(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
+    """Keep new turns of the thread waiting until the transaction ends."""
+    await execute(session, _HOLD, {"project_id": project_id, "smith_id": smith_id, "id": thread_id})
 
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> Thread:

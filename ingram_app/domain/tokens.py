@@ -41,6 +41,8 @@ SMITH_LIFETIME = timedelta(hours=24)
 LONGEST = timedelta(seconds=315_360_000)
 BELIEVED_SECONDS = 0.8
 USED_EVERY = timedelta(minutes=1)
+UNSIGNED = "its signature is not that of its project"
+"""Said of a project that is not here as well: nobody learns which are."""
 
 
 class Kind(StrEnum):
@@ -230,7 +232,7 @@ async def _verify(words: str, key: str) -> tuple[Caller, datetime | None]:
     async with transaction(tenancy) as session:
         ring = await session.get(Keyring, owner_id)
         if ring is None:
-            raise InvalidToken(reason="it was signed for nothing that is here")
+            raise InvalidToken(reason=UNSIGNED)
         claims = _claims(body, ring)
         row = await session.get(Token, str(claims.get("jti")))
         if row is None or row.hash != key or row.sub != claims.get("sub"):
@@ -265,15 +267,15 @@ def _sub(body: str) -> str:
         payload = body.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return str(claims["sub"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise InvalidToken(reason="it can not be read") from None
 
 
 def _claims(body: str, ring: Keyring) -> dict[str, Any]:
     try:
         return dict(jwt.decode(body, ring.verifying_key(), algorithms=["RS256"]).claims)
-    except (JoseError, ValueError):
-        raise InvalidToken(reason="its signature is not that of its project") from None
+    except (JoseError, ValueError, RecursionError):
+        raise InvalidToken(reason=UNSIGNED) from None
 
 
 def _checked(permissions: list[str] | None) -> list[str]:

@@ -4,20 +4,22 @@ A transcript is also the run's checkpoint: it is written before each model call,
 goes on from it.
 """
 
-import json
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Index
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.database import execute, keepable
 
 Messages = list[dict[str, Any]]
 """As the model layer writes them down: requests and responses in turn."""
 HISTORY_BYTES = 256 * 1024
 """As much of a thread's past as is sent to a model, newest turns first, never half a turn."""
 HISTORY_TURNS = 200
+NOTHING = "[]"
 
 
 class Transcript(SQLModel, table=True):
@@ -35,38 +37,35 @@ class Transcript(SQLModel, table=True):
     """The turn has come to its end and is part of the thread's history."""
 
 
+_OF_RUN = sa.text("select messages::text from transcripts where project_id = :project_id and run_id = :run_id")
+_HISTORY = sa.text(
+    "select messages::text from transcripts where project_id = :project_id and smith_id = :smith_id"
+    " and thread_id = :thread_id and complete order by run_id desc limit :turns"
+)
+
+
 async def keep(session: AsyncSession, transcript: Transcript) -> None:
     """Write a run's transcript down, in place of what was there."""
-    row = transcript.model_dump()
+    row = transcript.model_dump() | {"messages": keepable(transcript.messages)}
     later = {"messages": row["messages"], "complete": row["complete"]}
     upsert = insert(Transcript).values(row)
-    await session.execute(upsert.on_conflict_do_update(index_elements=["run_id"], set_=later))
+    await execute(session, upsert.on_conflict_do_update(index_elements=["run_id"], set_=later), {})
 
 
-async def of_run(session: AsyncSession, project_id: str, run_id: str) -> Messages:
-    """Return what the run has added so far."""
-    query = select(Transcript.messages).where(Transcript.project_id == project_id, Transcript.run_id == run_id)
-    return list((await session.exec(query)).first() or [])
+async def of_run(session: AsyncSession, project_id: str, run_id: str) -> str:
+    """Return what the run has added so far, as JSON."""
+    known = {"project_id": project_id, "run_id": run_id}
+    return (await execute(session, _OF_RUN, known)).scalar() or NOTHING
 
 
-async def history(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> Messages:
-    """Return the thread's completed turns that fit `HISTORY_BYTES`, the newest kept, oldest first."""
-    query = (
-        select(Transcript.messages)
-        .where(
-            Transcript.project_id == project_id,
-            Transcript.smith_id == smith_id,
-            Transcript.thread_id == thread_id,
-            col(Transcript.complete),
-        )
-        .order_by(col(Transcript.run_id).desc())
-        .limit(HISTORY_TURNS)
-    )
-    turns: list[Messages] = []
+async def history(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> str:
+    """Return the thread's completed turns that fit `HISTORY_BYTES`, the newest kept, oldest first, as JSON."""
+    known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id, "turns": HISTORY_TURNS}
+    turns: list[str] = []
     room = HISTORY_BYTES
-    for messages in (await session.exec(query)).all():
-        room -= len(json.dumps(messages))
+    for (messages,) in (await execute(session, _HISTORY, known)).all():
+        room -= len(messages)
         if room < 0 and turns:
             break
-        turns.insert(0, list(messages))
-    return [message for turn in turns for message in turn]
+        turns.append(messages.removeprefix("[").removesuffix("]"))
+    return f"[{','.join(turn for turn in reversed(turns) if turn)}]"

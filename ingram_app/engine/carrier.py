@@ -6,22 +6,28 @@ stops it lets go at once; if it dies, the lease ends by itself. Either way anoth
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError as PoolTimeout
 
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, leases, projects
+from ingram_app.domain import frames, leases
 from ingram_app.domain.frames import RunCancelled, RunFailed
 from ingram_app.domain.leases import Ending, Lease, LeaseLost
-from ingram_app.domain.runs import CANCEL, Run, RunStatus
+from ingram_app.domain.runs import CANCEL, Birth, Run, RunStatus
 from ingram_app.engine.loop import Loop
 from ingram_app.engine.scribe import Scribe
+from ingram_app.engine.standing import at_birth, read
 
 log = logging.getLogger(__name__)
+
+
+UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
+"""The database is away: nothing is wrong with the run."""
 
 
 class TimeLimitExceeded(IngramError):
@@ -35,51 +41,63 @@ class CancelAsked(Exception):
         self.reason = reason
 
 
-async def carry(run: Run) -> None:
-    """Carry a run that this process has claimed."""
+async def carry(work: Run | Birth) -> None:
+    """Carry a run that this process has claimed, at its birth or later."""
+    run = work.run if isinstance(work, Birth) else work
     lease = leases.of(run)
     try:
-        await _carry(run, lease)
+        await _carry(work, run, lease)
     except LeaseLost:
         log.warning("run %s is carried by another process by now", run.id)
-    except DBAPIError as failed:
-        log.warning("run %s is left to whoever takes it up again: %s", run.id, failed.orig)
+    except UNREACHABLE as failed:
+        log.warning("run %s is left to whoever takes it up again: %s", run.id, failed)
     except asyncio.CancelledError:
         await asyncio.shield(_let_go(lease))
         raise
+    finally:
+        frames.forget(run.id)
 
 
-async def _carry(run: Run, lease: Lease) -> None:
-    async with transaction(lease.tenancy) as session:
-        latest = await frames.latest(session, run.id)
-        limits = (await projects.at(session, run.project_id)).limits
-    scribe = Scribe(lease, latest)
-    loop = Loop(run, lease, scribe, limits)
+async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
+    standing = at_birth(work) if isinstance(work, Birth) else await read(run)
+    scribe = Scribe(lease, standing.latest)
+    loop = Loop(run, lease, scribe, standing)
     writing = asyncio.ensure_future(scribe.write_on())
     try:
-        ending = await _end_of(loop, writing, limits.max_seconds or 0)
+        ending = await _end_of(loop, writing)
     finally:
         await scribe.stop(writing)
-    async with transaction(lease.tenancy) as session:
-        await leases.finish(session, lease, ending, scribe.rest())
+    try:
+        await _close(loop, ending)
+    except (LeaseLost, *UNREACHABLE):
+        raise
+    except Exception as failure:  # an answer that can not be kept is no reason to ask for it again, for ever
+        await _close(loop, _failed(loop, failure))
 
 
-async def _end_of(loop: Loop, writing: "asyncio.Future[None]", seconds: float) -> Ending:
+async def _close(loop: Loop, ending: Ending) -> None:
+    async with loop.scribe.batch(*loop.last_words) as batch, transaction(loop.lease.tenancy) as session:
+        await leases.finish(session, loop.lease, ending, batch)
+
+
+async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
     """Return how the run ended: it answered, failed, or was stopped. Raises `LeaseLost`."""
     answering = asyncio.ensure_future(loop.answer())
-    watching = asyncio.ensure_future(_watch(loop.lease))
+    watching = asyncio.ensure_future(_watch(loop))
+    seconds = loop.limits.max_seconds or 0
     try:
         tasks: set[asyncio.Future[Any]] = {answering, watching, writing}
         done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if not done:
-            raise TimeLimitExceeded(seconds=int(seconds))
-        ending: Ending = done.pop().result()
-        return ending
+            raise TimeLimitExceeded(seconds=seconds)
+        for task in done - {answering}:
+            task.result()
+        return answering.result()
     except CancelAsked as asked:
         await _stop(answering)
-        loop.scribe.say_last(RunCancelled(asked.reason))
+        loop.last_words = [RunCancelled(asked.reason)]
         return Ending(RunStatus.cancelled, {"warnings": loop.warnings, **loop.usage()})
-    except (LeaseLost, DBAPIError):
+    except (LeaseLost, *UNREACHABLE):
         raise
     except Exception as failure:
         return _failed(loop, failure)
@@ -93,33 +111,35 @@ def _failed(loop: Loop, failure: Exception) -> Ending:
         log.error("run %s failed on our side", loop.run.id, exc_info=failure)
         failure = IngramError()
     error = {"code": failure.code, "message": failure.sentence}
-    loop.scribe.say_last(RunFailed(error))
+    loop.last_words = [RunFailed(error)]
     return Ending(RunStatus.failed, {"error": error, "warnings": loop.warnings, **loop.usage()})
 
 
-async def _watch(lease: Lease) -> Ending:
+async def _watch(loop: Loop) -> None:
     """Hold on to the lease for as long as the run works. Raises `CancelAsked`, `LeaseLost`."""
-    with signals.listening(f"{CANCEL}:{lease.run_id}") as heard:
+    heard_of = loop.standing.access is not None  # a run that was just born can not have been asked to stop yet
+    with signals.listening(f"{CANCEL}:{loop.run.id}") as heard:
         while True:
-            async with transaction(lease.tenancy) as session:
-                run = await leases.renew(session, lease)
-            if run.cancel_asked_at is not None:
-                raise CancelAsked(run.cancel_reason)
-            try:
-                await asyncio.wait_for(heard.get(), settings().run_lease_seconds / 3)
-            except TimeoutError:
-                continue
+            if not heard_of:
+                async with transaction(loop.lease.tenancy) as session:
+                    cancelled, reason = await leases.renew(session, loop.lease)
+                if cancelled:
+                    raise CancelAsked(reason)
+            heard_of = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings().run_lease_seconds / 3):
+                    await heard.get()
 
 
 async def _let_go(lease: Lease) -> None:
     try:
         async with transaction(lease.tenancy) as session:
             await leases.release(session, lease)
-    except (LeaseLost, DBAPIError) as failed:
+    except UNREACHABLE as failed:
         log.info("run %s could not be let go of: %r", lease.run_id, failed)
 
 
 async def _stop(task: "asyncio.Future[Any]") -> None:
     """Cancel a task and wait until it is over; what it raised is somebody else's."""
     task.cancel()
-    await asyncio.wait({task})
+    await asyncio.gather(task, return_exceptions=True)

@@ -6,20 +6,27 @@ No transaction is open while a model is being asked.
 
 import logging
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
+from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import frames, leases, model_keys, runs, transcripts
-from ingram_app.domain.frames import MessageCompleted, ReasoningDelta, RunCompleted, ToolCompleted, ToolExecuting
+from ingram_app.domain import leases, runs
+from ingram_app.domain.frames import (
+    AnyFrame,
+    MessageCompleted,
+    ReasoningDelta,
+    RunCompleted,
+    ToolCompleted,
+    ToolExecuting,
+)
 from ingram_app.domain.leases import Ending, Lease
 from ingram_app.domain.model_keys import Access
-from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
+from ingram_app.engine.standing import Standing, reach
 from ingram_app.gateways import prices, providers
 from ingram_app.gateways.providers import TextDelta
 
@@ -37,56 +44,47 @@ class OutputLimitExceeded(IngramError):
 class Loop:
     """One run on its way."""
 
-    def __init__(self, run: Run, lease: Lease, scribe: Scribe, limits: Limits) -> None:
+    def __init__(self, run: Run, lease: Lease, scribe: Scribe, standing: Standing) -> None:
         self.run = run
         self.lease = lease
         self.scribe = scribe
-        self.limits = limits
-        self.history: list[ModelMessage] = []
-        """What earlier turns of the thread left."""
-        self.added: list[ModelMessage] = []
-        """What this run has added."""
+        self.standing = standing
+        self.limits = standing.limits
+        self.added = standing.added
         self.warnings: list[dict[str, str]] = list(run.warnings)
+        self.last_words: list[AnyFrame] = []
+        """The frames with which the run ends: they are written together with its row."""
 
     async def answer(self) -> Ending:
         """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
-        access, said = await self._begin()
+        access, said = self.standing.access or await reach(self.run), self.standing.said
         for _ in range(self.limits.max_steps or 0):
             response = await self._ask(access, said)
             said = ""
             self.added.append(response)
+            self._check_output(self.usage().get("output_tokens") or 0)
             if not response.tool_calls:
                 return self._completed(response)
-            self._check_output()
             if response.text:
                 self.scribe.say(MessageCompleted(response.text))
             self.added.append(ModelRequest(parts=[self._use(call) for call in response.tool_calls]))
             await self._checkpoint()
         raise StepLimitExceeded(steps=self.limits.max_steps)
 
-    async def _begin(self) -> tuple[Access, str]:
-        """Read where the run stands; return how to reach its model, and what it has already said of its answer."""
-        run = self.run
-        async with transaction(self.lease.tenancy) as session:
-            access = await model_keys.reach(session, run.project_id, run.smith_id, run.model)
-            past = await transcripts.history(session, run.project_id, run.smith_id, run.thread_id)
-            mine = await transcripts.of_run(session, run.project_id, run.id) if run.attempt > 1 else []
-            said = await frames.unfinished(session, run.project_id, run.id) if run.attempt > 1 else ""
-        self.history = prompt.read(past)
-        self.added = prompt.read(mine) or prompt.of_input(run)
-        return access, said
-
     async def _ask(self, access: Access, said: str) -> ModelResponse:
-        """Have the model answer, its words handed on as they come."""
+        """Have the model answer, its words handed on as they come. Raises `OutputLimitExceeded`."""
         retelling = Retelling(said)
+        deltas = 0
         async with providers.stream(
             self.run.model,
             access.credential,
-            [*self.history, *self.added],
+            [*self.standing.history, *self.added],
             instructions=prompt.instructions(self.run),
             settings=prompt.settings(self.run, self.limits.max_output_tokens),
         ) as answer:
             async for delta in answer:
+                deltas += 1
+                self._check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
                 if isinstance(delta, TextDelta):
                     self.scribe.say(*retelling.hear(delta.text))
                 else:
@@ -104,8 +102,9 @@ class Loop:
         return ToolReturnPart(tool_name=call.tool_name, content=told, tool_call_id=call.tool_call_id, outcome="failed")
 
     async def _checkpoint(self) -> None:
-        async with transaction(self.lease.tenancy) as session:
-            await leases.checkpoint(session, self.lease, self.transcript(complete=False))
+        """Keep the step that is done together with its frames: repeated after a crash, it would be told twice."""
+        async with self.scribe.batch() as batch, transaction(self.lease.tenancy) as session:
+            await leases.checkpoint(session, self.lease, self.transcript(complete=False), batch)
 
     def transcript(self, *, complete: bool) -> Transcript:
         """Return what the run has added, to be kept."""
@@ -138,7 +137,7 @@ class Loop:
         stop_reason = response.finish_reason or "stop"
         shown = runs.usage(used.get("input_tokens") or 0, used.get("output_tokens") or 0, used.get("cost_micros"))
         text = response.text or ""
-        self.scribe.say_last(MessageCompleted(text), RunCompleted(stop_reason, shown, self.warnings))
+        self.last_words = [MessageCompleted(text), RunCompleted(stop_reason, shown, self.warnings)]
         output = {"content": text, "content_type": "text"}
         return Ending(
             RunStatus.completed,
@@ -146,8 +145,8 @@ class Loop:
             self.transcript(complete=True),
         )
 
-    def _check_output(self) -> None:
-        written, most = self.usage().get("output_tokens") or 0, self.limits.max_output_tokens
+    def _check_output(self, written: int) -> None:
+        most = self.limits.max_output_tokens
         if most is not None and written > most:
             raise OutputLimitExceeded(tokens=written, most=most)
 

@@ -12,7 +12,7 @@ from pydantic_ai.messages import (
 )
 
 from ingram_app.domain.runs import Run, words
-from ingram_app.domain.transcripts import Messages
+from ingram_app.domain.transcripts import NOTHING, Messages
 
 
 def of_input(run: Run) -> list[ModelMessage]:
@@ -35,9 +35,9 @@ def settings(run: Run, max_output_tokens: int | None) -> dict[str, Any]:
     return wanted | ({"max_tokens": min(caps)} if "max_tokens" in wanted else {})
 
 
-def read(messages: Messages) -> list[ModelMessage]:
-    """Return messages as they were written down."""
-    return ModelMessagesTypeAdapter.validate_python(messages)
+def read(messages: str) -> list[ModelMessage]:
+    """Return messages as they were written down, in JSON."""
+    return [] if messages == NOTHING else ModelMessagesTypeAdapter.validate_json(messages)
 
 
 def write(messages: list[ModelMessage]) -> Messages:

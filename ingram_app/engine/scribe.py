@@ -1,6 +1,8 @@
 """The scribe: writes a run's frames down as they come, the first at once, then in batches of some 30 ms."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from ingram_app.core.database import transaction
 from ingram_app.domain import frames, leases
@@ -17,7 +19,6 @@ class Scribe:
         self._lease = lease
         self._latest = latest
         self._heard: list[AnyFrame] = []
-        self._last: list[AnyFrame] = []
         self._more = asyncio.Event()
         self._writing = asyncio.Lock()
 
@@ -31,17 +32,13 @@ class Scribe:
                 self._heard.append(frame)
         self._more.set()
 
-    def say_last(self, *spoken: AnyFrame) -> None:
-        """Keep back the frames with which the run ends: they are written together with its row."""
-        self._last.extend(spoken)
-
     async def write_on(self) -> None:
         """Write until cancelled. Raises `LeaseLost`."""
         while True:
             await self._more.wait()
             self._more.clear()
-            async with self._writing:
-                if batch := self._numbered():
+            async with self.batch() as batch:
+                if batch:
                     async with transaction(self._lease.tenancy) as session:
                         await leases.say(session, self._lease, batch)
             await asyncio.sleep(BATCHED_SECONDS)
@@ -52,15 +49,16 @@ class Scribe:
             writing.cancel()
         await asyncio.wait({writing})
 
-    def rest(self) -> list[Shown]:
-        """Take all that is not yet written, the last frames too, numbered."""
-        self._heard += self._last
-        return self._numbered()
-
-    def _numbered(self) -> list[Shown]:
-        heard, self._heard = self._heard, []
-        batch = [
-            frames.shown(self._lease.run_id, number, frame) for number, frame in enumerate(heard, self._latest + 1)
-        ]
-        self._latest += len(batch)
-        return batch
+    @asynccontextmanager
+    async def batch(self, *last: AnyFrame) -> AsyncIterator[list[Shown]]:
+        """Give all that is not yet written, and `last`, numbered. A block that fails has written nothing of it."""
+        async with self._writing:
+            heard, self._heard = self._heard, []
+            numbered = enumerate([*heard, *last], self._latest + 1)
+            shown = [frames.shown(self._lease.run_id, number, frame) for number, frame in numbered]
+            try:
+                yield shown
+            except BaseException:
+                self._heard = heard + self._heard
+                raise
+            self._latest += len(shown)

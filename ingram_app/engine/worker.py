@@ -4,17 +4,17 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import procrastinate
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ingram_app.core import jobs, process, signals
-from ingram_app.core.database import Tenancy, dispatching, transaction
+from ingram_app.core.database import NOBODY, Tenancy, dispatching, transaction
 from ingram_app.core.settings import settings
 from ingram_app.domain import leases, runs
-from ingram_app.domain.runs import Run
+from ingram_app.domain.runs import Birth, Run
 from ingram_app.engine.carrier import carry
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         process.SEATS.open = 0
         await _end(tasks)
         await _end(list(_carried))
+        await signals.all_sent()
 
 
 async def take_up(project_id: str, run_id: str) -> None:
@@ -44,7 +45,7 @@ async def take_up(project_id: str, run_id: str) -> None:
     async with transaction(Tenancy(project_id=project_id)) as session:
         run = await leases.claim(session, run_id)
     if run is not None:
-        await _carry(run)
+        await _carry(run, run)
 
 
 def _begin(work: Coroutine[Any, Any, None]) -> None:
@@ -53,11 +54,11 @@ def _begin(work: Coroutine[Any, Any, None]) -> None:
     task.add_done_callback(_carried.discard)
 
 
-async def _carry(run: Run) -> None:
+async def _carry(run: Run, work: Run | Birth) -> None:
     """One lost run never stops the next."""
     process.SEATS.taken += 1
     try:
-        await carry(run)
+        await carry(work)
     except Exception:
         log.exception("run %s was lost on the way", run.id)
     finally:
@@ -67,22 +68,39 @@ async def _carry(run: Run) -> None:
 async def _take_up_born() -> None:
     with signals.listening(runs.BORN) as born:
         while True:
-            run = await born.get()
-            if isinstance(run, Run):
-                _begin(_carry(run))
+            birth = await born.get()
+            if isinstance(birth, Birth):
+                _begin(_carry(birth.run, birth))
 
 
 async def _recover_forever() -> None:
-    """Take up what others have let go of, as often as leases can end."""
-    while True:
-        try:
-            async with dispatching() as session:
-                left = await leases.abandoned(session)
-            for project_id, run_id in left[: max(process.SEATS.open, JOBS_AT_ONCE) - process.SEATS.taken]:
-                _begin(take_up(project_id, run_id))
-        except DBAPIError as failed:
-            log.warning("could not look for abandoned runs: %s", failed.orig)
-        await asyncio.sleep(settings().run_lease_seconds / 3 * random.uniform(0.5, 1))
+    """Take up what others have let go of: when they say so, and as often as leases can end."""
+    with signals.listening(leases.RELEASED) as released:
+        while True:
+            try:
+                await _recover()
+            except SQLAlchemyError as failed:
+                log.warning("could not look for abandoned runs: %s", failed)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings().run_lease_seconds / 3 * random.uniform(0.5, 1)):
+                    await released.get()
+
+
+async def _recover() -> None:
+    async with dispatching() as session:
+        left = await leases.abandoned(session)
+    free = max(process.SEATS.open, JOBS_AT_ONCE) - process.SEATS.taken
+    for project_id, run_id in left[: max(0, free)]:
+        _begin(_take_up_left(project_id, run_id))
+    async with transaction(NOBODY) as session:
+        await jobs.forget_lost(session)
+
+
+async def _take_up_left(project_id: str, run_id: str) -> None:
+    try:
+        await take_up(project_id, run_id)
+    except SQLAlchemyError as failed:
+        log.warning("run %s could not be taken up: %s", run_id, failed)
 
 
 async def _do_jobs() -> None:

@@ -1,0 +1,53 @@
+"""Where a run stands when it is taken up: what its thread left, what it has added itself, what it has said."""
+
+from dataclasses import dataclass
+
+from pydantic_ai.messages import ModelMessage
+
+from ingram_app.core.database import transaction
+from ingram_app.domain import frames, leases, model_keys, projects, transcripts
+from ingram_app.domain.model_keys import Access
+from ingram_app.domain.projects import Limits
+from ingram_app.domain.runs import Birth, Run
+from ingram_app.engine import prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All that its carrier needs to know of a run."""
+
+    limits: Limits
+    history: list[ModelMessage]
+    """What earlier turns of the thread left."""
+    added: list[ModelMessage]
+    """What this run has added so far; at first its input."""
+    latest: int
+    """The number of its last frame."""
+    said: str = ""
+    """The words of the message that it was in the middle of."""
+    access: Access | None = None
+    """How its model is reached, if that is known already."""
+
+
+def at_birth(birth: Birth) -> Standing:
+    """Return where a run stands that has just begun here: nothing needs to be read."""
+    added = prompt.of_input(birth.run)
+    return Standing(birth.limits, prompt.read(birth.past), added, latest=1, access=birth.access)
+
+
+async def read(run: Run) -> Standing:
+    """Return where a run stands that was left behind, or that waited."""
+    async with transaction(leases.of(run).tenancy) as session:
+        limits = (await projects.at(session, run.project_id)).limits
+        past = await transcripts.history(session, run.project_id, run.smith_id, run.thread_id)
+        mine = await transcripts.of_run(session, run.project_id, run.id)
+        said = await frames.unfinished(session, run.project_id, run.id) if run.attempt > 1 else ""
+        latest = await frames.latest(session, run.id)
+    added = prompt.read(mine) or prompt.of_input(run)
+    return Standing(limits, prompt.read(past), added, latest, said)
+
+
+async def reach(run: Run) -> Access:
+    """Return how the run's model is reached now. Raises `UnknownProvider`, `ModelKeyMissing`."""
+    async with transaction(leases.of(run).tenancy) as session:
+        return await model_keys.reach(session, run.project_id, run.smith_id, run.model)

@@ -1,0 +1,83 @@
+"""Every route of the live API, and how to fill it: a new one can not be forgotten."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ingram_app.api import build
+
+RUN = {"input": [{"role": "user", "content": "hello"}]}
+BODIES: dict[str, Any] = {
+    "POST /v1/organization/projects": {"name": "A third"},
+    "POST /v1/tenant/tokens": {"scope": "admin"},
+    "PATCH /v1/tenant/settings": {"embedding_model": "other"},
+    "PUT /v1/tenant/model_keys/{provider}": {"api_key": "sk-another"},
+    "PUT /v1/smiths/{smith_id}/model_keys/{provider}": {"api_key": "sk-another"},
+    "POST /v1/agents": {"name": "An agent"},
+    "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},
+    "POST /v1/agents/{agent_id}/rollout": {"version": 1},
+    "POST /v1/smiths": {"external_id": "somebody"},
+    "PATCH /v1/smiths/{smith_id}": {"display_name": "Renamed"},
+    "POST /v1/smiths/{smith_id}/runs": RUN,
+    "POST /v1/smiths/{smith_id}/runs/{run_id}/submit": {"kind": "cancel"},
+}
+"""A good body of each route that needs one."""
+
+NAMES = {"provider", "version"}
+"""What stands in a path without being the id of something."""
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    names: tuple[str, ...]
+    """What its path is to be filled with."""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def body(self) -> Any:
+        return BODIES.get(str(self))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The names in its path that are ids."""
+        return tuple(name for name in self.names if name not in NAMES)
+
+    @property
+    def is_for_organizations(self) -> bool:
+        return self.path.startswith("/v1/organization/")
+
+
+@cache
+def told() -> dict[str, Any]:
+    """Return what the live routes say of themselves."""
+    return build().openapi()
+
+
+@cache
+def all_routes() -> list[Route]:
+    """Return every route in the schema, those that need a body checked to have one here."""
+    found = []
+    for path, methods in told()["paths"].items():
+        for method, route in methods.items():
+            names = [one["name"] for one in route.get("parameters", []) if one["in"] == "path"]
+            found.append(Route(method.upper(), path, tuple(names)))
+            if route.get("requestBody", {}).get("required"):
+                assert found[-1].body is not None, f"{found[-1]} needs a body here"
+    return found
+
+
+def guarded() -> list[Route]:
+    """Return the routes that need a token."""
+    return [route for route in all_routes() if route.path.startswith("/v1/")]
+
+
+def of_tenants() -> list[Route]:
+    return [route for route in guarded() if not route.is_for_organizations]
+
+
+def of_organizations() -> list[Route]:
+    return [route for route in guarded() if route.is_for_organizations]

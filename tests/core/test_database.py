@@ -1,0 +1,209 @@
+"""The second wall: what the database itself refuses, whatever a query forgets to say."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+import ingram_app.domain
+from ingram_app.core.database import NOBODY, Tenancy, dispatching, transaction
+from tests.world import Person, Tenant, World, ok
+
+assert ingram_app.domain  # its tables are known once it is loaded
+TENANT_TABLES = sorted(table.name for table in SQLModel.metadata.sorted_tables if "project_id" in table.columns)
+OWNED_TABLES = ["keyrings", "idempotency_keys"]
+OF_SMITHS = {"smiths": "id", "threads": "smith_id", "transcripts": "smith_id", "runs": "smith_id"}
+
+
+@pytest.fixture(scope="module")
+async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
+    """Two projects that have a row in every table; two smiths of the first."""
+    for tenant in (project, other):
+        person = await tenant.person(external_id="user-1")
+        await tenant.agent()
+        ok(await tenant.api.put(f"/v1/smiths/{person.id}/model_keys/openai", json={"api_key": "sk-1"}))
+        ok(await tenant.api.put("/v1/tenant/model_keys/openai", json={"api_key": "sk-1"}))
+        run = {"input": [{"role": "user", "content": "hello"}], "thread_id": "one"}
+        ok(await tenant.api.post(f"/v1/smiths/{person.id}/runs", json=run))
+        ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
+    return [await project.person(external_id=name) for name in ("user-1", "user-2")]
+
+
+async def value(session: AsyncSession, query: str, **values: Any) -> Any:
+    return (await session.execute(text(query), values)).scalar()
+
+
+@pytest.mark.parametrize("table", ["projects", *OWNED_TABLES, *TENANT_TABLES])
+async def test_row_level_security_is_on_and_holds_the_owner_too(world: World, table: str) -> None:
+    query = "select relrowsecurity, relforcerowsecurity from pg_class where oid = %s::regclass"
+    assert world.ask(query, table) == [(True, True)]
+
+
+async def test_the_list_of_tenant_tables_is_that_of_the_database(world: World) -> None:
+    query = "select table_name from information_schema.columns where column_name = 'project_id' and table_schema = %s"
+    assert sorted(table for (table,) in world.ask(query, "public")) == TENANT_TABLES
+    assert len(TENANT_TABLES) > 8
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES)
+async def test_a_query_that_forgets_the_tenant_sees_nothing_of_another(
+    world: World, project: Tenant, both: list[Person], table: str
+) -> None:
+    assert len(world.ask(f"select distinct project_id from {table} where project_id is not null")) == 2
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        seen = (await session.execute(text(f"select distinct project_id from {table}"))).all()
+    assert seen == [(project.id,)]
+
+
+@pytest.mark.parametrize("table", ["projects", *OWNED_TABLES, *TENANT_TABLES])
+async def test_a_transaction_for_nobody_sees_nothing(world: World, both: list[Person], table: str) -> None:
+    assert world.ask(f"select count(*) > 0 from {table}") == [(True,)]
+    async with transaction(NOBODY) as session:
+        assert await value(session, f"select count(*) from {table}") == 0
+
+
+@pytest.mark.parametrize("table", OWNED_TABLES)
+async def test_keys_and_kept_answers_are_their_owner_s_alone(project: Tenant, both: list[Person], table: str) -> None:
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        seen = (await session.execute(text(f"select distinct owner_id from {table}"))).all()
+    assert seen == [(project.id,)]
+
+
+async def test_an_organization_sees_its_projects_and_nothing_in_them(
+    world: World, project: Tenant, both: list[Person]
+) -> None:
+    async with transaction(Tenancy(organization_id=world.organization_id)) as session:
+        assert await value(session, "select count(*) from projects") == 2
+        for table in TENANT_TABLES:
+            if table not in ("projects", "tokens"):
+                assert await value(session, f"select count(*) from {table}") == 0, table
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES)
+async def test_nothing_can_be_moved_into_another_project(
+    project: Tenant, other: Tenant, both: list[Person], table: str
+) -> None:
+    refusal = "can not be changed" if table == "agent_versions" else "row-level security"
+    with pytest.raises(DBAPIError, match=refusal):
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            await session.execute(text(f"update {table} set project_id = :other"), {"other": other.id})
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES)
+async def test_another_project_s_rows_can_be_neither_changed_nor_deleted(
+    world: World, project: Tenant, other: Tenant, both: list[Person], table: str
+) -> None:
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        for deed in (f"update {table} set project_id = project_id", f"delete from {table}"):
+            done: Any = await session.execute(text(f"{deed} where project_id = :other"), {"other": other.id})
+            assert done.rowcount == 0
+    assert world.ask(f"select count(*) > 0 from {table} where project_id = %s", other.id) == [(True,)]
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES)
+async def test_nothing_can_be_written_into_another_project(
+    project: Tenant, other: Tenant, both: list[Person], table: str
+) -> None:
+    columns = [column.name for column in SQLModel.metadata.tables[table].columns]
+    shown = ", ".join(":other" if name == "project_id" else f'"{name}"' for name in columns)
+    names = ", ".join(f'"{name}"' for name in columns)
+    with pytest.raises(DBAPIError, match="row-level security"):
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            await session.execute(
+                text(f"insert into {table} ({names}) select {shown} from {table}"), {"other": other.id}
+            )
+
+
+async def test_the_application_s_role_owns_nothing_and_passes_no_wall(project: Tenant) -> None:
+    powers = "select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolcanlogin from pg_roles"
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        assert await value(session, "select current_user") == "ingram_app"
+        assert await value(session, f"{powers} where rolname = current_user") is False
+        assert await value(session, "select count(*) from pg_tables where tableowner = current_user") == 0
+        assert await value(session, "select count(*) from pg_policies where policyname = 'tenant'") >= 12
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "alter table runs disable row level security",
+        "drop policy tenant on runs",
+        "create policy mine on runs using (true)",
+        "truncate runs",
+        "alter table agent_versions disable trigger immutable",
+        "set session_replication_role = replica",
+        "alter role ingram_app bypassrls",
+        "select * from alembic_version",
+    ],
+)
+async def test_the_application_can_not_take_a_wall_down(project: Tenant, statement: str) -> None:
+    with pytest.raises(DBAPIError, match=r"must be (?:owner|able)|permission denied|must have"):
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            await session.execute(text(statement))
+
+
+async def test_the_dispatcher_sees_of_runs_that_they_are_there_and_not_a_word_of_them(both: list[Person]) -> None:
+    async with dispatching() as session:
+        assert await value(session, "select count(distinct project_id) from runs") == 2
+    for column in ("input", "output", "config", "metadata", "actor", "error", "*"):
+        with pytest.raises(DBAPIError, match="permission denied"):
+            async with dispatching() as session:
+                await session.execute(text(f"select {column} from runs"))
+
+
+@pytest.mark.parametrize("table", [*OWNED_TABLES, *(t for t in TENANT_TABLES if t != "runs"), "teammates", "sessions"])
+async def test_the_dispatcher_reads_no_other_table(table: str, both: list[Person]) -> None:
+    with pytest.raises(DBAPIError, match="permission denied"):
+        async with dispatching() as session:
+            await session.execute(text(f"select 1 from {table}"))
+
+
+@pytest.mark.parametrize("deed", ["update runs set status = 'failed'", "delete from runs"])
+async def test_the_dispatcher_changes_nothing(both: list[Person], deed: str) -> None:
+    with pytest.raises(DBAPIError, match="permission denied"):
+        async with dispatching() as session:
+            await session.execute(text(deed))
+
+
+@pytest.mark.parametrize("table", OF_SMITHS)
+async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
+    world: World, project: Tenant, both: list[Person], table: str
+) -> None:
+    for person in both:
+        await project.run(person.id)
+    column = OF_SMITHS[table]
+    siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
+    assert world.ask(siblings, project.id) == [(True,)]
+    async with transaction(Tenancy(project_id=project.id, smith_id=both[0].id)) as session:
+        seen = (await session.execute(text(f"select distinct {column} from {table}"))).all()
+    assert seen == [(both[0].id,)]
+
+
+async def test_a_smith_reaches_its_own_key_and_the_project_s_and_no_sibling_s(
+    project: Tenant, both: list[Person]
+) -> None:
+    ok(await project.api.put(f"/v1/smiths/{both[1].id}/model_keys/google", json={"api_key": "k-1"}))
+    async with transaction(Tenancy(project_id=project.id, smith_id=both[0].id)) as session:
+        seen = (await session.execute(text("select distinct smith_id from model_keys"))).all()
+    assert {smith_id for (smith_id,) in seen} == {both[0].id, None}
+
+
+@pytest.mark.parametrize("deed", ["update agent_versions set note = 'x'", "update agent_versions set snapshot = '{}'"])
+async def test_a_published_version_can_not_be_changed(project: Tenant, both: list[Person], deed: str) -> None:
+    with pytest.raises(DBAPIError, match="a published version can not be changed"):
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            await session.execute(text(deed))
+
+
+async def test_nothing_secret_lies_open_in_the_database(world: World, project: Tenant, both: list[Person]) -> None:
+    secret = "sk-not-for-anyone-s-eyes"
+    ok(await project.api.put("/v1/tenant/model_keys/anthropic", json={"api_key": secret}))
+    minted = ok(await project.api.post("/v1/tenant/tokens", json={"scope": "admin"}, headers={"Idempotency-Key": "t"}))
+    tables = [name for (name,) in world.ask("select tablename from pg_tables where schemaname = %s", "public")]
+    for table in tables:
+        held = str(world.ask(f"select t::text from {table} t"))
+        for word in (secret, minted["token"], secret.encode().hex(), minted["token"].encode().hex()):
+            assert word not in held, table

@@ -1,0 +1,136 @@
+"""The world of the engine: a project with smiths on test models, and an engine that works in this process."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core import jobs, process
+from ingram_app.core.database import NOBODY, pool, transaction
+from ingram_app.core.settings import settings
+from ingram_app.domain import frames, leases, model_keys, organizations, projects, runs, smiths
+from ingram_app.domain.access import ORGANIZATION, TENANT, Actor, Caller
+from ingram_app.domain.frames import Shown
+from ingram_app.domain.runs import Run, Turn
+from ingram_app.engine import worker
+
+LEASE_SECONDS = 1
+
+
+@dataclass
+class World:
+    """One project; every smith in it is new."""
+
+    caller: Caller
+
+    async def smith(self, model: str = "test/echo", **overrides: Any) -> str:
+        async with transaction(self.caller.tenancy) as session:
+            clone, _ = await smiths.create(session, self.caller, {"model": model, **overrides})
+        return clone.smith.id
+
+    async def prefer(self, **changes: Any) -> None:
+        async with transaction(self.caller.tenancy) as session:
+            await projects.prefer(session, self.caller, changes)
+
+    async def key(self, provider: str, base_url: str) -> None:
+        async with transaction(self.caller.tenancy) as session:
+            await model_keys.put(session, self.caller, provider, api_key="sk-none", base_url=base_url)
+
+    async def start(self, smith_id: str, said: str = "hello", **turn: Any) -> Run:
+        async with transaction(self.caller.tenancy) as session:
+            return await runs.start(session, self.caller, smith_id, Turn([{"role": "user", "content": said}], **turn))
+
+    async def cancel(self, run: Run, reason: str | None = None) -> Run:
+        async with transaction(self.caller.tenancy) as session:
+            return await runs.cancel(session, self.caller, run.smith_id, run.id, reason)
+
+    async def row(self, run: Run) -> Run:
+        async with transaction(self.caller.tenancy) as session:
+            return await runs.look_up(session, self.caller, run.id)
+
+    async def frames(self, run: Run, after: int = 0) -> list[Shown]:
+        """Return the run's frames once it has ended."""
+        async with asyncio.timeout(15):
+            return [frame async for frame in frames.follow(run.project_id, run.id, after) if frame]
+
+    async def ended(self, run: Run) -> Run:
+        await self.frames(run)
+        return await self.row(run)
+
+    async def says(self, smith_id: str, said: str, **turn: Any) -> Run:
+        """Run a turn to its end."""
+        return await self.ended(await self.start(smith_id, said, **turn))
+
+    async def sql(self, statement: str, **parameters: Any) -> Any:
+        """Do something to the tables that no verb does."""
+        async with transaction(self.caller.tenancy) as session:
+            return await session.execute(sa.text(statement), parameters)
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
+        return transaction(self.caller.tenancy)
+
+    async def lose(self, run: Run) -> None:
+        """Have a run that was claimed in this process look as if its carrier had died."""
+        lost = "update runs set lease_owner = 'gone', lease_until = now() - interval '1 second' where id = :id"
+        await self.sql(lost, id=run.id)
+
+    async def claim(self, run: Run) -> Run | None:
+        async with transaction(self.caller.tenancy) as session:
+            return await leases.claim(session, run.id)
+
+
+@pytest.fixture(scope="module")
+async def database(fresh_database: str) -> AsyncIterator[None]:
+    """This file's database, and no connection to it left at the end."""
+    os.environ["IC_RUN_LEASE_SECONDS"] = str(LEASE_SECONDS)
+    settings.cache_clear()
+    pool.cache_clear()
+    jobs.app.cache_clear()
+    yield
+    await pool().dispose()
+    pool.cache_clear()
+    del os.environ["IC_RUN_LEASE_SECONDS"]
+
+
+@pytest.fixture
+async def world(database: None) -> World:
+    async with transaction(NOBODY) as session:
+        owner = await organizations.create(session, "Acme")
+        above = Caller(Actor("organization", owner.id), frozenset({ORGANIZATION}), organization_id=owner.id)
+        project = await projects.create_or_adopt(session, above, "Production")
+    return World(Caller(Actor("tenant", project.id), frozenset({TENANT}), project_id=project.id))
+
+
+@pytest.fixture
+async def working(database: None) -> AsyncIterator[None]:
+    """An engine that takes up what is born here, and what waits."""
+    async with engine():
+        yield
+
+
+@pytest.fixture
+def seats(database: None) -> Iterator[process.Seats]:
+    """Room for runs that are born here, and no engine: they stay where they are."""
+    process.SEATS.open = 64
+    yield process.SEATS
+    process.SEATS.open = 0
+
+
+@asynccontextmanager
+async def engine(*, interactive: bool = True) -> AsyncIterator[None]:
+    jobs.app.cache_clear()
+    async with worker.working(interactive=interactive):
+        yield
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+    """Wait for a condition, no longer than it takes."""
+    async with asyncio.timeout(seconds):
+        while not (await met if asyncio.iscoroutine(met := condition()) else met):  # noqa: ASYNC110 - looks from outside
+            await asyncio.sleep(0.005)

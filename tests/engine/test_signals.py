@@ -1,0 +1,86 @@
+"""Signals: they come from other processes too, and a lost connection loses nobody for long."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from ingram_app.core import signals
+from ingram_app.core.database import NOBODY, driver_url, transaction
+
+pytestmark = pytest.mark.usefixtures("relaying")
+LISTENERS = "select pid from pg_stat_activity where query = 'listen ingram' and datname = current_database()"
+
+
+@pytest.fixture
+async def owner(database: None) -> AsyncIterator[psycopg.AsyncConnection]:
+    async with await psycopg.AsyncConnection.connect(driver_url(), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def relaying(owner: psycopg.AsyncConnection) -> AsyncIterator[None]:
+    """The relay at work, and connected."""
+    with signals.listening("ready") as heard:
+        relay = asyncio.ensure_future(signals.relay_forever())
+        await asyncio.wait_for(heard.get(), 5)
+    yield
+    relay.cancel()
+    await asyncio.wait({relay})
+
+
+async def test_what_another_process_sends_is_heard(owner: psycopg.AsyncConnection) -> None:
+    with signals.listening("news") as heard, signals.listening("more") as more:
+        await owner.execute("select pg_notify('ingram', 'elsewhere news more nobody')")
+        assert [await asyncio.wait_for(queue.get(), 5) for queue in (heard, more)] == [None, None]
+
+
+async def test_what_we_send_is_heard_here_once_with_its_item_and_elsewhere_by_name() -> None:
+    async with await psycopg.AsyncConnection.connect(driver_url(), autocommit=True) as other:
+        await other.execute("listen ingram")
+        with signals.listening("news") as heard:
+            async with transaction(NOBODY) as session:
+                signals.send(session, "news", item="the item")
+                assert heard.empty()
+            assert heard.get_nowait() == "the item"
+            notice = await asyncio.wait_for(anext(other.notifies()), 5)
+            assert notice.payload.split(" ")[1:] == ["news"]
+            assert heard.empty()
+
+
+async def test_what_did_not_land_is_never_sent() -> None:
+    with signals.listening("news") as heard:
+        with pytest.raises(ConnectionError):
+            await _send_and_fail()
+        assert heard.empty()
+
+
+async def _send_and_fail() -> None:
+    async with transaction(NOBODY) as session:
+        signals.send(session, "news")
+        raise ConnectionError
+
+
+async def test_many_topics_fit_into_as_many_notifications_as_they_need(owner: psycopg.AsyncConnection) -> None:
+    topics = [f"run:{number:060}" for number in range(300)]
+    await owner.execute("listen ingram")
+    async with transaction(NOBODY) as session:
+        signals.send(session, *topics)
+    heard: list[str] = []
+    async for notice in owner.notifies(timeout=5):
+        heard += notice.payload.split(" ")[1:]
+        if len(heard) == len(topics):
+            break
+    assert sorted(heard) == topics
+
+
+async def test_after_a_lost_connection_everyone_is_woken_and_signals_come_again(owner: psycopg.AsyncConnection) -> None:
+    with signals.listening("news") as heard:
+        [pid] = await (await owner.execute(LISTENERS)).fetchone() or [0]
+        await owner.execute("select pg_terminate_backend(%s)", [pid])
+        assert await asyncio.wait_for(heard.get(), 5) is None  # it may have missed something
+        assert await asyncio.wait_for(heard.get(), 5) is None  # the connection is back
+        await owner.execute("select pg_notify('ingram', 'elsewhere news')")
+        assert await asyncio.wait_for(heard.get(), 5) is None
+        assert heard.empty()
