@@ -11,16 +11,7 @@ from ingram_app.console.address import named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import duration, moment, money
 from ingram_app.console.following import gulps
-from ingram_app.console.looks import (
-    button,
-    facts,
-    link,
-    one_thing,
-    relative_time,
-    section,
-    skeleton,
-    split,
-)
+from ingram_app.console.looks import button, facts, link, one_thing, relative_time, section, skeleton, split
 from ingram_app.console.raw_frames import RawFrames
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Session, standing

@@ -23,6 +23,8 @@ class RunRow:
     at: str
     who: str
     thread: str
+    thread_end: str
+    """The thread, one of our ids by its end alone."""
     model: str
     status: str
     tokens: str
@@ -37,6 +39,7 @@ class RunRow:
             at=moment(run.created_at),
             who=called(smith),
             thread=run.thread_id,
+            thread_end=f"thr_…{run.thread_id[-6:]}" if run.thread_id.startswith("thr_") else run.thread_id,
             model=run.model,
             status=run.status.value,
             tokens=count(used["total_tokens"] if used else None),
@@ -61,7 +64,7 @@ def cells(row: RunRow) -> list[Any]:
     return [
         relative_time(row.at),
         rx.el.span(row.who, class_name="clip", title=row.who),
-        rx.el.code(row.thread, class_name="clip muted", title=row.thread),
+        rx.el.code(row.thread_end, class_name="clip muted", title=row.thread),
         rx.el.span(row.model, class_name="clip", title=row.model),
         badge(row.status),
         row.tokens,

@@ -146,7 +146,7 @@ def _threads() -> rx.Component:
             short_id(row.id),
             row.turns,
             relative_time(row.last_activity),
-            link("Runs", href=f"/p/{Session.project_id}/runs?smith={SmithPage.id}&thread={row.id}"),
+            rx.el.span(link("Runs", href=f"/p/{Session.project_id}/runs?smith={SmithPage.id}&thread={row.id}")),
         ],
         label="Threads",
         href=lambda row: _path(f"?tab=playground&thread={row.id}"),

@@ -45,7 +45,7 @@ async def slow(project: Tenant) -> Person:
 
 
 @pytest.fixture
-async def browser(address: str, slow: Person) -> AsyncIterator[httpx.AsyncClient]:
+async def online(address: str, slow: Person) -> AsyncIterator[httpx.AsyncClient]:
     """The end user's own client, with the smith's token, on the network."""
     headers = {"Authorization": f"Bearer {slow.token}"}
     async with httpx.AsyncClient(base_url=address, headers=headers, timeout=20) as client:
@@ -88,8 +88,8 @@ def spoken(seen: list[Frame]) -> str:
     return "".join(data["delta"] for name, _, data in seen if name == "message.delta")
 
 
-async def test_a_stream_tells_its_run_as_it_works(browser: httpx.AsyncClient, slow: Person) -> None:
-    async with streaming(browser, slow.id, "[[pause 20ms]] one two three") as coming:
+async def test_a_stream_tells_its_run_as_it_works(online: httpx.AsyncClient, slow: Person) -> None:
+    async with streaming(online, slow.id, "[[pause 20ms]] one two three") as coming:
         seen = [frame async for frame in coming]
     assert [number for _, number, _ in seen] == list(range(1, len(seen) + 1))
     assert [seen[0][0], seen[-2][0], seen[-1][0]] == ["run.started", "message.completed", "run.completed"]
@@ -100,78 +100,78 @@ async def test_a_stream_tells_its_run_as_it_works(browser: httpx.AsyncClient, sl
     assert set(seen[-1][2]) == {"v", "run_id", "stop_reason", "usage", "warnings"}
 
 
-async def test_words_come_before_the_last_is_said(browser: httpx.AsyncClient, slow: Person) -> None:
-    async with streaming(browser, slow.id, "[[pause 50ms]] [[words 40]] again") as coming:
+async def test_words_come_before_the_last_is_said(online: httpx.AsyncClient, slow: Person) -> None:
+    async with streaming(online, slow.id, "[[pause 50ms]] [[words 40]] again") as coming:
         async for name, _, data in coming:
             if name == "message.delta":
-                shown = ok(await browser.get(f"/v1/smiths/{slow.id}/runs/{data['run_id']}"))
+                shown = ok(await online.get(f"/v1/smiths/{slow.id}/runs/{data['run_id']}"))
                 assert shown["status"] == "running"
-                ok(await browser.post(f"/v1/smiths/{slow.id}/runs/{shown['id']}/submit", json={"kind": "cancel"}))
+                ok(await online.post(f"/v1/smiths/{slow.id}/runs/{shown['id']}/submit", json={"kind": "cancel"}))
                 break
 
 
-async def test_a_stream_goes_on_where_it_was_left_wherever_that_is(browser: httpx.AsyncClient, slow: Person) -> None:
-    async with streaming(browser, slow.id, "[[pause 30ms]] one two three four five six") as coming:
+async def test_a_stream_goes_on_where_it_was_left_wherever_that_is(online: httpx.AsyncClient, slow: Person) -> None:
+    async with streaming(online, slow.id, "[[pause 30ms]] one two three four five six") as coming:
         begun = [await anext(coming) for _ in range(3)]
     run_id = begun[0][2]["run_id"]
-    rest = await followed(browser, slow.id, run_id, begun[-1][1])
-    whole = await followed(browser, slow.id, run_id)
+    rest = await followed(online, slow.id, run_id, begun[-1][1])
+    whole = await followed(online, slow.id, run_id)
     assert begun + rest == whole
     for last in range(len(whole) + 1):
-        assert await followed(browser, slow.id, run_id, last) == whole[last:]
-    assert await followed(browser, slow.id, run_id, 10**8) == []
+        assert await followed(online, slow.id, run_id, last) == whole[last:]
+    assert await followed(online, slow.id, run_id, 10**8) == []
 
 
-async def test_many_watchers_see_the_same(browser: httpx.AsyncClient, slow: Person) -> None:
+async def test_many_watchers_see_the_same(online: httpx.AsyncClient, slow: Person) -> None:
     body = {"input": [{"role": "user", "content": "[[pause 20ms]] [[words 15]] again"}], "background": True}
-    run = ok(await browser.post(f"/v1/smiths/{slow.id}/runs", json=body))
-    watchers = [followed(browser, slow.id, run["id"]) for _ in range(8)]
+    run = ok(await online.post(f"/v1/smiths/{slow.id}/runs", json=body))
+    watchers = [followed(online, slow.id, run["id"]) for _ in range(8)]
     first, *others = await asyncio.gather(*watchers)
     assert first[-1][0] == "run.completed"
     assert all(other == first for other in others)
 
 
-async def test_a_cancelled_run_ends_its_stream_and_says_why(browser: httpx.AsyncClient, slow: Person) -> None:
-    async with streaming(browser, slow.id, "[[pause 30s]] wait") as coming:
+async def test_a_cancelled_run_ends_its_stream_and_says_why(online: httpx.AsyncClient, slow: Person) -> None:
+    async with streaming(online, slow.id, "[[pause 30s]] wait") as coming:
         _, _, started = await anext(coming)
         path = f"/v1/smiths/{slow.id}/runs/{started['run_id']}/submit"
-        ok(await browser.post(path, json={"kind": "cancel", "reason": "enough"}))
+        ok(await online.post(path, json={"kind": "cancel", "reason": "enough"}))
         rest = [frame async for frame in coming]
     assert (rest[-1][0], rest[-1][2]["reason"]) == ("run.cancelled", "enough")
 
 
 async def test_a_failed_run_ends_its_stream_and_says_why(
-    browser: httpx.AsyncClient, project: Tenant, slow: Person
+    online: httpx.AsyncClient, project: Tenant, slow: Person
 ) -> None:
     ok(await project.api.patch(f"/v1/smiths/{slow.id}", json={"model": "test/fail"}))
-    async with streaming(browser, slow.id, "[[after 2 words]] one two three") as coming:
+    async with streaming(online, slow.id, "[[after 2 words]] one two three") as coming:
         seen = [frame async for frame in coming]
     assert seen[-1][0] == "run.failed"
     assert seen[-1][2]["error"]["code"] == "model_stream_broken"
 
 
-async def test_a_client_that_goes_away_does_not_stop_its_run(browser: httpx.AsyncClient, slow: Person) -> None:
-    async with streaming(browser, slow.id, "[[pause 30ms]] one two three four") as coming:
+async def test_a_client_that_goes_away_does_not_stop_its_run(online: httpx.AsyncClient, slow: Person) -> None:
+    async with streaming(online, slow.id, "[[pause 30ms]] one two three four") as coming:
         _, _, started = await anext(coming)
     path = f"/v1/smiths/{slow.id}/runs/{started['run_id']}"
 
     async def done() -> bool:
-        return bool(ok(await browser.get(path))["status"] == "completed")
+        return bool(ok(await online.get(path))["status"] == "completed")
 
     await until(done)
 
 
-async def test_what_is_refused_is_refused_before_a_stream_begins(browser: httpx.AsyncClient, slow: Person) -> None:
+async def test_what_is_refused_is_refused_before_a_stream_begins(online: httpx.AsyncClient, slow: Person) -> None:
     path = f"/v1/smiths/{slow.id}/runs"
-    error(await browser.post(path, json={"stream": True}), 422, "empty_input")
-    error(await browser.get(f"{path}/run_1111111111111111111111/events"), 404, "not_found")
+    error(await online.post(path, json={"stream": True}), 422, "empty_input")
+    error(await online.get(f"{path}/run_1111111111111111111111/events"), 404, "not_found")
 
 
-async def test_a_body_too_large_is_refused_on_the_wire_too(browser: httpx.AsyncClient, slow: Person) -> None:
+async def test_a_body_too_large_is_refused_on_the_wire_too(online: httpx.AsyncClient, slow: Person) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(64):
             yield b" " * 65536
 
     headers = {"Content-Type": "application/json"}
-    answer = await browser.post(f"/v1/smiths/{slow.id}/runs", content=endless(), headers=headers)
+    answer = await online.post(f"/v1/smiths/{slow.id}/runs", content=endless(), headers=headers)
     error(answer, 413, "payload_too_large")
