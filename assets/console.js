@@ -90,7 +90,12 @@
     if (form?.matches("[data-guarded]")) weigh(form);
     if (event.target.dataset.filters) filter(event.target);
     if (event.target.dataset.unlocks !== undefined) unlock(event.target);
+    if (event.target.dataset.counted) tally(event.target);
   });
+  const tally = (field) => {
+    const place = document.getElementById(field.dataset.counted);
+    if (place) place.textContent = `${field.value.length.toLocaleString()} of ${field.maxLength.toLocaleString()} characters.`;
+  };
   document.addEventListener("reset", (event) => setTimeout(() => {
     if (event.target.matches("[data-guarded]")) weigh(event.target);
     all("[data-unlocks]", event.target).forEach(unlock);
@@ -182,6 +187,10 @@
     if (event.key === "k" && (event.metaKey || event.ctrlKey)) {
       event.preventDefault();
       return one("#palette")?.open ? close("palette") : open("palette");
+    }
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.dataset.enterSends !== undefined) {
+      event.preventDefault();
+      return event.target.form.requestSubmit();
     }
     if (event.target.id === "palette-search" && inPalette(event)) return event.preventDefault();
     if (event.key === "Escape") closeSide();

@@ -46,7 +46,7 @@ class App(rx.App):
 
 app = App(
     backend_exception_handler=console_session.on_error,
-    stylesheets=["/console.css"],
+    stylesheets=["/console.css", "/pages.css"],
     head_components=shell.head_components(),
     extra_app_wraps={(5, "Overlay"): lambda _: None},  # in place of Reflex's own words about a lost connection
     toaster=rx.toast.provider(position="bottom-right"),

@@ -1,5 +1,33 @@
 """The console: people come in here. One page, one file: its state above, its looks below."""
 
-from ingram_app.console import api_keys, home, models, project, sign_in, start, welcome
+from ingram_app.console import (
+    agent,
+    agents,
+    api_keys,
+    home,
+    models,
+    project,
+    run,
+    runs,
+    sign_in,
+    smith,
+    smiths,
+    start,
+    welcome,
+)
 
-__all__ = ["api_keys", "home", "models", "project", "sign_in", "start", "welcome"]
+__all__ = [
+    "agent",
+    "agents",
+    "api_keys",
+    "home",
+    "models",
+    "project",
+    "run",
+    "runs",
+    "sign_in",
+    "smith",
+    "smiths",
+    "start",
+    "welcome",
+]

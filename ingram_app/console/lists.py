@@ -83,13 +83,15 @@ def chips(name: str, choices: Sequence[tuple[str, str]], *, label: str) -> rx.Co
 
 def search(name: str, label: str) -> rx.Component:
     """A search of the list, `?name=…`; the key `/` goes there. It is sent on Enter."""
+    current = rx.State.router.url.query_parameters[name]
     return rx.el.form(
         rx.el.input(
             name=name,
             type="search",
             placeholder=label,
             aria_label=label,
-            default_value=rx.State.router.url.query_parameters[name],
+            default_value=current,
+            key=current,  # what the address says is known only after the first paint
             class_name="input",
             custom_attrs={"data-search": ""},
         ),
@@ -106,7 +108,7 @@ def with_query(name: str, value: Text, *without: str) -> rx.Var[str]:
 
 
 def _searched(form: Any, name: str) -> rx.Var[str]:
-    return _address(rx.State.router.url.query, rx.Var.create(name), form[name], rx.Var.create(["cursor"]))
+    return _address(rx.State.router.url.query, rx.Var.create(name), form.to(dict)[name], rx.Var.create(["cursor"]))
 
 
 def _address(query: Any, name: rx.Var, value: rx.Var, without: rx.Var) -> rx.Var[str]:

@@ -33,7 +33,14 @@ class NativeForm(rx.el.Div):
 _BADGES = {
     "green": ("completed", "live", "available", "active", "published", "own key", "platform's key", "needs no key"),
     "accent": ("running",),
-    "amber": ("paused_for_approval", "paused_for_tool", "draft", "expires soon"),
+    "amber": (
+        "paused_for_approval",
+        "paused_for_tool",
+        "draft only",
+        "unpublished changes",
+        "published, not live",
+        "expires soon",
+    ),
     "red": ("failed", "revoked", "missing"),
 }
 _WORDS = (("paused_for_approval", "waits for approval"), ("paused_for_tool", "waits for a tool"))

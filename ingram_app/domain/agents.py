@@ -5,7 +5,7 @@ The first version goes live by itself. Every project has one default agent, for 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,6 +29,7 @@ SLUG = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 SLUG_LENGTH = 63
 NUMBERS = range(1, 2**31)
 """What a version can be numbered."""
+NAME_LENGTH = 120
 
 
 class Agent(SQLModel, table=True):
@@ -103,6 +104,12 @@ class InvalidSlug(Invalid):
     """The slug {slug} must be of a-z, 0-9 and inner hyphens, at most 63 characters."""
 
 
+class InvalidAgentName(Invalid):
+    """An agent's name has from 1 to 120 characters."""
+
+    code = "invalid_name"
+
+
 class NothingToUpdate(Invalid):
     """The request names nothing to change."""
 
@@ -112,8 +119,12 @@ class InvalidPercent(Invalid):
 
 
 async def create(session: AsyncSession, caller: Caller, *, name: str, slug: str | None = None, **design: Any) -> Agent:
-    """Draft an agent; nothing is live before it is published. Raises `AgentExists`, `InvalidSlug`."""
+    """Draft an agent; nothing is live before it is published.
+
+    Raises `InvalidAgentName`, `InvalidSlug`, `AgentExists`, `InvalidDesign`.
+    """
     caller.require("agents:write")
+    name = named(name)
     if slug is None:
         slug = await _free_slug(session, caller, name)
     elif not SLUG.fullmatch(slug) or len(slug) > SLUG_LENGTH:
@@ -166,12 +177,23 @@ async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST, *,
     return await page(session, query, Agent, place)
 
 
+async def known(session: AsyncSession, caller: Caller, agent_ids: Collection[str]) -> dict[str, Agent]:
+    """Return those agents of the project, by id, also archived ones."""
+    caller.require("agents:read")
+    query = select(Agent).where(Agent.project_id == caller.project_id, col(Agent.id).in_(agent_ids))
+    return {agent.id: agent for agent in (await session.exec(query)).all()}
+
+
 async def change(session: AsyncSession, caller: Caller, agent_id: str, changes: dict[str, Any]) -> Agent:
-    """Edit the draft and the name; what is live stays. Raises `NotFound`, `NothingToUpdate`."""
+    """Edit the draft and the name; what is live stays.
+
+    Raises `NotFound`, `NothingToUpdate`, `InvalidAgentName`, `InvalidDesign`.
+    """
     agent = await find(session, caller, agent_id, to_change=True)
     if not changes:
         raise NothingToUpdate()
-    agent.name = changes.get("name") or agent.name
+    if changes.get("name") is not None:
+        agent.name = named(changes["name"])
     agent.draft = designs.changed(agent.draft, {k: v for k, v in changes.items() if k in designs.FIELDS})
     agent.updated_at = now()
     return agent
@@ -267,6 +289,14 @@ async def _one(session: AsyncSession, query: Any, agent_id: str) -> Agent:
     if agent is None:
         raise NotFound(noun="agent", id=agent_id)
     return agent
+
+
+def named(name: str) -> str:
+    """Return the name as it is kept. Raises `InvalidAgentName`."""
+    kept = name.strip()
+    if not 1 <= len(kept) <= NAME_LENGTH:
+        raise InvalidAgentName(param="name")
+    return kept
 
 
 async def _free_slug(session: AsyncSession, caller: Caller, name: str) -> str:

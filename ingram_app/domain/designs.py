@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ingram_app.core.errors import Invalid
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ModelId = Annotated[str, Field(min_length=1, max_length=200, examples=["default", "gpt-5.2", "test/echo"])]
@@ -75,13 +77,30 @@ NATURE = {"model": "default", "auto_memory": True, "memory_consolidation": False
 """What a field is when neither agent nor smith says anything."""
 
 
+class InvalidDesign(Invalid):
+    """The field {field} can not be that: {why}."""
+
+
+def check(changes: dict[str, Any]) -> None:
+    """Raises `InvalidDesign` for the first field whose value it can not have; `null` is always possible."""
+    try:
+        Design.model_validate({field: value for field, value in changes.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidDesign(field=first["loc"][0], why=first["msg"], param=".".join(map(str, first["loc"]))) from None
+
+
 def plain(design: Design) -> dict[str, Any]:
     """Return the design as it is stored and shown."""
     return design.model_dump(mode="json")
 
 
 def changed(stored: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the stored design with `changes` to some of its fields; `null` puts a field back to its default."""
+    """Return the stored design with `changes` to some of its fields; `null` puts a field back to its default.
+
+    Raises `InvalidDesign`.
+    """
+    check(changes)
     blank = plain(Design())
     return blank | stored | {field: blank[field] if value is None else value for field, value in changes.items()}
 

@@ -7,7 +7,7 @@ A frame is handed to watchers once it is kept, never before: what has been seen 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -25,6 +25,8 @@ CHECKED_EVERY_SECONDS = 5.0
 """How long a watcher trusts to be woken before it looks by itself."""
 MOST = 1_000_000
 """More frames than a run can have."""
+PAGE = 1000
+"""Frames that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class Shown:
     event: str
     data: str
     """JSON, one line."""
+    at: datetime = field(default_factory=now, compare=False)
+    """When it was said."""
 
 
 _spoken: dict[str, list[Shown]] = {}
@@ -145,7 +149,7 @@ _APPEND = text(
 )
 
 _BROWSE = text(
-    "select seq, event, data::text from frames"
+    "select seq, event, data::text, created_at from frames"
     " where project_id = :project_id and run_id = :run_id and seq > :after order by seq limit :limit"
 )
 
@@ -221,7 +225,7 @@ async def unfinished(session: AsyncSession, project_id: str, run_id: str) -> str
     return words
 
 
-async def browse(session: AsyncSession, project_id: str, run_id: str, after: int = 0, limit: int = 1000) -> list[Shown]:
+async def browse(session: AsyncSession, project_id: str, run_id: str, after: int = 0, limit: int = PAGE) -> list[Shown]:
     """Return the run's frames past `after`, oldest first."""
     known = {"project_id": project_id, "run_id": run_id, "after": after, "limit": limit}
     return [Shown(*row) for row in (await execute(session, _BROWSE, known)).all()]

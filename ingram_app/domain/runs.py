@@ -7,6 +7,7 @@ A run that is started by someone who waits is claimed at birth by the process th
 and the engine of any process takes them up. Of one thread only one run works at a time, in order of arrival.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -234,8 +235,6 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         actor=caller.actor.as_json(),
     )
     ahead = await _ahead(session, run) if number > 1 else 0
-    if ahead > QUEUE_LENGTH:
-        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
     if process.SEATS.free and not turn.background and not ahead:
         past = await transcripts.history(session, *thread_of(run)) if number > 1 else transcripts.NOTHING
         await _bear(session, Birth(run, access, project.limits, past))
@@ -274,6 +273,7 @@ async def browse(
     thread_id: str | None = None,
     external_id_prefix: str | None = None,
     since: datetime | None = None,
+    among: Collection[str] | None = None,
 ) -> Page[Run]:
     """Return the project's runs, newest first, as far as they match. Raises `SmithMismatch`."""
     caller.require("runs:read")
@@ -287,6 +287,8 @@ async def browse(
     if external_id_prefix:
         named = col(smiths.Smith.external_id).startswith(external_id_prefix, autoescape=True)
         query = query.join(smiths.Smith, col(smiths.Smith.id) == Run.smith_id).where(named)
+    if among is not None:
+        query = query.where(col(Run.id).in_(among))
     if since is not None:
         query = query.where(Run.created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
     return await page(session, query, Run, place)
@@ -369,9 +371,12 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 async def _ahead(session: AsyncSession, run: Run) -> int:
-    """Return how many live runs of the thread came before."""
+    """Return how many live runs of the thread came before. Raises `ConcurrencyLimitExceeded`."""
     known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id}
-    return int((await execute(session, _AHEAD, known)).scalar_one())
+    ahead = int((await execute(session, _AHEAD, known)).scalar_one())
+    if ahead > QUEUE_LENGTH:
+        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
+    return ahead
 
 
 async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:

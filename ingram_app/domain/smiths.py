@@ -4,6 +4,7 @@ live ──archive──▶ archived: its external_id is free again.
 What a smith runs with is worked out when it is asked for: the live version of its agent, with its own overrides.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -147,10 +148,18 @@ async def browse(
     return Page([clones[smith.id] for smith in found.data], found.next_cursor)
 
 
+async def known(session: AsyncSession, caller: Caller, smith_ids: Collection[str]) -> dict[str, Smith]:
+    """Return those smiths of the project, by id, also archived ones: whom a list of something else is about."""
+    caller.require("smiths:read")
+    query = select(Smith).where(Smith.project_id == caller.project_id, col(Smith.id).in_(smith_ids))
+    return {smith.id: smith for smith in (await session.exec(query)).all()}
+
+
 async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: dict[str, Any]) -> Clone:
     """Change profile, agent, pin or overrides; `null` takes an override back.
 
-    Raises `NotFound`, `InvalidPin`, `NothingToUpdate`, `SmithExists` when the agent has a smith of this person.
+    Raises `NotFound`, `InvalidPin`, `InvalidDesign`, `NothingToUpdate`, and `SmithExists` when the agent has a smith
+    of this person.
     """
     caller.require("smiths:write")
     if not changes:
@@ -197,6 +206,7 @@ async def _apply(session: AsyncSession, caller: Caller, smith: Smith, given: dic
                 smith, "about" if field == "metadata" else field, given[field] or ({} if field == "metadata" else None)
             )
     own = {field: value for field, value in given.items() if field in designs.FIELDS}
+    designs.check(own)
     kept = {field: value for field, value in smith.overrides.items() if field not in own}
     smith.overrides = kept | {field: value for field, value in own.items() if value is not None}
     if "pin" in given:

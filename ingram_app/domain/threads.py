@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, func, text
 from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -86,6 +86,16 @@ async def browse(session: AsyncSession, caller: Caller, smith_id: str, place: Pl
     caller.require("runs:read")
     await smiths.embody(session, caller, smith_id)
     return await page(session, _of(caller, smith_id), Thread, place)
+
+
+async def totals(session: AsyncSession, caller: Caller, smith_id: str) -> tuple[int, int]:
+    """Return how many threads a smith has, and how many turns they hold."""
+    caller.require("runs:read")
+    counted = select(func.count(), func.coalesce(func.sum(Thread.run_count), 0))
+    threads, turns = (
+        await session.exec(counted.where(Thread.project_id == caller.project_id, Thread.smith_id == smith_id))
+    ).one()
+    return threads, int(turns)
 
 
 def _of(caller: Caller, smith_id: str) -> Any:

@@ -1,0 +1,35 @@
+"""What a tab's address says: the thing that it is about, the place in a list, the filters."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import reflex as rx
+
+from ingram_app.console.session import NotHere
+from ingram_app.core.errors import NotFound
+from ingram_app.domain.paging import Place
+
+
+def named(state: rx.State, noun: str) -> str:
+    """Return the id that follows `noun` in the path, empty for none: `/p/…/runs/<id>`."""
+    _, _, rest = state.router.url.path.partition(f"/{noun}/")
+    return rest.partition("/")[0]
+
+
+def asked(state: rx.State, word: str) -> str:
+    """Return a word of the query, empty when it is not there."""
+    return state.router.url.query_parameters.get(word, "")
+
+
+def place_of(state: rx.State) -> Place:
+    """Return which page of its list the tab shows."""
+    return Place(cursor=asked(state, "cursor") or None)
+
+
+@contextmanager
+def or_not_here(noun: str) -> Iterator[None]:
+    """Show the page that is not here for a row that is not found: another project's looks no different."""
+    try:
+        yield
+    except NotFound:
+        raise NotHere(f"This project has no such {noun}. It may have been archived, or be another project's.") from None

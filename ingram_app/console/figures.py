@@ -1,0 +1,41 @@
+"""How figures and moments are written."""
+
+from datetime import datetime
+
+
+def money(micros: int | None) -> str:
+    """Write millionths of a US dollar: cents, and as many digits more as a smaller sum needs."""
+    if micros is None:
+        return "–"
+    dollars = micros / 1_000_000
+    if micros == 0 or dollars >= 0.01:
+        return f"${dollars:,.2f}"
+    return f"${dollars:.6f}".rstrip("0")
+
+
+def count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
+
+
+def duration(began: datetime | None, ended: datetime | None) -> str:
+    """Write how long something took, a dash while it has not ended."""
+    if began is None or ended is None:
+        return "–"
+    seconds = (ended - began).total_seconds()
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write a number with its noun: `1 run`, `2 runs`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def moment(at: datetime | None) -> str:
+    """Write a moment as `relative_time` reads it, empty for none."""
+    return at.isoformat() if at else ""

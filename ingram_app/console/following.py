@@ -1,0 +1,36 @@
+"""Following a run: its frames as they come, a page's share of them at a time."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from ingram_app.domain import frames
+from ingram_app.domain.frames import Shown
+
+_APART_SECONDS = 0.1
+"""A page is changed at most so often."""
+
+
+async def gulps(project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[list[Shown], None]:
+    """Yield the run's frames past `after` until it ends or pauses: the first at once, the rest some at a time.
+
+    A gulp is empty when it is quiet. Whoever calls has checked that the run may be seen.
+    """
+    heard: asyncio.Queue[Shown | None] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for frame in frames.follow(project_id, run_id, after):
+            heard.put_nowait(frame)
+
+    listening = asyncio.ensure_future(listen())
+    listening.add_done_callback(lambda _: heard.put_nowait(None))
+    try:
+        while not (listening.done() and heard.empty()):
+            gulp = [await heard.get()]
+            while not heard.empty():
+                gulp.append(heard.get_nowait())
+            yield [frame for frame in gulp if frame is not None]
+            await asyncio.sleep(_APART_SECONDS)
+        if not listening.cancelled():
+            listening.result()
+    finally:
+        listening.cancel()

@@ -1,0 +1,207 @@
+"""Runs: every turn of every smith, newest first, live."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import reflex as rx
+
+from ingram_app.console.address import asked, place_of
+from ingram_app.console.dialogs import curl
+from ingram_app.console.lists import chips, empty, list_table, search, with_query
+from ingram_app.console.looks import head, link
+from ingram_app.console.run_rows import COLUMNS, RunRow, called, cells, rows_of
+from ingram_app.console.session import Session, standing
+from ingram_app.console.shell import page
+from ingram_app.core import signals
+from ingram_app.core.database import transaction
+from ingram_app.domain import agents, runs, smiths
+from ingram_app.domain.access import Caller
+from ingram_app.domain.paging import FIRST, Place
+from ingram_app.domain.runs import RunStatus
+
+_APART_SECONDS = 0.5
+"""The list is looked through at most so often."""
+_CHOICES = Place(limit=100)
+_STATES = [
+    ("", "All"),
+    ("running", "Running"),
+    ("queued", "Queued"),
+    ("completed", "Completed"),
+    ("failed", "Failed"),
+    ("cancelled", "Cancelled"),
+]
+
+
+@dataclass
+class Choice:
+    id: str
+    name: str
+
+
+class RunsPage(rx.State):
+    rows: list[RunRow] = []
+    older: str = ""
+    fresh: int = 0
+    """Runs that match and have begun since the list was read."""
+    more_fresh: bool = False
+    choices: list[Choice] = []
+    """Agents to filter by."""
+    who: str = ""
+    """The smith that the list is filtered by."""
+    loaded: bool = False
+
+    @rx.event
+    async def load(self):
+        """Show a page of runs."""
+        caller = await standing(self)
+        wanted = _wanted(self)
+        async with transaction(caller.tenancy) as session:
+            found = await runs.browse(session, caller, place_of(self), **wanted)
+            self.rows = await rows_of(session, caller, found.data)
+            self.choices = [
+                Choice(agent.id, agent.name) for agent in (await agents.browse(session, caller, _CHOICES)).data
+            ]
+            known = await smiths.known(session, caller, [wanted["smith_id"]] if "smith_id" in wanted else [])
+        self.who = next((called(smith) for smith in known.values()), wanted.get("smith_id", ""))
+        self.older, self.fresh, self.more_fresh, self.loaded = found.next_cursor or "", 0, False, True
+
+    @rx.event(background=True)
+    async def watch(self):
+        """Keep the states of the rows shown up to date, and count the runs that are new."""
+        caller = await standing(self)
+        with signals.listening(f"runs:{caller.project_id}") as heard:
+            while True:
+                await heard.get()
+                await asyncio.sleep(_APART_SECONDS)
+                while not heard.empty():
+                    heard.get_nowait()
+                caller = await standing(self)
+                await self._look_again(caller)
+
+    async def _look_again(self, caller: Caller) -> None:
+        shown, wanted = list(self.rows), _wanted(self)
+        first_page = not asked(self, "cursor")
+        async with transaction(caller.tenancy) as session:
+            place = Place(limit=max(len(shown), 1))
+            again = await runs.browse(session, caller, place, among=[row.id for row in shown])
+            now = {row.id: row for row in await rows_of(session, caller, again.data)}
+            since = {"since": datetime.fromisoformat(shown[0].at)} if shown else {}
+            newer = await runs.browse(session, caller, FIRST, **wanted, **since)
+        async with self:
+            if [row.id for row in self.rows] != [row.id for row in shown]:
+                return
+            for place_, row in enumerate(shown):
+                if now.get(row.id, row) != row:
+                    self.rows[place_] = now[row.id]
+            if first_page:
+                self.fresh = sum(run.id not in now for run in newer.data)
+                self.more_fresh = newer.has_more
+
+
+def _wanted(state: rx.State) -> dict[str, Any]:
+    """Return the filters in the address."""
+    status = asked(state, "status")
+    named = {"smith_id": "smith", "agent_id": "agent", "thread_id": "thread", "external_id_prefix": "external_id"}
+    wanted: dict[str, Any] = {filter: asked(state, word) for filter, word in named.items() if asked(state, word)}
+    if status in RunStatus.__members__:
+        wanted["status"] = RunStatus(status)
+    return wanted
+
+
+@page("/p/[project]/runs", title="Runs", on_load=[RunsPage.load, RunsPage.watch])
+def runs_page() -> rx.Component:
+    return rx.fragment(
+        head("Runs", "Every turn of every smith: what was asked, what was answered, what it took."),
+        _filters(),
+        _pill(),
+        list_table(
+            COLUMNS,
+            RunsPage.rows,
+            cells,
+            label="Runs",
+            href=lambda row: f"/p/{Session.project_id}/runs/{row.id}",
+            loaded=RunsPage.loaded,
+            older=RunsPage.older,
+            empty=_nothing(),
+        ),
+    )
+
+
+def _filters() -> rx.Component:
+    query = rx.State.router.url.query_parameters
+    return rx.el.div(
+        chips("status", _STATES, label="Status"),
+        _agent_filter(query["agent"]),
+        search("external_id", "External id begins with"),
+        _filter("smith", query["smith"], "Smith", RunsPage.who),
+        _filter("thread", query["thread"], "Thread", query["thread"]),
+        class_name="filters",
+    )
+
+
+def _agent_filter(current: rx.Var) -> rx.Component:
+    return rx.cond(
+        RunsPage.choices.length() > 0,
+        rx.el.select(
+            rx.el.option("Every agent", value=""),
+            rx.foreach(RunsPage.choices, lambda choice: rx.el.option(choice.name, value=choice.id)),
+            value=rx.cond(current.is_not_none(), current, ""),
+            aria_label="Agent",
+            class_name="input",
+            on_change=lambda value: rx.redirect(with_query("agent", value, "cursor")),
+        ),
+    )
+
+
+def _filter(word: str, value: rx.Var, label: str, shown: rx.Var[str]) -> rx.Component:
+    """A filter that was set elsewhere, with what takes it away."""
+    return rx.cond(
+        value.is_not_none() & (value != ""),
+        link(
+            f"{label}: ",
+            rx.el.span(shown, class_name="clip"),
+            rx.icon("x", size=14, aria_hidden="true"),
+            href=with_query(word, "", "cursor"),
+            class_name="chip",
+            aria_current="true",
+            title="Take this filter away",
+        ),
+    )
+
+
+def _pill() -> rx.Component:
+    number = rx.cond(RunsPage.more_fresh, f"{RunsPage.fresh}+", RunsPage.fresh.to_string())
+    return rx.cond(
+        RunsPage.fresh > 0,
+        rx.el.div(
+            rx.el.button(
+                rx.icon("arrow-up", size=14, aria_hidden="true"),
+                f"{number} new",
+                type="button",
+                class_name="button pill",
+                on_click=RunsPage.load,
+            ),
+            class_name="pill-row",
+            role="status",
+        ),
+    )
+
+
+def _nothing() -> rx.Component:
+    filtered = rx.State.router.url.query != ""
+    return rx.cond(
+        filtered,
+        rx.el.p("No run matches.", class_name="muted none-match"),
+        empty(
+            "No runs yet",
+            "Each turn that a smith answers is a run, recorded here as it happens.",
+            curl=curl(
+                "POST",
+                Session.address,
+                "/v1/smiths/smt_…/runs",
+                '{"input": [{"role": "user", "content": "Hello"}], "stream": true}',
+            ),
+        ),
+    )

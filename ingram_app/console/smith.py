@@ -1,0 +1,182 @@
+"""One smith: who it is for, what it runs with, its threads and runs, and a place to talk to it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import reflex as rx
+
+from ingram_app.console import overrides, playground, profile
+from ingram_app.console.address import asked, named, or_not_here, place_of
+from ingram_app.console.dialogs import code_button, code_drawer, curl
+from ingram_app.console.figures import moment
+from ingram_app.console.lists import list_table
+from ingram_app.console.looks import facts, link, link_button, one_thing, relative_time, short_id, skeleton, split
+from ingram_app.console.overrides import Overrides
+from ingram_app.console.playground import Playground
+from ingram_app.console.profile import Profile
+from ingram_app.console.run_rows import COLUMNS, RunRow, called, cells, rows_of
+from ingram_app.console.session import Session, standing
+from ingram_app.console.shell import page
+from ingram_app.core.database import transaction
+from ingram_app.domain import runs, smiths, threads
+from ingram_app.domain.smiths import Clone
+from ingram_app.domain.threads import Thread
+
+_VIEWS = [("", "Overview"), ("threads", "Threads"), ("runs", "Runs"), ("playground", "Playground")]
+
+
+@dataclass
+class ThreadRow:
+    id: str
+    title: str
+    turns: int
+    last_activity: str
+
+    @classmethod
+    def of(cls, thread: Thread) -> "ThreadRow":
+        return cls(thread.id, thread.title, thread.run_count, moment(thread.last_activity_at))
+
+
+class SmithPage(rx.State):
+    id: str = ""
+    who: str = ""
+    tab: str = ""
+    external_id: str = ""
+    design: str = ""
+    design_id: str = ""
+    version: str = ""
+    pinned: bool = False
+    customer: str = ""
+    created: str = ""
+    threads: list[ThreadRow] = []
+    runs: list[RunRow] = []
+    older: str = ""
+    loaded: bool = False
+
+    @rx.event
+    async def load(self):
+        """Show the smith that the address names, and the part of it that the tab asks for."""
+        caller = await standing(self)
+        wanted = named(self, "smiths")
+        if wanted != self.id:
+            self.reset()
+        self.tab, self.older = asked(self, "tab"), ""
+        with or_not_here("smith"):
+            async with transaction(caller.tenancy) as session:
+                clone = await smiths.find(session, caller, wanted)
+                if self.tab == "threads":
+                    found = await threads.browse(session, caller, wanted, place_of(self))
+                    self.threads, self.older = [ThreadRow.of(thread) for thread in found.data], found.next_cursor or ""
+                if self.tab == "runs":
+                    took = await runs.browse(session, caller, place_of(self), smith_id=wanted)
+                    self.runs, self.older = await rows_of(session, caller, took.data), took.next_cursor or ""
+        self._show(clone)
+
+    def _show(self, clone: Clone) -> None:
+        smith = clone.smith
+        self.id, self.who, self.external_id = smith.id, called(smith), smith.external_id or ""
+        self.design, self.design_id = clone.agent.name, clone.agent.id
+        self.version = f"{clone.version}" if clone.version else "none is published"
+        self.pinned = smith.pin is not None
+        self.customer, self.created = smith.customer_id or "–", moment(smith.created_at)
+        self.loaded = True
+
+
+@page(
+    "/p/[project]/smiths/[smith_id]",
+    title="Smith",
+    on_load=[SmithPage.load, Profile.load, Overrides.load, Playground.load, Playground.follow],
+)
+def smith_page() -> rx.Component:
+    return rx.cond(
+        SmithPage.loaded,
+        rx.fragment(
+            _top(),
+            rx.match(
+                SmithPage.tab,
+                ("threads", _threads()),
+                ("runs", _runs()),
+                ("playground", playground.playground()),
+                split(
+                    rx.el.div(profile.form(), overrides.fields(), profile.danger(), class_name="stack wide-gap"),
+                    _facts(),
+                ),
+            ),
+            profile.archive_dialog(),
+            overrides.dialog(),
+            _code(),
+        ),
+        skeleton(),
+    )
+
+
+def _top() -> rx.Component:
+    return rx.el.div(
+        link("Smiths", href=f"/p/{Session.project_id}/smiths", class_name="crumb"),
+        one_thing(
+            SmithPage.who,
+            SmithPage.id,
+            code_button(),
+            rx.cond(
+                (SmithPage.tab != "playground") & Session.builds,
+                link_button("Talk to it", _path("?tab=playground"), kind="main"),
+            ),
+            views=_VIEWS,
+            current=SmithPage.tab,
+        ),
+    )
+
+
+def _facts() -> rx.Component:
+    return facts(
+        ("External id", rx.cond(SmithPage.external_id != "", rx.el.code(SmithPage.external_id), "none")),
+        ("Agent", link(SmithPage.design, href=f"/p/{Session.project_id}/agents/{SmithPage.design_id}")),
+        ("Agent version", rx.cond(SmithPage.pinned, f"{SmithPage.version}, pinned", SmithPage.version)),
+        ("Customer", SmithPage.customer),
+        ("Created", relative_time(SmithPage.created)),
+    )
+
+
+def _threads() -> rx.Component:
+    return list_table(
+        ["Thread", "Id", "Turns#", "Last activity", ""],
+        SmithPage.threads,
+        lambda row: [
+            rx.el.span(row.title, class_name="clip wide"),
+            short_id(row.id),
+            row.turns,
+            relative_time(row.last_activity),
+            rx.el.span(link("Runs", href=f"/p/{Session.project_id}/runs?smith={SmithPage.id}&thread={row.id}")),
+        ],
+        label="Threads",
+        href=lambda row: _path(f"?tab=playground&thread={row.id}"),
+        older=SmithPage.older,
+        empty=rx.el.p("No conversation yet. The playground begins one.", class_name="muted none-match"),
+    )
+
+
+def _runs() -> rx.Component:
+    return list_table(
+        COLUMNS,
+        SmithPage.runs,
+        cells,
+        label="Runs",
+        href=lambda row: f"/p/{Session.project_id}/runs/{row.id}",
+        older=SmithPage.older,
+        empty=rx.el.p("This smith has not run yet.", class_name="muted none-match"),
+    )
+
+
+def _path(query: Any) -> rx.Var[str]:
+    return rx.Var.create(f"/p/{Session.project_id}/smiths/{SmithPage.id}{query}").to(str)
+
+
+def _code() -> rx.Component:
+    path = f"/v1/smiths/{SmithPage.id}"
+    said = '{"input": [{"role": "user", "content": "Hello"}], "thread_id": "first", "stream": true}'
+    return code_drawer(
+        ("Talk to it", curl("POST", Session.address, f"{path}/runs", said)),
+        ("Override a field", curl("PATCH", Session.address, path, '{"instructions": "Answer in French."}')),
+        ("Take the override back", curl("PATCH", Session.address, path, '{"instructions": null}')),
+        ("Its threads", curl("GET", Session.address, f"{path}/threads")),
+    )

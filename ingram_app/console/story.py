@@ -1,0 +1,105 @@
+"""The story of a run: its frames put together, the many deltas of a message as the one that it is."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ingram_app.console.figures import count
+from ingram_app.domain.frames import (
+    MessageCompleted,
+    MessageDelta,
+    MessageRestarted,
+    ReasoningDelta,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    Shown,
+    ToolCompleted,
+    ToolExecuting,
+)
+
+MOST = 100
+"""Steps that a page holds."""
+_DELTAS = {MessageDelta.name: "message", ReasoningDelta.name: "reasoning"}
+
+
+@dataclass
+class Step:
+    """One thing that happened."""
+
+    seq: int
+    """Its first frame."""
+    frames: int
+    after: str
+    """How long after the run's first frame."""
+    at: str
+    event: str
+    """A frame's name, or `message` and `reasoning` for what came in pieces."""
+    text: str
+    void: bool = False
+    """It no longer holds: it was said anew."""
+
+
+@dataclass
+class Story:
+    steps: list[Step] = field(default_factory=list)
+    """What is over and done."""
+    open: Step | None = None
+    """What is being said."""
+    began: datetime | None = None
+
+    @property
+    def said(self) -> str:
+        """The words of the run's messages so far."""
+        told = [*self.steps, self.open] if self.open else self.steps
+        return "\n\n".join(step.text for step in told if step.event == "message" and not step.void)
+
+    def hear(self, frames: Iterable[Shown]) -> None:
+        """Take in what the run says next."""
+        for frame in frames:
+            data = json.loads(frame.data)
+            if frame.event in _DELTAS:
+                self._go_on(frame, _DELTAS[frame.event], data["delta"])
+            elif frame.event == MessageCompleted.name:
+                self._go_on(frame, "message", "")
+                self._close(data["content"])
+            else:
+                self._close(void=frame.event == MessageRestarted.name)
+                self.steps.append(self._step(frame, 1, frame.event, _told(frame.event, data)))
+
+    def _go_on(self, frame: Shown, event: str, words: str) -> None:
+        if self.open is not None and self.open.event != event:
+            self._close()
+        if self.open is None:
+            self.open = self._step(frame, 0, event, "")
+        self.open.text += words
+        self.open.frames += 1
+
+    def _step(self, frame: Shown, frames: int, event: str, text: str) -> Step:
+        self.began = self.began or frame.at
+        after = max((frame.at - self.began).total_seconds(), 0)
+        return Step(frame.seq, frames, f"{after:.2f} s", frame.at.isoformat(), event, text)
+
+    def _close(self, text: str | None = None, *, void: bool = False) -> None:
+        if self.open is not None:
+            self.open.text = self.open.text if text is None else text
+            self.open.void = void
+            self.steps.append(self.open)
+            self.open = None
+
+
+def _told(event: str, data: dict[str, Any]) -> str:
+    """Return what a frame says, in words; empty when its name says it all."""
+    if event == ToolExecuting.name:
+        return str(data["tool"])
+    if event == ToolCompleted.name:
+        return f"{data['tool']} {'failed' if data['is_error'] else 'answered'}"
+    if event in (MessageRestarted.name, RunCancelled.name):
+        return data["reason"] or ""
+    if event == RunFailed.name:
+        return str(data["error"]["message"])
+    if event == RunCompleted.name:
+        return f"{data['stop_reason']}, {count(data['usage']['total_tokens'])} tokens"
+    return ""

@@ -1,0 +1,277 @@
+"""A walk through the pages one works in, served: from a new agent to runs that are watched and stopped."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.console.browser import Visitor, browsing, visiting
+from tests.serving import ROOT, Serving
+
+_OWNER = {"email": "ada@example.com", "password": "several words to remember"}
+_SLOW = "[[words 600]] [[pause 50ms]] round and"
+"""Half a minute of `test/slow`: time enough to watch."""
+
+
+@dataclass
+class Desk:
+    """A console that is served, a window in which an owner is signed in, and a program with a key."""
+
+    visitor: Visitor
+    api: httpx.AsyncClient
+    root: str
+    """Where the project's pages are."""
+
+    @property
+    def page(self) -> Page:
+        return self.visitor.page
+
+    async def smith(self, **fields: Any) -> str:
+        answer = await self.api.post("/v1/smiths", json={"model": "test/slow", **fields})
+        return str(answer.json()["id"])
+
+    async def start(self, smith_id: str, said: str) -> str:
+        asked = {"input": [{"role": "user", "content": said}], "background": True}
+        return str((await self.api.post(f"/v1/smiths/{smith_id}/runs", json=asked)).json()["id"])
+
+    async def status(self, smith_id: str, run_id: str) -> str:
+        return str((await self.api.get(f"/v1/smiths/{smith_id}/runs/{run_id}")).json()["status"])
+
+
+@pytest.fixture(scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with browsing() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def served(folder: Path) -> AsyncIterator[tuple[Serving, dict[str, str]]]:
+    """A server, the ids and keys of a project on it, and its owner's session."""
+    serving = Serving(folder / "pages", IC_ALLOW_PRIVATE_ADDRESSES="true")
+    command = ["bootstrap", "--organization", "Acme", "--project", "Support", "--email", _OWNER["email"], "--json"]
+    made = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "ingram_app", *command],
+        cwd=ROOT,
+        env=serving.environment,
+        check=True,
+        capture_output=True,
+    )
+    await asyncio.to_thread(serving.start)
+    try:
+        link = re.search(r"/welcome\?link=(\w+)", serving.said)
+        assert link, serving.said
+        form = _OWNER | {"link": link[1], "name": "Ada", "organization": "Acme"}
+        async with httpx.AsyncClient(base_url=serving.url) as visitor:
+            cookie = (await visitor.post("/auth/welcome", data=form)).cookies["ingram_session"]
+        yield serving, json.loads(made.stdout.splitlines()[-1]) | {"cookie": cookie}
+    finally:
+        await asyncio.to_thread(serving.stop)
+
+
+@pytest.fixture
+async def desk(served: tuple[Serving, dict[str, str]], chromium: Browser) -> AsyncIterator[Desk]:
+    """A window of its own for each test; nothing may have complained by its end."""
+    serving, project = served
+    headers = {"authorization": f"Bearer {project['tenant_token']}"}
+    async with (
+        visiting(chromium, serving.url, project["cookie"]) as visitor,
+        httpx.AsyncClient(base_url=serving.url, headers=headers) as api,
+    ):
+        yield Desk(visitor, api, f"/p/{project['project_id']}")
+        assert visitor.complaints == []
+
+
+async def test_from_a_new_agent_to_its_second_version(desk: Desk) -> None:
+    page = desk.page
+    await desk.visitor.go(f"{desk.root}/agents", "Agents")
+    await page.get_by_role("button", name="New agent").click()
+    await page.get_by_role("dialog").get_by_label("Name").fill("Concierge")
+    await page.get_by_role("button", name="Create agent").click()
+    await expect(page.get_by_role("heading", name="Concierge", level=1)).to_be_visible()
+    await expect(page.get_by_text("draft only")).to_be_visible()
+    save = page.get_by_role("button", name="Save draft")
+    await expect(save).to_be_hidden()
+    await page.get_by_label("Instructions").fill("Be brief.")
+    await expect(page.locator("#instructions-count")).to_have_text("9 of 100,000 characters.")
+    await page.get_by_label("Model", exact=True).select_option("test/slow")
+    await save.click()
+    await expect(save).to_be_hidden()
+    await _publish(page, "First")
+    await expect(page.get_by_role("row", name="Version 1")).to_contain_text("live")
+    await page.get_by_label("Instructions").fill("Be kind.")
+    await save.click()
+    await expect(page.get_by_text("unpublished changes")).to_be_visible()
+    await _publish(page, "Kinder")
+    await expect(page.get_by_text("published, not live")).to_be_visible()
+    await page.get_by_role("row", name="Version 2").get_by_role("button", name="Make live").click()
+    await page.get_by_role("button", name="Make live", exact=True).click()
+    await expect(page.get_by_role("row", name="Version 2").locator(".badge")).to_have_text("live")
+    await expect(page.get_by_label("Instructions")).to_have_value("Be kind.")
+
+
+async def _publish(page: Page, note: str) -> None:
+    await page.get_by_role("button", name="Publish …").click()
+    await page.get_by_label("Note").fill(note)
+    await page.get_by_role("button", name="Publish", exact=True).click()
+    await expect(page.get_by_role("row", name=note)).to_be_visible()
+
+
+async def test_who_leaves_a_changed_draft_is_asked_and_a_model_id_of_ones_own_is_taken(desk: Desk) -> None:
+    page = desk.page
+    agent = (await desk.api.post("/v1/agents", json={"name": "Own model"})).json()["id"]
+    await desk.visitor.go(f"{desk.root}/agents/{agent}", "Own model")
+    own = page.get_by_label("Model id")
+    await expect(own).to_be_hidden()
+    await page.get_by_label("Model", exact=True).select_option("other")
+    await own.fill("my-endpoint/llama")
+    asked: list[str] = []
+
+    async def stay(dialog: Any) -> None:
+        asked.append(dialog.message)
+        await dialog.dismiss()
+
+    page.on("dialog", stay)
+    await page.get_by_role("link", name="Smiths", exact=True).first.click()
+    assert len(asked) == 1
+    await page.get_by_role("button", name="Save draft").click()
+    await expect(page.get_by_role("button", name="Save draft")).to_be_hidden()
+    await page.reload()
+    await expect(own).to_have_value("my-endpoint/llama")
+
+
+async def test_a_smith_is_made_and_talked_to(desk: Desk) -> None:
+    page = desk.page
+    agent = (await desk.api.post("/v1/agents", json={"name": "Slow", "model": "test/slow"})).json()["id"]
+    await desk.api.post(f"/v1/agents/{agent}/versions", json={})
+    await desk.visitor.go(f"{desk.root}/smiths", "Smiths")
+    await page.get_by_role("button", name="New smith").first.click()
+    await page.get_by_role("dialog").get_by_label("External id").fill("user-1")
+    await page.get_by_role("dialog").get_by_label("Agent").select_option(label="Slow")
+    await page.get_by_role("button", name="Create smith").click()
+    await page.get_by_role("link", name="Talk to it").click()
+    await page.get_by_label("Message").fill("[[words 30]] [[pause 100ms]] one two")
+    await page.keyboard.press("Enter")
+    reply = page.get_by_role("article").first.locator("p.said").nth(1)
+    await expect(reply).to_have_text(re.compile(r"^one( \w+){1,28} ?$"), timeout=5000)
+    await expect(page.get_by_label("Message")).to_have_value("")
+    await expect(page).to_have_url(re.compile(r"tab=playground&thread=thr_"))
+    await expect(page.get_by_text("tokens")).to_be_visible()
+    assert len((await reply.inner_text()).split()) == 30
+    await page.get_by_label("Message").fill(_SLOW)
+    await page.keyboard.press("Enter")
+    second = page.get_by_role("article").nth(1).locator("p.said").nth(1)
+    await expect(second).to_contain_text("round and")
+    await page.reload()
+    await expect(second).to_contain_text("round and")
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.get_by_text("Stopped.")).to_be_visible()
+    await expect(second).to_contain_text("round and")
+    await page.get_by_role("link", name="New thread").click()
+    await expect(page.get_by_text("A new thread begins")).to_be_visible()
+    await expect(page.get_by_role("article")).to_have_count(0)
+
+
+async def test_a_field_is_overridden_and_reset(desk: Desk) -> None:
+    page = desk.page
+    smith = await desk.smith(external_id="user-2")
+    await desk.visitor.go(f"{desk.root}/smiths/{smith}", "user-2")
+    row = page.locator("[data-field=instructions]")
+    await page.get_by_role("button", name="Override Instructions").click()
+    await page.get_by_role("dialog").get_by_label("Instructions").fill("Answer in French.")
+    await page.get_by_role("button", name="Override", exact=True).click()
+    await expect(row).to_contain_text("Answer in French.")
+    await expect(row.locator(".badge")).to_have_text("overridden")
+    await page.get_by_role("button", name="Reset Instructions").click()
+    await expect(row).to_contain_text("inherited")
+    await expect(row).not_to_contain_text("French")
+
+
+async def test_a_run_appears_while_one_looks_is_watched_and_cancelled(desk: Desk) -> None:
+    page = desk.page
+    smith = await desk.smith(external_id="user-3")
+    first = await desk.start(smith, "[[pause 1ms]] Hello")
+    await desk.visitor.go(f"{desk.root}/runs?smith={smith}", "Runs")
+    rows = page.locator("tr[data-row]")
+    await expect(rows).to_have_count(1)
+    run = await desk.start(smith, _SLOW)
+    await page.get_by_role("button", name="1 new").click()
+    await expect(rows).to_have_count(2)
+    await expect(rows.first).to_contain_text("running")
+    await rows.first.click()
+    await expect(page).to_have_url(re.compile(f"/runs/{run}$"))
+    words = page.locator(".story .words").nth(1)
+    await expect(words).to_contain_text("round and")
+    before = len(await words.inner_text())
+    await page.wait_for_function(
+        "n => document.querySelectorAll('.story .words')[1].textContent.length > n", arg=before
+    )
+    await page.get_by_role("button", name="Cancel run").click()
+    await expect(page.get_by_text("The run was cancelled here.")).to_be_visible()
+    await expect(words).to_contain_text("round and")
+    assert await desk.status(smith, run) == "cancelled"
+    assert await desk.status(smith, first) == "completed"
+
+
+async def test_a_row_changes_its_state_where_it_stands(desk: Desk) -> None:
+    page = desk.page
+    smith = await desk.smith(external_id="user-4")
+    run = await desk.start(smith, _SLOW)
+    await desk.visitor.go(f"{desk.root}/runs?smith={smith}", "Runs")
+    row = page.locator("tr[data-row]").first
+    await expect(row).to_contain_text("running")
+    await desk.api.post(f"/v1/smiths/{smith}/runs/{run}/submit", json={"kind": "cancel"})
+    await expect(row).to_contain_text("cancelled")
+
+
+async def test_another_projects_things_are_not_here(desk: Desk) -> None:
+    for noun in ("agents/agt_elsewhere", "smiths/smt_elsewhere", "runs/run_elsewhere"):
+        await desk.visitor.go(f"{desk.root}/{noun}", "Not here")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing(desk: Desk, theme: str) -> None:
+    page = desk.page
+    smith = await desk.smith(external_id=f"axe-{theme}", instructions="Be brief.")
+    asked = {"input": [{"role": "user", "content": "[[pause 1ms]] Hello"}], "thread_id": "first"}
+    run = (await desk.api.post(f"/v1/smiths/{smith}/runs", json=asked)).json()["id"]
+    await desk.api.patch(f"/v1/smiths/{smith}", json={"model": "test/fail"})
+    failed = (await desk.api.post(f"/v1/smiths/{smith}/runs", json=asked)).json()["id"]
+    agent = (await desk.api.get("/v1/agents")).json()["data"][0]
+    await page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+    one = f"{desk.root}/smiths/{smith}"
+    pages = {
+        f"{desk.root}/agents": "Agents",
+        f"{desk.root}/agents/{agent['id']}": agent["name"],
+        f"{desk.root}/smiths": "Smiths",
+        one: f"axe-{theme}",
+        f"{one}?tab=threads": f"axe-{theme}",
+        f"{one}?tab=runs": f"axe-{theme}",
+        f"{one}?tab=playground&thread=first": f"axe-{theme}",
+        f"{desk.root}/runs?status=failed&smith={smith}": "Runs",
+        f"{desk.root}/runs?status=queued": "Runs",
+        f"{desk.root}/runs/{run}": "Run",
+        f"{desk.root}/runs/{failed}": "Run",
+    }
+    found: list[str] = []
+    for path, heading in pages.items():
+        await desk.visitor.go(path, heading)
+        await expect(page.locator(".skeleton")).to_have_count(0)
+        found += await desk.visitor.barriers()
+        await page.set_viewport_size({"width": 390, "height": 800})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        await page.set_viewport_size({"width": 1280, "height": 800})
+    await page.get_by_role("button", name="Show the raw frames").click()
+    await page.get_by_role("button", name="Hide").wait_for()
+    await page.get_by_role("button", name="Code").click()
+    found += await desk.visitor.barriers()
+    assert found == []
