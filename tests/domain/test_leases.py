@@ -11,7 +11,8 @@ from ingram_app.core.database import dispatching, transaction
 from ingram_app.domain import leases, runs
 from ingram_app.domain.access import Caller
 from ingram_app.domain.leases import LeaseLost
-from ingram_app.domain.runs import Run, Turn
+from ingram_app.domain.runs import Run
+from ingram_app.domain.turns import Turn
 from tests.world import Tenant, World
 
 
