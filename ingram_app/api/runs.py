@@ -17,7 +17,8 @@ from ingram_app.domain import access, frames, runs, smiths
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.idempotency import IdempotencyInProgress, keep
 from ingram_app.domain.paging import Page
-from ingram_app.domain.runs import Run, RunStatus, Turn
+from ingram_app.domain.runs import Run, RunStatus
+from ingram_app.domain.turns import Turn
 
 router = APIRouter(tags=["runs"], route_class=Route)
 

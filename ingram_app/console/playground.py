@@ -16,10 +16,11 @@ from ingram_app.console.story import Story
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import frames, runs
+from ingram_app.domain import frames, runs, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import Place
-from ingram_app.domain.runs import Run, RunStatus, Turn
+from ingram_app.domain.runs import Run, RunStatus
+from ingram_app.domain.turns import Turn
 
 _SHOWN = Place(limit=30)
 """Turns of the thread that are shown; the Runs page has those before."""
@@ -40,7 +41,7 @@ class Exchange:
 
     @classmethod
     def of(cls, run: Run, partly: str = "") -> "Exchange":
-        said = [runs.words(message["content"]) for message in run.input if message["role"] == "user"]
+        said = [turns.words(message["content"]) for message in run.input if message["role"] == "user"]
         used = run.usage
         figures = [duration(run.started_at, run.finished_at)]
         if used:

@@ -19,7 +19,7 @@ from ingram_app.console.shell import page
 from ingram_app.console.story import MOST, Step, Story
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import agents, runs, smiths
+from ingram_app.domain import agents, runs, smiths, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
@@ -136,7 +136,7 @@ class RunPage(rx.State):
         self.agent_path = f"{root}/agents/{run.agent_id}"
         by = run.actor or {}
         self.actor = by.get("email") or by.get("kind") or ""
-        self.asked = [Said(message["role"], runs.words(message["content"])) for message in run.input]
+        self.asked = [Said(message["role"], turns.words(message["content"])) for message in run.input]
         self.created = moment(run.created_at)
         self._show_state(run)
         self.loaded = True

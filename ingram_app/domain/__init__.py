@@ -1,7 +1,7 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · designs · agents · keyrings · organizations · teammates · sessions · projects · tokens · idempotency ·
-model_keys · smiths · threads · transcripts · frames · runs · leases
+model_keys · smiths · threads · turns · transcripts · frames · runs · leases
 """
 
 from ingram_app.domain import (
@@ -23,6 +23,7 @@ from ingram_app.domain import (
     threads,
     tokens,
     transcripts,
+    turns,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "threads",
     "tokens",
     "transcripts",
+    "turns",
 ]

@@ -198,6 +198,7 @@ async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
     """Rename the caller's own project. Raises `InvalidProjectName`, `ProjectNameTaken`."""
     caller.require("project:write")
     project = await own(session, caller)
+    await _alone_with_names(session, project.organization_id)
     try:
         async with session.begin_nested():
             project.name = named(name)
@@ -250,9 +251,13 @@ def named(name: str) -> str:
     return kept
 
 
+async def _alone_with_names(session: AsyncSession, organization_id: str) -> None:
+    await session.exec(select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"projects {organization_id}"))))
+
+
 async def _named(session: AsyncSession, caller: Caller, name: str) -> Project | None:
     """Return the live project of this name, if there is one; nobody else makes one until the transaction ends."""
-    await session.exec(select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"projects {caller.organization_id}"))))
+    await _alone_with_names(session, caller.organization_id)
     found: Project | None = (await session.exec(_live(caller).where(Project.name == name))).first()
     return found
 

@@ -8,7 +8,7 @@ and the engine of any process takes them up. Of one thread only one run works at
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -21,16 +21,17 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import jobs, process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, afterwards, compact, execute, keepable, one_of
-from ingram_app.core.errors import Conflict, Invalid, NotFound, TooLarge, TooMany
+from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
+from ingram_app.core.errors import Conflict, NotFound, TooMany
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, model_keys, projects, smiths, threads, transcripts
+from ingram_app.domain import frames, model_keys, projects, smiths, threads, transcripts, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
+from ingram_app.domain.turns import Turn
 
 TAKE_UP = "take_up"
 """The engine's task that carries a queued run."""
@@ -121,25 +122,6 @@ class Run(SQLModel, table=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What someone says to a smith, and how it is to be answered."""
-
-    input: list[dict[str, Any]]
-    """`{role, content}`, content a string or a list of `{type: "text", text}`."""
-    thread_id: str | None = None
-    channel: str = "api"
-    metadata: dict[str, Any] = field(default_factory=dict)
-    response_format: dict[str, Any] | None = None
-    background: bool = False
-    """Nobody waits: leave it to the queue."""
-
-    @property
-    def said(self) -> str:
-        """The words of the input, without anything else."""
-        return "\n".join(words(message["content"]) for message in self.input)
-
-
-@dataclass(frozen=True, slots=True)
 class Birth:
     """A run that was claimed at birth, with what was read for it: its carrier need not read that again."""
 
@@ -170,27 +152,12 @@ _AHEAD = sa.text(f"select count(*) {_OF_THREAD} and status in ('queued', {', '.j
 _WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by created_at, id limit 1")
 
 
-class EmptyInput(Invalid):
-    """There is nothing to answer: `input` needs at least one message with some text."""
-
-
-class PayloadTooLarge(TooLarge):
-    """The input has {size} bytes; at most {most} are taken. Send less, or raise max_input_bytes in the settings."""
-
-
 class ConcurrencyLimitExceeded(TooMany):
     """{waiting} runs already wait on the thread {thread_id}. Send the next when some are done."""
 
 
 class RunNotPaused(Conflict):
     """The run {run_id} is {status}: it waits for no answer."""
-
-
-def words(content: str | list[dict[str, Any]]) -> str:
-    """Return the text of a message's content."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.get("text", "") for part in content)
 
 
 def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dict[str, Any]:
@@ -215,7 +182,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     project = await projects.own(session, caller)
     turn = replace(turn, input=keepable(turn.input))
-    _check_input(turn, project.limits.max_input_bytes or 0)
+    turns.check(turn, project.limits.max_input_bytes or 0)
     config = clone.config
     model = project.default_model if config["model"] == "default" else config["model"]
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
@@ -407,11 +374,3 @@ async def _one(
 def _visible(caller: Caller) -> Any:
     query = select(Run).where(Run.project_id == caller.project_id)
     return query.where(Run.smith_id == caller.smith_id) if caller.smith_id else query
-
-
-def _check_input(turn: Turn, most: int) -> None:
-    if not turn.said.strip():
-        raise EmptyInput(param="input")
-    size = len(compact(turn.input).encode())
-    if size > most:
-        raise PayloadTooLarge(size=size, most=most, param="input")

@@ -11,8 +11,9 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from ingram_app.domain.runs import Run, words
+from ingram_app.domain.runs import Run
 from ingram_app.domain.transcripts import NOTHING, Messages
+from ingram_app.domain.turns import words
 
 
 def of_input(run: Run) -> list[ModelMessage]:

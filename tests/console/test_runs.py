@@ -22,7 +22,8 @@ from ingram_app.domain.frames import (
     ToolCompleted,
     ToolExecuting,
 )
-from ingram_app.domain.runs import Run, Turn
+from ingram_app.domain.runs import Run
+from ingram_app.domain.turns import Turn
 from tests.console.desk import Desk, call, sit
 
 

@@ -12,7 +12,8 @@ from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound, Refused
 from ingram_app.domain import agents, runs, smiths
 from ingram_app.domain.access import Role
-from ingram_app.domain.runs import RunStatus, Turn
+from ingram_app.domain.runs import RunStatus
+from ingram_app.domain.turns import Turn
 from tests.console.desk import Desk, call, sit
 
 

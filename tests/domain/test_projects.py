@@ -37,6 +37,7 @@ async def test_a_role_may_do_what_it_says(
         try:
             async with transaction(NOBODY) as session:
                 caller = await projects.standing(session, who, world.project.id)
+            async with transaction(caller.tenancy) as session:
                 if deed == "read":
                     await agents.browse(session, caller)
                 elif deed == "build":

@@ -17,7 +17,8 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import frames, leases, model_keys, organizations, projects, runs, smiths
 from ingram_app.domain.access import ORGANIZATION, TENANT, Actor, Caller
 from ingram_app.domain.frames import Shown
-from ingram_app.domain.runs import Run, Turn
+from ingram_app.domain.runs import Run
+from ingram_app.domain.turns import Turn
 from ingram_app.engine import worker
 
 LEASE_SECONDS = 1

@@ -1,0 +1,50 @@
+"""Turns: what someone says to a smith, before it is a run."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingram_app.core.database import compact
+from ingram_app.core.errors import Invalid, TooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What someone says to a smith, and how it is to be answered."""
+
+    input: list[dict[str, Any]]
+    """`{role, content}`, content a string or a list of `{type: "text", text}`."""
+    thread_id: str | None = None
+    channel: str = "api"
+    metadata: dict[str, Any] = field(default_factory=dict)
+    response_format: dict[str, Any] | None = None
+    background: bool = False
+    """Nobody waits: leave it to the queue."""
+
+    @property
+    def said(self) -> str:
+        """The words of the input, without anything else."""
+        return "\n".join(words(message["content"]) for message in self.input)
+
+
+class EmptyInput(Invalid):
+    """There is nothing to answer: `input` needs at least one message with some text."""
+
+
+class PayloadTooLarge(TooLarge):
+    """The input has {size} bytes; at most {most} are taken. Send less, or raise max_input_bytes in the settings."""
+
+
+def words(content: str | list[dict[str, Any]]) -> str:
+    """Return the text of a message's content."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text", "") for part in content)
+
+
+def check(turn: Turn, most: int) -> None:
+    """Raises `EmptyInput`, `PayloadTooLarge` past `most` bytes."""
+    if not turn.said.strip():
+        raise EmptyInput(param="input")
+    size = len(compact(turn.input).encode())
+    if size > most:
+        raise PayloadTooLarge(size=size, most=most, param="input")
