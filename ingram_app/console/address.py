@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import reflex as rx
 
@@ -24,6 +25,14 @@ def asked(state: rx.State, word: str) -> str:
 def place_of(state: rx.State) -> Place:
     """Return which page of its list the tab shows."""
     return Place(cursor=asked(state, "cursor") or None)
+
+
+def is_at(id: rx.Var[str]) -> rx.Var[bool]:
+    """Tell, in the browser, whether the address names this id: what a page held of another thing is not shown."""
+    ends: Any = rx.vars.FunctionStringVar.create(
+        "((id) => typeof window === 'undefined' || window.location.pathname.endsWith('/' + id))"
+    )
+    return ends.call(id).to(bool)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console import model_field, versions
-from ingram_app.console.address import named, or_not_here
+from ingram_app.console.address import is_at, named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import moment
 from ingram_app.console.looks import (
@@ -119,10 +119,12 @@ def _changes(agent: Agent, form: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-@page("/p/[project]/agents/[agent_id]", title="Agent", on_load=[AgentPage.load, Versions.load])
+@page("/p/[project]/agents/[agent_id]", title="Agent", on_load=[Versions.load, AgentPage.load])
 def agent_page() -> rx.Component:
     return rx.cond(
-        AgentPage.loaded, rx.fragment(_top(), split(_body(), _facts()), *versions.dialogs(), _code()), skeleton()
+        AgentPage.loaded & is_at(AgentPage.id),
+        rx.fragment(_top(), split(_body(), _facts()), *versions.dialogs(), _code()),
+        skeleton(),
     )
 
 

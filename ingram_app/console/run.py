@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console import raw_frames
-from ingram_app.console.address import named, or_not_here
+from ingram_app.console.address import is_at, named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import duration, moment, money
 from ingram_app.console.following import gulps
@@ -154,7 +154,9 @@ class RunPage(rx.State):
 
 @page("/p/[project]/runs/[run_id]", title="Run", on_load=[RunPage.load, RawFrames.hide, RunPage.follow])
 def run_page() -> rx.Component:
-    return rx.cond(RunPage.loaded, rx.fragment(_top(), split(_body(), _facts()), _code()), skeleton())
+    return rx.cond(
+        RunPage.loaded & is_at(RunPage.id), rx.fragment(_top(), split(_body(), _facts()), _code()), skeleton()
+    )
 
 
 def _top() -> rx.Component:

@@ -115,17 +115,20 @@ def runs_page() -> rx.Component:
     return rx.fragment(
         head("Runs", "Every turn of every smith: what was asked, what was answered, what it took."),
         _filters(),
-        _pill(),
-        list_table(
-            COLUMNS,
-            RunsPage.rows,
-            cells,
-            label="Runs",
-            href=lambda row: f"/p/{Session.project_id}/runs/{row.id}",
-            loaded=RunsPage.loaded,
-            older=RunsPage.older,
-            empty=_nothing(),
-        ),
+        rx.el.div(_pill(), _table(), class_name="with-pill"),
+    )
+
+
+def _table() -> rx.Component:
+    return list_table(
+        COLUMNS,
+        RunsPage.rows,
+        cells,
+        label="Runs",
+        href=lambda row: f"/p/{Session.project_id}/runs/{row.id}",
+        loaded=RunsPage.loaded,
+        older=RunsPage.older,
+        empty=_nothing(),
     )
 
 

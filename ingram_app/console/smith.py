@@ -6,7 +6,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console import overrides, playground, profile
-from ingram_app.console.address import asked, named, or_not_here, place_of
+from ingram_app.console.address import asked, is_at, named, or_not_here, place_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import moment
 from ingram_app.console.lists import list_table
@@ -85,11 +85,11 @@ class SmithPage(rx.State):
 @page(
     "/p/[project]/smiths/[smith_id]",
     title="Smith",
-    on_load=[SmithPage.load, Profile.load, Overrides.load, Playground.load, Playground.follow],
+    on_load=[Profile.load, Overrides.load, Playground.load, SmithPage.load, Playground.follow],
 )
 def smith_page() -> rx.Component:
     return rx.cond(
-        SmithPage.loaded,
+        SmithPage.loaded & is_at(SmithPage.id),
         rx.fragment(
             _top(),
             rx.match(
