@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
-from ingram_app.core.database import NOBODY, transaction
+from ingram_app.core.database import NOBODY, execute, transaction
 from ingram_app.core.errors import Unauthenticated
 from ingram_app.core.settings import settings
 
@@ -49,7 +49,7 @@ async def metrics(request: Request) -> Response:
 async def _database_answers() -> bool:
     try:
         async with transaction(NOBODY) as session:
-            await session.execute(text("select 1"))
+            await execute(session, text("select 1"))
     except Exception:  # whatever the reason: the answer is no
         return False
     return True

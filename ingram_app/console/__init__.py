@@ -1,6 +1,7 @@
 """The console: people come in here. One page, one file: its state above, its looks below."""
 
 from ingram_app.console import (
+    account,
     agent,
     agents,
     api_keys,
@@ -18,6 +19,7 @@ from ingram_app.console import (
 )
 
 __all__ = [
+    "account",
     "agent",
     "agents",
     "api_keys",

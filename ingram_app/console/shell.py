@@ -214,7 +214,12 @@ def _choice(choice) -> rx.Component:
 
 def _person() -> rx.Component:
     return rx.el.div(
-        rx.el.div(rx.el.p(Session.name), rx.el.p(Session.email, class_name="muted small", id="who")),
+        link(
+            rx.el.span(Session.name),
+            rx.el.span(Session.email, class_name="muted small", id="who"),
+            href="/account",
+            title="Your account",
+        ),
         rx.el.button(
             rx.icon("sun-moon", size=16, aria_hidden="true"),
             type="button",

@@ -130,7 +130,8 @@ async def dispatching() -> AsyncIterator[AsyncSession]:
 
 async def enter(session: AsyncSession, tenancy: Tenancy) -> None:
     """Make the rest of the transaction one for `tenancy`."""
-    await session.execute(
+    await execute(
+        session,
         _FOR,
         {
             "project_id": tenancy.project_id,
@@ -140,7 +141,7 @@ async def enter(session: AsyncSession, tenancy: Tenancy) -> None:
     )
 
 
-async def execute(session: AsyncSession, statement: Executable, parameters: dict[str, Any]) -> Result:
+async def execute(session: AsyncSession, statement: Executable, parameters: dict[str, Any] | None = None) -> Result:
     """Execute a statement that maps no rows to objects; nothing that waits in the session is flushed before."""
     return await (await session.connection()).execute(statement, parameters)
 

@@ -17,7 +17,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment
+from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import designs
@@ -277,7 +277,7 @@ async def figures(session: AsyncSession, caller: Caller, agent_ids: Sequence[str
     query = sa.select(col(Agent.id), live.scalar_subquery(), latest.scalar_subquery()).where(
         col(Agent.project_id) == caller.project_id, col(Agent.id).in_(agent_ids)
     )
-    return {row[0]: Figures(row[1], row[2]) for row in (await session.execute(query)).all()}
+    return {row[0]: Figures(row[1], row[2]) for row in (await execute(session, query)).all()}
 
 
 def _live(caller: Caller) -> Any:

@@ -168,7 +168,7 @@ async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[
     silent = (runs_.c.status == "running") & (runs_.c.lease_until < func.clock_timestamp())
     forgotten = (runs_.c.status == "queued") & (runs_.c.created_at < since) & ~blocked
     query = sa.select(runs_.c.project_id, runs_.c.id).where(silent | forgotten).order_by(runs_.c.created_at).limit(100)
-    return [(row[0], row[1]) for row in (await session.execute(query)).all()]
+    return [(row[0], row[1]) for row in (await execute(session, query)).all()]
 
 
 async def _may_be_taken(session: AsyncSession, run: Run) -> bool:

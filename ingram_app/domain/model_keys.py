@@ -17,7 +17,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment
+from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
@@ -136,7 +136,7 @@ async def put(
     later = {"sealed_key": sealed, "base_url": base_url, "updated_at": key.updated_at}
     whose: list[Any] = [ModelKey.project_id, sa.text("coalesce(smith_id, '')"), ModelKey.provider]
     upsert = insert(ModelKey).values(key.model_dump()).on_conflict_do_update(index_elements=whose, set_=later)
-    await session.execute(upsert)
+    await execute(session, upsert)
     return await _of(session, caller, provider, smith_id)
 
 

@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, Tenancy, enter
+from ingram_app.core.database import Moment, Tenancy, enter, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import agents, keyrings
@@ -191,7 +191,7 @@ async def figures(session: AsyncSession, caller: Caller) -> Figures:
         live(_runs),
         live(_tokens, _tokens.c.revoked_at.is_(None)),
     )
-    return Figures(*(await session.execute(counts)).one())
+    return Figures(*(await execute(session, counts)).one())
 
 
 async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:

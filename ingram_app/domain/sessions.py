@@ -17,6 +17,7 @@ from ingram_app.core.errors import NotFound, TooMany, Unauthenticated
 from ingram_app.core.ids import new_id
 from ingram_app.core.secrets import digest
 from ingram_app.domain import teammates
+from ingram_app.domain.access import Caller
 from ingram_app.domain.teammates import Teammate
 
 IDLE = timedelta(hours=12)
@@ -96,15 +97,15 @@ async def is_live(session: AsyncSession, token_hash: str) -> bool:
     return (await session.exec(select(Session.token_hash).where(*_live(token_hash)))).first() is not None
 
 
-async def browse(session: AsyncSession, teammate: Teammate) -> list[Session]:
-    """Return where a teammate is signed in, the last used first."""
-    query = select(Session).where(Session.teammate_id == teammate.id, *_lasting())
+async def browse(session: AsyncSession, caller: Caller) -> list[Session]:
+    """Return where the person who asks is signed in, the last used first."""
+    query = select(Session).where(Session.teammate_id == caller.actor.id, *_lasting())
     return list((await session.exec(query.order_by(col(Session.last_seen_at).desc()).limit(100))).all())
 
 
-async def revoke(session: AsyncSession, teammate: Teammate, session_id: str) -> None:
-    """End one of a teammate's own sessions, in its open tabs too. Raises `NotFound`."""
-    query = select(Session.token_hash).where(Session.teammate_id == teammate.id, Session.id == session_id)
+async def revoke(session: AsyncSession, caller: Caller, session_id: str) -> None:
+    """End one of the asking person's own sessions, in its open tabs too. Raises `NotFound`."""
+    query = select(Session.token_hash).where(Session.teammate_id == caller.actor.id, Session.id == session_id)
     token_hash = (await session.exec(query)).first()
     if token_hash is None:
         raise NotFound(noun="session", id=session_id)

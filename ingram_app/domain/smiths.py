@@ -16,7 +16,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment
+from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import agents, designs, tokens
@@ -99,7 +99,7 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
     await _apply(session, caller, smith, given)
     row = smith.model_dump()
     new = insert(Smith).values(row).on_conflict_do_nothing().returning(col(Smith.id))
-    if (await session.execute(new)).first() is not None:
+    if (await execute(session, new)).first() is not None:
         return await find(session, caller, smith.id), True
     same = _live(caller).where(Smith.external_id == smith.external_id, Smith.agent_id == agent.id)
     found = await _clones(session, same)
@@ -238,7 +238,7 @@ async def _clones(session: AsyncSession, smiths: Any, among: Any = None) -> list
     )
     if among is not None:
         query = query.where(col(Smith.id).in_([smith.id for smith in among]))
-    rows = (await session.execute(query)).all()
+    rows = (await session.exec(query)).all()
     return [
         Clone(smith, agent, version and version.version, version.snapshot if version else {})
         for smith, agent, version in rows

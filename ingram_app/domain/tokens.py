@@ -39,7 +39,7 @@ from ingram_app.domain.projects import Project
 
 SMITH_LIFETIME = timedelta(hours=24)
 LONGEST = timedelta(seconds=315_360_000)
-BELIEVED_SECONDS = 0.8
+BELIEVED_SECONDS = 0.5
 USED_EVERY = timedelta(minutes=1)
 UNSIGNED = "its signature is not that of its project"
 """Said of a project that is not here as well: nobody learns which are."""

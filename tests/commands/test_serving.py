@@ -30,7 +30,7 @@ async def test_a_stop_ends_open_streams_and_postgresql_within_twelve_seconds(ser
     async with websockets.connect(stream, origin=websockets.Origin(serving.url)) as tab:
         assert str(await tab.recv()).startswith("0")
         await asyncio.to_thread(serving.stop)
-    assert all(gone(process) for process in processes)
+    until(lambda: all(gone(process) for process in processes), 1)
     assert not (serving.data / "postgres" / "postmaster.pid").exists()
 
 
