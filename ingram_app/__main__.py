@@ -8,8 +8,8 @@ from ingram_app.core.errors import IngramError
 
 COMMANDS = {
     "serve": "set up the database, build the console when it has changed, and serve both",
-    "engine": "carry runs of the queue, without serving",
     "dev": "the same with hot reload",
+    "engine": "carry runs of the queue, without serving",
     "stop": "stop what serves from this data folder",
     "migrate": "bring the database up to date",
     "bootstrap": "make or adopt an organization, a project and an owner, and print their keys",

@@ -26,8 +26,10 @@ class ServiceOverloaded(Unavailable):
     """More is asked at once than can be answered. Try again a little later."""
 
 
-class StorageUnavailable(Unavailable):
+class DatabaseAway(Unavailable):
     """The database does not answer. Nothing was changed; try again a little later."""
+
+    code = "storage_unavailable"
 
 
 class RouteNotFound(BadRequest):
@@ -107,13 +109,13 @@ def _allowed(request: Request) -> str:
     return ", ".join(wish["method"] for wish in taken)
 
 
-async def _database(request: Request, error: Any) -> Response:
+async def _database(_: Request, error: Any) -> Response:
     if isinstance(error, DataError):
         return answer(InvalidInput())
     if not error.connection_invalidated and type(error).__name__ != "OperationalError":
         raise error
     log.error("the database failed: %s", error.orig)
-    return answer(StorageUnavailable())
+    return answer(DatabaseAway())
 
 
 async def _overloaded(_: Request, __: Any) -> Response:

@@ -46,7 +46,7 @@ class MintedOut(Out):
     @classmethod
     def of(cls, minted: Minted) -> "MintedOut":
         row = minted.token
-        scope: Literal["smith", "admin"] = "smith" if ":" in row.sub else "admin"
+        scope: Literal["smith", "admin"] = "smith" if row.kind is Kind.smith else "admin"
         return cls(
             id=row.id, token=minted.words, scope=scope, sub=row.sub, scopes=row.scopes, expires_at=row.expires_at
         )

@@ -46,7 +46,7 @@ class Home(rx.State):
         """Tick off the steps as they happen."""
         async with self:
             caller = await standing(self)
-        with signals.listening(f"runs:{caller.project_id}") as heard:
+        with signals.listening(runs.topic(caller.project_id)) as heard:
             while not self.reply:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(heard.get(), _LOOK_AGAIN_SECONDS)

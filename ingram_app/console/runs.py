@@ -71,7 +71,7 @@ class RunsPage(rx.State):
     async def watch(self):
         """Keep the states of the rows shown up to date, and count the runs that are new."""
         caller = await standing(self)
-        with signals.listening(f"runs:{caller.project_id}") as heard:
+        with signals.listening(runs.topic(caller.project_id)) as heard:
             while True:
                 await heard.get()
                 await asyncio.sleep(_APART_SECONDS)

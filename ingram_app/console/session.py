@@ -111,7 +111,7 @@ class Session(rx.State):
         """Leave as soon as the session ends, wherever it is ended."""
         async with self:
             token_hash, address = session_of(self), address_of(self)
-        with signals.listening(f"session:{token_hash}") as heard:
+        with signals.listening(sessions.topic(token_hash)) as heard:
             while await _is_live(token_hash):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(heard.get(), _LOOK_AGAIN_SECONDS)

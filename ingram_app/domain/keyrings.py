@@ -52,12 +52,6 @@ class Keyring(SQLModel, table=True):
         return secrets.unseal(settings().master_key_bytes(), self.sealed_data_key, self.owner_id)
 
 
-class KeyringNotFound(NotFound):
-    """There are no keys of {owner_id} here."""
-
-    code = "not_found"
-
-
 async def create(session: AsyncSession, owner_id: str) -> Keyring:
     """Make the keys of a new owner."""
     data_key = secrets.new_key()
@@ -77,10 +71,10 @@ async def create(session: AsyncSession, owner_id: str) -> Keyring:
 
 
 async def find(session: AsyncSession, owner_id: str) -> Keyring:
-    """Return the keys of an owner that the transaction stands in. Raises `KeyringNotFound`."""
+    """Return the keys of an owner that the transaction stands in. Raises `NotFound`."""
     ring = await session.get(Keyring, owner_id)
     if ring is None:
-        raise KeyringNotFound(owner_id=owner_id)
+        raise NotFound(noun="keyring", id=owner_id)
     return ring
 
 

@@ -24,7 +24,7 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import keyrings
 from ingram_app.domain.access import Caller, TenantTokenRequired
 from ingram_app.gateways import providers
-from ingram_app.gateways.providers.provider import Credential, Provider
+from ingram_app.gateways.providers import BaseUrlRequired, Credential, ModelKeyMissing, Provider
 
 Source = Literal["smith", "byok", "hosted", "local"]
 
@@ -78,14 +78,6 @@ class ProviderListed:
 class Catalog:
     data: list[ModelListed]
     providers: list[ProviderListed]
-
-
-class ModelKeyMissing(Invalid):
-    """There is no key for {provider}, which {model} needs. Set one: PUT /v1/tenant/model_keys/{provider}."""
-
-
-class BaseUrlRequired(Invalid):
-    """{provider} is none of the known providers: give its `base_url`, an OpenAI-compatible endpoint."""
 
 
 class InvalidProviderName(Invalid):
@@ -172,7 +164,7 @@ async def reach(session: AsyncSession, project_id: str, smith_id: str, model: st
         ring = await keyrings.find(session, project_id)
         credential = Credential(api_key=ring.unseal(key.sealed_key).decode(), base_url=key.base_url)
         return Access(provider, name, credential, "smith" if key.smith_id else "byok")
-    hosted = platform_key(provider.id)
+    hosted = _platform_key(provider.id)
     if hosted is None:
         raise ModelKeyMissing(provider=provider.id, model=model, param="model")
     return Access(provider, name, Credential(api_key=hosted.get_secret_value()), "hosted")
@@ -194,7 +186,7 @@ async def catalog(session: AsyncSession, caller: Caller) -> Catalog:
             for model in provider.models
         ],
         providers=[
-            ProviderListed(provider.id, provider.label, provider.takes_base_url, platform_key(provider.id) is not None)
+            ProviderListed(provider.id, provider.label, provider.takes_base_url, _platform_key(provider.id) is not None)
             for provider in [*known, *custom]
         ],
     )
@@ -205,10 +197,10 @@ def _source(provider: Provider, keys: dict[str, ModelKey]) -> Source | None:
         return "local"
     if provider.id in keys:
         return "smith" if keys[provider.id].smith_id else "byok"
-    return "hosted" if platform_key(provider.id) else None
+    return "hosted" if _platform_key(provider.id) else None
 
 
-def platform_key(provider: str) -> SecretStr | None:
+def _platform_key(provider: str) -> SecretStr | None:
     """Return the platform's own key for a provider, if the operator has set one."""
     keys = {
         "openai": settings().openai_api_key,

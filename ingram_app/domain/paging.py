@@ -70,8 +70,8 @@ FIRST = Place()
 async def page(session: AsyncSession, query: SelectOfScalar[Row], table: Any, place: Place) -> Page[Row]:
     """Return one page of `query` over `table`, whose rows have `created_at` and `id`."""
     key = tuple_(table.created_at, table.id)
-    if place.after is not None:
-        query = query.where(key < place.after)
+    if (after := place.after) is not None:
+        query = query.where(key < after)
     query = query.order_by(table.created_at.desc(), table.id.desc()).limit(place.limit + 1)
     rows = (await session.exec(query)).all()
     if len(rows) <= place.limit:

@@ -203,7 +203,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     )
     ahead = await _ahead(session, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:
-        past = await transcripts.history(session, *thread_of(run)) if number > 1 else transcripts.NOTHING
+        past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
         await _bear(session, Birth(run, access, project.limits, past))
     else:
         await _queue(session, run, ahead)
@@ -274,8 +274,8 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         raise RunNotPaused(run_id=run.id, status=run.status)
     await _stop(session, run, reason)
     if run.over:
-        await threads.hold(session, *thread_of(run))
-        await next_in_thread(session, *thread_of(run))
+        await threads.hold(session, *_thread_of(run))
+        await next_in_thread(session, *_thread_of(run))
     return run
 
 
@@ -309,7 +309,7 @@ def topic(project_id: str) -> str:
     return f"runs:{project_id}"
 
 
-def thread_of(run: Run) -> tuple[str, str, str]:
+def _thread_of(run: Run) -> tuple[str, str, str]:
     """Return the project, the smith and the thread that a run belongs to."""
     return run.project_id, run.smith_id, run.thread_id
 

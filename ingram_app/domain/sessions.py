@@ -113,9 +113,14 @@ async def revoke(session: AsyncSession, caller: Caller, session_id: str) -> None
 
 
 async def end(session: AsyncSession, token_hash: str) -> None:
-    """Sign out, everywhere the cookie is, and tell the tabs that are open: `session:<hash>`."""
+    """Sign out, everywhere the cookie is, and tell the tabs that are open."""
     await session.exec(update(Session).where(col(Session.token_hash) == token_hash).values(revoked_at=now()))
-    signals.send(session, f"session:{token_hash}")
+    signals.send(session, topic(token_hash))
+
+
+def topic(token_hash: str) -> str:
+    """Return what to listen to for the end of a session."""
+    return f"session:{token_hash}"
 
 
 def _live(token_hash: str) -> tuple[ColumnElement[bool], ...]:

@@ -3,10 +3,11 @@
 import pytest
 
 from ingram_app.core.database import Tenancy, transaction
+from ingram_app.core.errors import NotFound
 from ingram_app.core.secrets import StorageUnavailable
 from ingram_app.core.settings import settings
 from ingram_app.domain import keyrings
-from ingram_app.domain.keyrings import Keyring, KeyringNotFound
+from ingram_app.domain.keyrings import Keyring
 from tests.world import Tenant, World
 
 
@@ -65,6 +66,6 @@ async def test_each_project_has_keys_of_its_own(world: World, project: Tenant, o
 
 
 async def test_the_keys_of_another_are_not_there(project: Tenant, other: Tenant) -> None:
-    with pytest.raises(KeyringNotFound):
+    with pytest.raises(NotFound):
         async with transaction(Tenancy(project_id=project.id)) as session:
             await keyrings.find(session, other.id)

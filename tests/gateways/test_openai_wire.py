@@ -19,7 +19,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.tools import ToolDefinition
 
 from ingram_app.gateways.providers import (
-    BaseUrlMissing,
+    BaseUrlRequired,
     Credential,
     ModelAnswerEmpty,
     ModelKeyMissing,
@@ -222,9 +222,9 @@ async def test_a_base_url_that_is_none_fails_in_our_words(private_addresses_allo
 
 
 async def test_keys_and_base_urls_that_are_missing_are_named():
-    with pytest.raises(ModelKeyMissing, match="OpenAI"):
+    with pytest.raises(ModelKeyMissing, match="openai"):
         await ask("gpt-6-sol", None, "hello")
-    with pytest.raises(BaseUrlMissing, match="house"):
+    with pytest.raises(BaseUrlRequired, match="house"):
         await ask("house/fake", Credential(KEY), "hello")
 
 

@@ -13,7 +13,7 @@ from ingram_app.gateways.providers.failures import (
     ModelUnavailable,
 )
 from ingram_app.gateways.providers.provider import (
-    BaseUrlMissing,
+    BaseUrlRequired,
     CatalogModel,
     Credential,
     ModelKeyMissing,
@@ -25,7 +25,7 @@ __all__ = [
     "CUSTOM_ID",
     "PROVIDERS",
     "Answer",
-    "BaseUrlMissing",
+    "BaseUrlRequired",
     "CatalogModel",
     "Credential",
     "Delta",

@@ -98,7 +98,7 @@ async def stream(
 
     `settings` are those of pydantic-ai: max_tokens, temperature, thinking, tool_choice, first_event_timeout …
     Raises one of `ModelRequestFailed` here or while the answer is iterated; before anything is sent also
-    `UnknownProvider`, `ModelKeyMissing`, `BaseUrlMissing`, and `ForbiddenTarget` when a base URL leads inside.
+    `UnknownProvider`, `ModelKeyMissing`, `BaseUrlRequired`, and `ForbiddenTarget` when a base URL leads inside.
     """
     provider, name = find(model_id)
     whose = Whose(provider.label, name, credential.api_key if credential else None)

@@ -27,7 +27,7 @@ class Anthropic(Provider):
         # Imported on first use: it takes more than four seconds.
         from pydantic_ai.models.anthropic import AnthropicModel
 
-        return AnthropicModel(name, provider=_adapter(self.key_of(credential), outbound.client()))
+        return AnthropicModel(name, provider=_adapter(self.key_for(name, credential), outbound.client()))
 
 
 @lru_cache(maxsize=256)

@@ -27,7 +27,7 @@ class Google(Provider):
         # Imported on first use: it takes seconds.
         from pydantic_ai.models.google import GoogleModel
 
-        return GoogleModel(name, provider=_adapter(self.key_of(credential), outbound.client()))
+        return GoogleModel(name, provider=_adapter(self.key_for(name, credential), outbound.client()))
 
 
 @lru_cache(maxsize=256)

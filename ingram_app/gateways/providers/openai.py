@@ -5,7 +5,7 @@ from pydantic_ai.profiles.openai import openai_model_profile
 
 from ingram_app.gateways import outbound
 from ingram_app.gateways.providers.openai_wire import OpenAIModel
-from ingram_app.gateways.providers.provider import BaseUrlMissing, CatalogModel, Credential, Provider
+from ingram_app.gateways.providers.provider import BaseUrlRequired, CatalogModel, Credential, Provider
 
 _BASE_URL = "https://api.openai.com/v1"
 
@@ -25,15 +25,14 @@ class OpenAI(Provider):
     )
 
     def model(self, name: str, credential: Credential | None) -> Model:
-        credential = self.key_of(credential)
-        profile = openai_model_profile(name)
+        credential = self.key_for(name, credential)
         return OpenAIModel(
             name,
             provider_id=self.id,
             base_url=credential.base_url or _BASE_URL,
             api_key=credential.api_key,
             client=outbound.client(),
-            profile=profile,
+            profile=openai_model_profile(name),
         )
 
 
@@ -46,7 +45,7 @@ class CompatibleEndpoint(Provider):
 
     def model(self, name: str, credential: Credential | None) -> Model:
         if credential is None or not credential.base_url:
-            raise BaseUrlMissing(provider=self.label)
+            raise BaseUrlRequired(provider=self.id, param="base_url")
         return OpenAIModel(
             name,
             provider_id=self.id,

@@ -10,12 +10,11 @@ from ingram_app.core.errors import Invalid
 
 
 class ModelKeyMissing(Invalid):
-    """There is no key for {provider}. Store one among the model keys of the project, or choose another model."""
+    """There is no key for {provider}, which {model} needs. Set one: PUT /v1/tenant/model_keys/{provider}."""
 
 
-class BaseUrlMissing(Invalid):
-    """{provider} is no provider known here, so its model key needs a base_url: that of an OpenAI-compatible API,
-    like https://models.example.com/v1."""
+class BaseUrlRequired(Invalid):
+    """{provider} is none of the known providers: give its `base_url`, an OpenAI-compatible endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +48,11 @@ class Provider(ABC):
     def model(self, name: str, credential: Credential | None) -> Model:
         """Return the model, ready for requests in the running event loop; nothing is sent yet.
 
-        Raises `ModelKeyMissing`, `BaseUrlMissing`.
+        Raises `ModelKeyMissing`, `BaseUrlRequired`.
         """
 
-    def key_of(self, credential: Credential | None) -> Credential:
+    def key_for(self, model: str, credential: Credential | None) -> Credential:
         """Return the credential. Raises `ModelKeyMissing` when there is none."""
         if credential is None:
-            raise ModelKeyMissing(provider=self.label)
+            raise ModelKeyMissing(provider=self.id, model=model, param="model")
         return credential
