@@ -101,8 +101,8 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
     new = insert(Smith).values(row).on_conflict_do_nothing().returning(col(Smith.id))
     if (await execute(session, new)).first() is not None:
         return await find(session, caller, smith.id), True
-    same = _live(caller).where(Smith.external_id == smith.external_id, Smith.agent_id == agent.id)
-    found = await _clones(session, same)
+    same = (Smith.external_id == smith.external_id, Smith.agent_id == agent.id)
+    found = await _clones(session, caller, *same)
     return (found[0], False) if found else await create(session, caller, given)  # it was archived just now
 
 
@@ -115,7 +115,7 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
 async def embody(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
     """Return a live smith for one who acts as it or for it. Raises `SmithMismatch`, `NotFound`."""
     caller.require_own(smith_id)
-    found = await _clones(session, _live(caller).where(Smith.id == smith_id))
+    found = await _clones(session, caller, Smith.id == smith_id)
     if not found:
         raise NotFound(noun="smith", id=smith_id)
     return found[0]
@@ -144,7 +144,8 @@ async def browse(
     if external_id_prefix:
         query = query.where(col(Smith.external_id).startswith(external_id_prefix, autoescape=True))
     found = await page(session, query, Smith, place)
-    clones = {clone.smith.id: clone for clone in await _clones(session, select(Smith), found.data)}
+    shown = col(Smith.id).in_([smith.id for smith in found.data])
+    clones = {clone.smith.id: clone for clone in await _clones(session, caller, shown)}
     return Page([clones[smith.id] for smith in found.data], found.next_cursor)
 
 
@@ -222,24 +223,25 @@ async def _check_pin(session: AsyncSession, caller: Caller, agent_id: str, pin: 
         raise InvalidPin(agent_id=agent_id, pin=pin, param="pin") from None
 
 
+def _is_live(caller: Caller) -> tuple[Any, ...]:
+    return Smith.project_id == caller.project_id, col(Smith.archived_at).is_(None)
+
+
 def _live(caller: Caller) -> Any:
-    return select(Smith).where(Smith.project_id == caller.project_id, col(Smith.archived_at).is_(None))
+    return select(Smith).where(*_is_live(caller))
 
 
-async def _clones(session: AsyncSession, smiths: Any, among: Any = None) -> list[Clone]:
-    """Return smiths with their agents and the versions that they run, in one query."""
+async def _clones(session: AsyncSession, caller: Caller, *which: Any) -> list[Clone]:
+    """Return live smiths with their agents and the versions that they run, in one query."""
     runs_version = func.coalesce(Smith.pin, Agent.active_version)
+    is_run = (col(AgentVersion.agent_id) == Smith.agent_id) & (AgentVersion.version == runs_version)
     query = (
-        smiths.join(Agent, col(Agent.id) == Smith.agent_id)
-        .outerjoin(
-            AgentVersion, (col(AgentVersion.agent_id) == Smith.agent_id) & (AgentVersion.version == runs_version)
-        )
-        .add_columns(Agent, AgentVersion)
+        select(Smith, Agent, AgentVersion)
+        .join(Agent, col(Agent.id) == Smith.agent_id)
+        .outerjoin(AgentVersion, is_run)
+        .where(*_is_live(caller), *which)
     )
-    if among is not None:
-        query = query.where(col(Smith.id).in_([smith.id for smith in among]))
-    rows = (await session.exec(query)).all()
     return [
-        Clone(smith, agent, version and version.version, version.snapshot if version else {})
-        for smith, agent, version in rows
+        Clone(smith, agent, version.version if version else None, version.snapshot if version else {})
+        for smith, agent, version in (await session.exec(query)).all()
     ]

@@ -205,6 +205,7 @@ async def test_axe_finds_nothing(console: Console, chromium: Browser, theme: str
             f"{root}/runs": "Runs",
             f"{root}/settings/project": "Project",
             f"{root}/settings/models": "Models",
+            "/account": "Ada Lovelace",
             f"{root}/settings/api-keys": "API keys",
         }
         for path, heading in pages.items():
