@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import reflex as rx
 
+from ingram_app.console.figures import moment
 from ingram_app.console.lists import list_table
 from ingram_app.console.looks import badge, button, head, relative_time
 from ingram_app.console.session import Session, session_of, standing
@@ -27,8 +28,8 @@ class SessionRow:
             id=seat.id,
             browser=seat.agent or "A browser that does not say which",
             address=seat.address,
-            began=seat.created_at.isoformat(),
-            used=seat.last_seen_at.isoformat(),
+            began=moment(seat.created_at),
+            used=moment(seat.last_seen_at),
             here=seat.token_hash == here,
         )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import reflex as rx
 
+from ingram_app.console.address import place_of
 from ingram_app.console.dialogs import (
     close_dialog,
     code_button,
@@ -15,6 +16,7 @@ from ingram_app.console.dialogs import (
     open_dialog,
     secret_once,
 )
+from ingram_app.console.figures import moment
 from ingram_app.console.lists import empty, list_table
 from ingram_app.console.looks import badge, button, field, head, relative_time
 from ingram_app.console.session import Session, standing
@@ -22,7 +24,6 @@ from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import tokens
-from ingram_app.domain.paging import Place
 from ingram_app.domain.tokens import Kind, Token
 
 _DAY = 24 * 60 * 60
@@ -43,16 +44,15 @@ class KeyRow:
 
     @classmethod
     def of(cls, token: Token) -> "KeyRow":
-        used, expires = token.last_used_at, token.expires_at
         return cls(
             id=token.id,
             name=token.name or "Unnamed",
             kind=_KINDS[token.kind],
             prefix=f"{token.prefix}…",
             state=token.state,
-            created=token.created_at.isoformat(),
-            used=used.isoformat() if used else "",
-            expires=expires.isoformat() if expires else "",
+            created=moment(token.created_at),
+            used=moment(token.last_used_at),
+            expires=moment(token.expires_at),
         )
 
 
@@ -69,9 +69,8 @@ class ApiKeys(rx.State):
     async def load(self):
         """Show a page of keys."""
         caller = await standing(self)
-        place = Place(cursor=self.router.url.query_parameters.get("cursor"))
         async with transaction(caller.tenancy) as session:
-            found = await tokens.browse(session, caller, place)
+            found = await tokens.browse(session, caller, place_of(self))
         self.rows, self.older = [KeyRow.of(token) for token in found.data], found.next_cursor or ""
         self.secret, self.error, self.loaded = "", "", True
 
@@ -119,7 +118,6 @@ class ApiKeys(rx.State):
 @page("/p/[project]/settings/api-keys", title="API keys", on_load=ApiKeys.load)
 def api_keys() -> rx.Component:
     make = button("New key", icon="plus", kind="main", opens="new-key")
-    call = curl("POST", Session.address, "/v1/tenant/tokens", '{"scope": "admin", "name": "Nightly import"}')
     return rx.fragment(
         head(
             "API keys",
@@ -152,11 +150,16 @@ def api_keys() -> rx.Component:
             deed="Revoke",
             on_confirm=ApiKeys.revoke,
         ),
-        code_drawer(
-            ("Make an admin key", call),
-            ("List keys", curl("GET", Session.address, "/v1/tenant/tokens")),
-            ("Revoke a key", curl("DELETE", Session.address, "/v1/tenant/tokens/$TOKEN_ID")),
-        ),
+        _code(),
+    )
+
+
+def _code() -> rx.Component:
+    path, body = "/v1/tenant/tokens", '{"scope": "admin", "name": "Nightly import"}'
+    return code_drawer(
+        ("Make an admin key", curl("POST", Session.address, path, body)),
+        ("List keys", curl("GET", Session.address, path)),
+        ("Revoke a key", curl("DELETE", Session.address, f"{path}/$TOKEN_ID")),
     )
 
 

@@ -9,7 +9,7 @@ from reflex.event import EventSpec
 from ingram_app.console.looks import Text, button, code, copy_button
 
 
-def dialog(id: str, title: Text, about: Text, *body: rx.Component, **props: Any) -> rx.Component:
+def _dialog(id: str, title: Text, about: Text, *body: rx.Component, **props: Any) -> rx.Component:
     """A dialog; inside, a button with `closes=id` closes it."""
     return rx.el.dialog(
         rx.el.h2(title, id=f"{id}-title"),
@@ -34,12 +34,12 @@ def close_dialog(id: str) -> EventSpec:
 def form_dialog(id: str, title: Text, about: Text, *fields: rx.Component, deed: Text, on_submit: Any) -> rx.Component:
     """A dialog that asks for `fields` and hands them to `on_submit`; the handler closes it when all is well."""
     form = rx.el.form(*fields, _deeds(id, button(deed, kind="main", type="submit")), on_submit=on_submit)
-    return dialog(id, title, about, form)
+    return _dialog(id, title, about, form)
 
 
 def confirm(id: str, title: Text, loss: Text, *, deed: Text, on_confirm: Any) -> rx.Component:
     """Ask before something that can be put right again by hand; `loss` says what ends."""
-    return dialog(id, title, loss, _deeds(id, button(deed, kind="danger main", on_click=on_confirm, closes=id)))
+    return _dialog(id, title, loss, _deeds(id, button(deed, kind="danger main", on_click=on_confirm, closes=id)))
 
 
 def confirm_by_name(id: str, title: Text, loss: Text, *, name: Text, deed: Text, on_confirm: Any) -> rx.Component:
@@ -60,12 +60,12 @@ def confirm_by_name(id: str, title: Text, loss: Text, *, name: Text, deed: Text,
     )
     sure = button(deed, kind="danger main", type="submit", id=f"{id}-sure", disabled=True)
     sure.custom_attrs["data-locked"] = ""
-    return dialog(id, title, loss, rx.el.form(typed, _deeds(id, sure), on_submit=on_confirm))
+    return _dialog(id, title, loss, rx.el.form(typed, _deeds(id, sure), on_submit=on_confirm))
 
 
 def secret_once(id: str, title: Text, about: Text, secret: rx.Var[str], *, on_stored: Any) -> rx.Component:
     """Show a secret this once. Open it with `open_dialog(id)`; Escape does not close it. `on_stored` forgets it."""
-    return dialog(
+    return _dialog(
         id,
         title,
         about,
@@ -86,7 +86,7 @@ def shown_secret(secret: rx.Var[str]) -> rx.Component:
 
 def code_drawer(*calls: tuple[str, Text], id: str = "code") -> rx.Component:
     """The API calls that do what this page does: `calls` are (what it does, the curl). Goes with `code_button()`."""
-    return dialog(
+    return _dialog(
         id,
         "Code",
         "What this page does, by API. Put a key into TOKEN first.",
@@ -107,6 +107,8 @@ def code_button(id: str = "code") -> rx.Component:
 def curl(method: str, address: Text, path: Text, body: str = "", *, token: Text = "$TOKEN") -> rx.Var[str]:
     """Return the curl command of a call; `body` is JSON."""
     head = "curl" if method == "GET" else f"curl -X {method}"
+    if '"stream": true' in body:
+        head += " -N"
     text = rx.Var.create(f'{head} {address}{path} \\\n  -H "Authorization: Bearer {token}"').to(str)
     if body:
         text = text + f" \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'"

@@ -31,9 +31,9 @@ def duration(began: datetime | None, ended: datetime | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def counted(number: int, noun: str) -> str:
     """Write a number with its noun: `1 run`, `2 runs`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def moment(at: datetime | None) -> str:

@@ -6,10 +6,10 @@ from contextlib import suppress
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.console.dialogs import shown_secret
+from ingram_app.console.dialogs import curl, shown_secret
 from ingram_app.console.looks import button, code, head, link_button, skeleton
 from ingram_app.console.session import Session, standing
-from ingram_app.console.shell import exists, page
+from ingram_app.console.shell import page
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.domain import runs, smiths, tokens
@@ -151,13 +151,13 @@ def _run() -> rx.Component:
         Home.reply != "",
         "Say something to it",
         rx.el.p("The reply streams into your terminal. ", _which_smith(), class_name="muted"),
-        code(_call(f"/v1/smiths/{smith}/runs", say, "curl -N"), "Say something"),
+        code(_call(f"/v1/smiths/{smith}/runs", say), "Say something"),
         rx.cond(
             Home.reply != "",
             rx.el.figure(
                 rx.el.figcaption("The newest reply", class_name="small muted"),
                 rx.el.blockquote(Home.reply),
-                *([link_button("Look into the run", _run_page())] if exists("/p/[project]/runs/[run_id]") else []),
+                link_button("Look into the run", f"/p/{Session.project_id}/runs/{Home.run_id}"),
                 class_name="reply",
             ),
         ),
@@ -172,15 +172,5 @@ def _which_smith() -> rx.Component:
     )
 
 
-def _run_page() -> rx.Var[str]:
-    return rx.Var.create(f"/p/{Session.project_id}/runs/{Home.run_id}").to(str)
-
-
-def _call(path: str, body: str, command: str = "curl") -> rx.Var[str]:
-    token = rx.cond(Home.secret != "", Home.secret, "$TOKEN")
-    return rx.Var.create(
-        f"{command} {Session.address}{path} \\\n"
-        f'  -H "Authorization: Bearer {token}" \\\n'
-        f'  -H "Content-Type: application/json" \\\n'
-        f"  -d '{body}'"
-    ).to(str)
+def _call(path: str, body: str) -> rx.Var[str]:
+    return curl("POST", Session.address, path, body, token=rx.cond(Home.secret != "", Home.secret, "$TOKEN"))

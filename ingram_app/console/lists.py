@@ -43,11 +43,11 @@ def list_table(
         role="region",
         aria_label=label,
     )
-    whole = rx.el.div(table, *([pager(older)] if older is not None else []), class_name="stack")
+    whole = rx.el.div(table, *([_pager(older)] if older is not None else []), class_name="stack")
     return rx.cond(loaded, rx.cond(rows.length() > 0, whole, empty or rx.el.p("Nothing here.")), skeleton())
 
 
-def pager(older: rx.Var[str]) -> rx.Component:
+def _pager(older: rx.Var[str]) -> rx.Component:
     """Older and Newer, where there is such a page."""
     return rx.el.nav(
         rx.cond(
@@ -98,6 +98,19 @@ def search(name: str, label: str) -> rx.Component:
         class_name="bare",
         role="search",
         on_submit=lambda form: rx.redirect(_searched(form, name)),
+    )
+
+
+def agent_filter(choices: rx.Var) -> rx.Component:
+    """Filter by one of the agents in `choices`, `?agent=…`."""
+    current = rx.State.router.url.query_parameters["agent"]
+    return rx.el.select(
+        rx.el.option("Every agent", value=""),
+        rx.foreach(choices, lambda choice: rx.el.option(choice.name, value=choice.id)),
+        value=rx.cond(current.is_not_none(), current, ""),
+        aria_label="Agent",
+        class_name="input",
+        on_change=lambda value: rx.redirect(with_query("agent", value, "cursor")),
     )
 
 

@@ -82,6 +82,14 @@ def copy_button(text: Text, label: str) -> rx.Component:
     )
 
 
+def icon_button(icon: str, label: str, **props: Any) -> rx.Component:
+    """A button that is an icon; `label` names it."""
+    props = {"type": "button"} | props
+    return rx.el.button(
+        rx.icon(icon, size=16, aria_hidden="true"), class_name="icon-button", aria_label=label, title=label, **props
+    )
+
+
 def code(text: Text, label: str) -> rx.Component:
     """Show code to copy; `label` names it to who does not see it."""
     return rx.el.div(
@@ -138,11 +146,14 @@ def field(
         "aria_invalid": rx.cond(wrong != "", "true", "false"),
         "aria_describedby": f"{props.get('id', name)}-about",
     } | props
-    about = rx.el.p(
-        rx.cond(wrong != "", rx.el.span(wrong, class_name="error", role="alert"), rx.el.span(help, class_name="help")),
-        id=f"{props['id']}-about",
-    )
+    about = field_note(props["id"], help, wrong)
     return rx.el.div(rx.el.label(label, html_for=props["id"]), _control(kind, props), about, class_name="field")
+
+
+def field_note(id: str, help: Text, wrong: rx.Var[str]) -> rx.Component:
+    """What stands below a field: the error that is about it, else help."""
+    error = rx.el.span(wrong, class_name="error", role="alert")
+    return rx.el.p(rx.cond(wrong != "", error, rx.el.span(help, class_name="help")), id=f"{id}-about")
 
 
 def _control(kind: str, props: dict[str, Any]) -> rx.Component:
@@ -181,7 +192,7 @@ def facts(*pairs: tuple[str, Any]) -> rx.Component:
     return rx.el.dl(*(rx.el.div(rx.el.dt(name), rx.el.dd(value)) for name, value in pairs), class_name="facts")
 
 
-def tabs(current: Text, names: list[tuple[str, str]]) -> rx.Component:
+def _tabs(current: Text, names: list[tuple[str, str]]) -> rx.Component:
     """Tabs whose place is the address: `names` are (key, words); the first stands for no `?tab=`."""
     path = rx.State.router.url.path
     first = names[0][0]
@@ -213,7 +224,7 @@ def one_thing(
     )
     return rx.el.div(
         rx.el.header(title, rx.el.div(*actions, class_name="row"), class_name="page-head"),
-        *([tabs(current, views)] if views else []),
+        *([_tabs(current, views)] if views else []),
         class_name="stack",
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.console.looks import Text
+from ingram_app.console.looks import Text, field_note
 from ingram_app.domain import model_keys, projects
 from ingram_app.domain.access import Caller
 
@@ -95,11 +95,6 @@ def model_field(
             aria_label="Model id",
             max_length=200,
         ),
-        rx.el.p(
-            rx.cond(
-                error != "", rx.el.span(error, class_name="error", role="alert"), rx.el.span(about, class_name="help")
-            ),
-            id=f"{id}-about",
-        ),
+        field_note(id, about, error),
         class_name="field model-field",
     )

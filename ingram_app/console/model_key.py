@@ -31,16 +31,6 @@ NEW_ENDPOINT = ProviderRow("", "", "", False, True, "", True, True, "")
 
 def key_dialog(chosen: rx.Var[ProviderRow], errors: rx.Var[dict[str, str]], on_submit: Any) -> rx.Component:
     """The dialog `model-key`, about the chosen provider; `errors` are by the name of their field."""
-    name = field(
-        "provider",
-        "Name",
-        id="key-provider",
-        help="Its models are then called name/model, such as ollama/llama3.",
-        error=errors.get("provider", ""),
-        required=True,
-        max_length=63,
-        placeholder="ollama",
-    )
     return form_dialog(
         "model-key",
         rx.cond(chosen.id == "", "An endpoint of your own", f"Key of {chosen.label}"),
@@ -49,7 +39,7 @@ def key_dialog(chosen: rx.Var[ProviderRow], errors: rx.Var[dict[str, str]], on_s
             "Any server that speaks OpenAI's protocol: Ollama, vLLM, LM Studio, a gateway.",
             "It is sealed with the project's own key, and used for this project alone.",
         ),
-        rx.cond(chosen.id == "", name),
+        rx.cond(chosen.id == "", _name(errors)),
         field(
             "api_key",
             "Key",
@@ -61,20 +51,34 @@ def key_dialog(chosen: rx.Var[ProviderRow], errors: rx.Var[dict[str, str]], on_s
             max_length=4000,
             auto_complete="off",
         ),
-        rx.cond(
-            chosen.takes_base_url,
-            field(
-                "base_url",
-                "Base URL",
-                id="key-url",
-                help=rx.cond(chosen.custom, "With the path, up to /v1.", "Empty: the provider's own."),
-                error=errors.get("base_url", ""),
-                default_value=chosen.endpoint,
-                key=chosen.id,
-                required=chosen.custom,
-                placeholder="https://models.example.com/v1",
-            ),
-        ),
+        rx.cond(chosen.takes_base_url, _base_url(chosen, errors)),
         deed="Keep the key",
         on_submit=on_submit,
+    )
+
+
+def _name(errors: rx.Var[dict[str, str]]) -> rx.Component:
+    return field(
+        "provider",
+        "Name",
+        id="key-provider",
+        help="Its models are then called name/model, such as ollama/llama3.",
+        error=errors.get("provider", ""),
+        required=True,
+        max_length=63,
+        placeholder="ollama",
+    )
+
+
+def _base_url(chosen: rx.Var[ProviderRow], errors: rx.Var[dict[str, str]]) -> rx.Component:
+    return field(
+        "base_url",
+        "Base URL",
+        id="key-url",
+        help=rx.cond(chosen.custom, "With the path, up to /v1.", "Empty: the provider's own."),
+        error=errors.get("base_url", ""),
+        default_value=chosen.endpoint,
+        key=chosen.id,
+        required=chosen.custom,
+        placeholder="https://models.example.com/v1",
     )

@@ -7,6 +7,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm, curl, open_dialog
+from ingram_app.console.figures import moment
 from ingram_app.console.lists import list_table
 from ingram_app.console.looks import (
     badge,
@@ -128,7 +129,7 @@ def _providers(catalog: Catalog, keys: dict[str, ModelKey]) -> list[ProviderRow]
                 endpoint=(key.base_url or "") if key else "",
                 custom=custom,
                 takes_base_url=provider.base_url,
-                changed=key.updated_at.isoformat() if key else "",
+                changed=moment(key.updated_at if key else None),
             )
         )
     return rows

@@ -50,9 +50,8 @@ async def _hits(session: AsyncSession, caller: Caller, words: str) -> list[Hit]:
         Hit(agent.id, agent.name, "Agent", f"{root}/agents/{agent.id}")
         for agent in (await agents.browse(session, caller, _EACH, name_part=words)).data
     ]
-    for clone in (await smiths.browse(session, caller, _EACH, external_id_prefix=words)).data:
-        smith = clone.smith
-        found.append(Hit(smith.id, smith.external_id or smith.id, "Smith", f"{root}/smiths/{smith.id}"))
+    among = (await smiths.browse(session, caller, _EACH, external_id_prefix=words)).data
+    found += [_smith_hit(clone.smith, root) for clone in among]
     for prefix, find in _BY_ID.items():
         if is_id(words, prefix):
             found.extend(await find(session, caller, words, root))
@@ -72,7 +71,11 @@ async def _smith(session: AsyncSession, caller: Caller, id: str, root: str) -> l
         smith = (await smiths.find(session, caller, id)).smith
     except NotFound:
         return []
-    return [Hit(smith.id, smith.external_id or smith.id, "Smith", f"{root}/smiths/{smith.id}")]
+    return [_smith_hit(smith, root)]
+
+
+def _smith_hit(smith: smiths.Smith, root: str) -> Hit:
+    return Hit(smith.id, smith.external_id or smith.id, "Smith", f"{root}/smiths/{smith.id}")
 
 
 _BY_ID: dict[str, Callable] = {"run": _run, "smt": _smith}

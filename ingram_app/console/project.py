@@ -5,6 +5,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.dialogs import close_dialog, confirm_by_name
+from ingram_app.console.figures import counted, moment
 from ingram_app.console.looks import (
     button,
     facts,
@@ -46,7 +47,7 @@ class ProjectPage(rx.State):
         async with transaction(caller.tenancy) as session:
             project = await projects.own(session, caller)
             figures = await projects.figures(session, caller)
-        self.id, self.name, self.created = project.id, project.name, project.created_at.isoformat()
+        self.id, self.name, self.created = project.id, project.name, moment(project.created_at)
         self.loss, self.error, self.loaded = _loss(figures), "", True
 
     @rx.event
@@ -75,17 +76,9 @@ class ProjectPage(rx.State):
 
 
 def _loss(figures: Figures) -> str:
-    parts = [
-        _count(figures.agents, "agent"),
-        _count(figures.smiths, "smith"),
-        _count(figures.runs, "run"),
-    ]
-    keys = _count(figures.tokens, "key")
-    return f"{', '.join(parts[:-1])} and {parts[-1]} go with it. {keys} will be refused at once, and live runs end."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    gone = f"{counted(figures.agents, 'agent')}, {counted(figures.smiths, 'smith')} and {counted(figures.runs, 'run')}"
+    keys = counted(figures.tokens, "key")
+    return f"{gone} go with it. {keys} will be refused at once, and live runs end."
 
 
 @page("/p/[project]/settings/project", title="Project", on_load=ProjectPage.load)

@@ -1,7 +1,6 @@
 """Runs: every turn of every smith, newest first, live."""
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,10 +8,10 @@ import reflex as rx
 
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import curl
-from ingram_app.console.lists import chips, empty, list_table, search, with_query
+from ingram_app.console.lists import agent_filter, chips, empty, list_table, search, with_query
 from ingram_app.console.looks import head, link
 from ingram_app.console.run_rows import COLUMNS, RunRow, called, cells, rows_of
-from ingram_app.console.session import Session, standing
+from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
@@ -32,12 +31,6 @@ _STATES = [
     ("failed", "Failed"),
     ("cancelled", "Cancelled"),
 ]
-
-
-@dataclass
-class Choice:
-    id: str
-    name: str
 
 
 class RunsPage(rx.State):
@@ -136,25 +129,11 @@ def _filters() -> rx.Component:
     query = rx.State.router.url.query_parameters
     return rx.el.div(
         chips("status", _STATES, label="Status"),
-        _agent_filter(query["agent"]),
+        rx.cond(RunsPage.choices.length() > 0, agent_filter(RunsPage.choices)),
         search("external_id", "External id begins with"),
         _filter("smith", query["smith"], "Smith", RunsPage.who),
         _filter("thread", query["thread"], "Thread", query["thread"]),
         class_name="filters",
-    )
-
-
-def _agent_filter(current: rx.Var) -> rx.Component:
-    return rx.cond(
-        RunsPage.choices.length() > 0,
-        rx.el.select(
-            rx.el.option("Every agent", value=""),
-            rx.foreach(RunsPage.choices, lambda choice: rx.el.option(choice.name, value=choice.id)),
-            value=rx.cond(current.is_not_none(), current, ""),
-            aria_label="Agent",
-            class_name="input",
-            on_change=lambda value: rx.redirect(with_query("agent", value, "cursor")),
-        ),
     )
 
 

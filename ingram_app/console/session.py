@@ -49,7 +49,7 @@ class NotHere(Exception):
 
 @dataclass
 class Choice:
-    """A project to pick."""
+    """A project, or an agent, to pick."""
 
     id: str
     name: str
@@ -110,12 +110,12 @@ class Session(rx.State):
     async def watch(self):
         """Leave as soon as the session ends, wherever it is ended."""
         async with self:
-            token_hash, address = session_of(self), address_of(self)
+            token_hash, address = session_of(self), _address_of(self)
         with signals.listening(sessions.topic(token_hash)) as heard:
             while await _is_live(token_hash):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(heard.get(), _LOOK_AGAIN_SECONDS)
-        yield leave(address)
+        yield _leave(address)
 
 
 class TabOwner(rx.Middleware):
@@ -150,13 +150,13 @@ def session_of(state: rx.State) -> str:
     return state.router.headers.raw_headers.get("authorization", "")
 
 
-def address_of(state: rx.State) -> str:
+def _address_of(state: rx.State) -> str:
     """Return where the tab is: path and query."""
     url = state.router.url
     return f"{url.path}?{url.query}" if url.query else url.path
 
 
-def leave(address: str = "/") -> EventSpec:
+def _leave(address: str = "/") -> EventSpec:
     """Send a tab to sign in and back to `address`, with a new document: nothing of this one stays."""
     target = "/sign-in" if address == "/" else f"/sign-in?next={quote(address, safe='')}"
     return rx.call_script(f"ic.leave({json.dumps(target)})")
@@ -165,7 +165,7 @@ def leave(address: str = "/") -> EventSpec:
 def on_error(exception: Exception) -> EventSpec | None:
     """Say what a handler could not do: to the person what is theirs, to the log what is ours."""
     if isinstance(exception, SignedOut):
-        return leave(exception.address)
+        return _leave(exception.address)
     if isinstance(exception, NotHere):
         return Session.miss(exception.sentence)
     if isinstance(exception, IngramError):
@@ -178,7 +178,7 @@ async def _seated(session: AsyncSession, state: rx.State) -> Teammate:
     token_hash = session_of(state)
     teammate = await sessions.whose(session, token_hash) if token_hash else None
     if teammate is None:
-        raise SignedOut(address_of(state))
+        raise SignedOut(_address_of(state))
     return teammate
 
 

@@ -9,7 +9,7 @@ import reflex as rx
 from reflex_components_core.core.banner import has_connection_errors
 
 from ingram_app.console.dialogs import close_dialog, form_dialog
-from ingram_app.console.looks import NativeForm, field, head, link, link_button, skeleton
+from ingram_app.console.looks import NativeForm, field, head, icon_button, link, link_button, skeleton
 from ingram_app.console.palette import palette
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
@@ -30,9 +30,7 @@ _SECTIONS = [
         ],
     ),
 ]
-"""Name, icon, path below the project, and the key that goes there after `g`. Shown as far as the pages exist."""
-_IN_PROJECT = "/p/[project]"
-_routes: set[str] = set()
+"""Name, icon, path below the project, and the key that goes there after `g`."""
 
 
 class NewProject(rx.State):
@@ -60,7 +58,6 @@ def page(route: str, *, title: str, on_load: Any = ()) -> Callable[[Body], Body]
     `on_load` are the page's own handlers; before them the frame is filled, beside them the session is watched.
     """
     handlers = list(on_load) if isinstance(on_load, (list, tuple)) else [on_load]
-    _routes.add(route)
 
     def framed(body: Body) -> Body:
         @rx.page(route=route, title=f"{title} · Ingram Cloud", on_load=[Session.arrive, *handlers, Session.watch])
@@ -70,11 +67,6 @@ def page(route: str, *, title: str, on_load: Any = ()) -> Callable[[Body], Body]
         return body
 
     return framed
-
-
-def exists(route: str) -> bool:
-    """Tell, while pages are built, whether there is a page of this route."""
-    return route in _routes
 
 
 def frame(body: Body) -> rx.Component:
@@ -89,7 +81,7 @@ def frame(body: Body) -> rx.Component:
             class_name="frame",
         ),
         _lost_connection(),
-        palette([(name, _within(path)) for name, _, path, _ in _existing()]),
+        palette([(name, _within(path)) for _, items in _SECTIONS for name, _, path, _ in items]),
         form_dialog(
             "new-project",
             "New project",
@@ -109,10 +101,6 @@ def head_components() -> list[rx.Component]:
         rx.el.script(src=f"/console.js?v={mark}"),
         rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml"),
     ]
-
-
-def _existing() -> list[tuple[str, str, str, str]]:
-    return [item for _, items in _SECTIONS for item in items if _IN_PROJECT + item[2] in _routes]
 
 
 def _within(path: str) -> rx.Var[str]:
@@ -144,8 +132,7 @@ def _sidebar() -> rx.Component:
 
 def _section(section: tuple[str, list[tuple[str, str, str, str]]]) -> rx.Component:
     name, items = section
-    links = [_link(*item) for item in items if _IN_PROJECT + item[2] in _routes]
-    return rx.el.div(rx.el.h2(name), rx.el.ul(*links)) if links else rx.fragment()
+    return rx.el.div(rx.el.h2(name), rx.el.ul(*(_link(*item) for item in items)))
 
 
 def _link(name: str, icon: str, path: str, key: str) -> rx.Component:
@@ -220,22 +207,9 @@ def _person() -> rx.Component:
             href="/account",
             title="Your account",
         ),
-        rx.el.button(
-            rx.icon("sun-moon", size=16, aria_hidden="true"),
-            type="button",
-            class_name="icon-button",
-            aria_label="Light or dark",
-            title="Light or dark",
-            custom_attrs={"data-does": "theme"},
-        ),
+        icon_button("sun-moon", "Light or dark", custom_attrs={"data-does": "theme"}),
         NativeForm.create(
-            rx.el.button(
-                rx.icon("log-out", size=16, aria_hidden="true"),
-                type="submit",
-                class_name="icon-button",
-                aria_label="Sign out",
-                title="Sign out",
-            ),
+            icon_button("log-out", "Sign out", type="submit"),
             action="/auth/sign-out",
             method="post",
             class_name="bare",
@@ -246,15 +220,7 @@ def _person() -> rx.Component:
 
 def _topbar() -> rx.Component:
     return rx.el.header(
-        rx.el.button(
-            rx.icon("menu", size=16, aria_hidden="true"),
-            type="button",
-            class_name="icon-button",
-            aria_label="Menu",
-            aria_expanded="false",
-            aria_controls="side",
-            custom_attrs={"data-does": "side"},
-        ),
+        icon_button("menu", "Menu", aria_expanded="false", aria_controls="side", custom_attrs={"data-does": "side"}),
         rx.el.span(Session.project_name),
         class_name="topbar",
     )

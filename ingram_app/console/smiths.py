@@ -8,10 +8,10 @@ import reflex as rx
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import close_dialog, curl, form_dialog
 from ingram_app.console.figures import moment
-from ingram_app.console.lists import chips, empty, list_table, search, with_query
+from ingram_app.console.lists import agent_filter, chips, empty, list_table, search
 from ingram_app.console.looks import button, field, head, relative_time
 from ingram_app.console.run_rows import called
-from ingram_app.console.session import Session, standing
+from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
 from ingram_app.domain import agents, smiths
@@ -42,16 +42,10 @@ class SmithRow:
         )
 
 
-@dataclass
-class AgentChoice:
-    id: str
-    name: str
-
-
 class SmithsPage(rx.State):
     rows: list[SmithRow] = []
     older: str = ""
-    choices: list[AgentChoice] = []
+    choices: list[Choice] = []
     """Agents to filter by, and to make a smith of; the default one comes first."""
     loaded: bool = False
 
@@ -72,7 +66,7 @@ class SmithsPage(rx.State):
             designs = (await agents.browse(session, caller, _CHOICES)).data
         self.rows, self.older = [SmithRow.of(clone) for clone in found.data], found.next_cursor or ""
         others = sorted((agent for agent in designs if not agent.is_default), key=lambda agent: agent.name.lower())
-        self.choices = [AgentChoice(agent.id, agent.name) for agent in (standard, *others)]
+        self.choices = [Choice(agent.id, agent.name) for agent in (standard, *others)]
         self.loaded = True
 
     @rx.event
@@ -111,17 +105,9 @@ def _new() -> rx.Component:
 
 
 def _filters() -> rx.Component:
-    current = rx.State.router.url.query_parameters["agent"]
     return rx.el.div(
         chips("anonymous", [("", "All"), ("1", "Anonymous")], label="Who"),
-        rx.el.select(
-            rx.el.option("Every agent", value=""),
-            rx.foreach(SmithsPage.choices, lambda choice: rx.el.option(choice.name, value=choice.id)),
-            value=rx.cond(current.is_not_none(), current, ""),
-            aria_label="Agent",
-            class_name="input",
-            on_change=lambda value: rx.redirect(with_query("agent", value, "cursor")),
-        ),
+        agent_filter(SmithsPage.choices),
         search("external_id", "External id begins with"),
         class_name="filters",
     )

@@ -1,5 +1,7 @@
 """Welcome: the first owner, or a teammate who was named by the command line, chooses a password."""
 
+from typing import Any
+
 import reflex as rx
 
 from ingram_app.console.looks import NativeForm, button, field, link_button, skeleton
@@ -62,50 +64,7 @@ def _form() -> rx.Component:
         ),
         NativeForm.create(
             rx.el.input(type="hidden", name="link", value=_QUERY["link"]),
-            rx.cond(
-                first,
-                field(
-                    "organization",
-                    "Organization",
-                    help="Your company, as others know it.",
-                    error=_wrong("organization", InvalidName()),
-                    default_value=_QUERY["organization"],
-                    required=True,
-                    max_length=120,
-                    auto_complete="organization",
-                ),
-            ),
-            field(
-                "name",
-                "Your name",
-                error=_wrong("name", InvalidName()),
-                default_value=rx.cond(_QUERY["name"].is_not_none(), _QUERY["name"], Welcome.name),
-                required=True,
-                max_length=120,
-                auto_complete="name",
-            ),
-            field(
-                "email",
-                "E-mail address",
-                kind="email",
-                error=_wrong("email", InvalidEmail(email="This")),
-                default_value=rx.cond(first, _QUERY["email"], Welcome.email),
-                read_only=~first,
-                required=True,
-                max_length=254,
-                auto_complete="username",
-            ),
-            field(
-                "password",
-                "Password",
-                kind="password",
-                help=InvalidPassword().sentence,
-                error=_wrong("password", InvalidPassword()),
-                required=True,
-                min_length=12,
-                max_length=1024,
-                auto_complete="new-password",
-            ),
+            *_fields(first),
             button(rx.cond(first, "Create the account", "Set the password"), kind="main", type="submit"),
             action="/auth/welcome",
             method="post",
@@ -113,6 +72,48 @@ def _form() -> rx.Component:
         ),
         class_name="stack",
     )
+
+
+def _fields(first: rx.Var[bool]) -> list[rx.Component]:
+    organization = _field(
+        "organization",
+        "Organization",
+        InvalidName(),
+        default_value=_QUERY["organization"],
+        help="Your company, as others know it.",
+        max_length=120,
+        auto_complete="organization",
+    )
+    name = rx.cond(_QUERY["name"].is_not_none(), _QUERY["name"], Welcome.name)
+    email = rx.cond(first, _QUERY["email"], Welcome.email)
+    return [
+        rx.cond(first, organization),
+        _field("name", "Your name", InvalidName(), default_value=name, max_length=120, auto_complete="name"),
+        _field(
+            "email",
+            "E-mail address",
+            InvalidEmail(email="This"),
+            kind="email",
+            default_value=email,
+            read_only=~first,
+            max_length=254,
+            auto_complete="username",
+        ),
+        _field(
+            "password",
+            "Password",
+            InvalidPassword(),
+            kind="password",
+            help=InvalidPassword().sentence,
+            min_length=12,
+            max_length=1024,
+            auto_complete="new-password",
+        ),
+    ]
+
+
+def _field(name: str, label: str, refusal: IngramError, **props: Any) -> rx.Component:
+    return field(name, label, error=_wrong(name, refusal), required=True, **props)
 
 
 def _wrong(name: str, error: IngramError) -> rx.Var[str]:
