@@ -32,8 +32,8 @@ class Serving:
         """Start it, and return once it has said that it is ready."""
         with self.log.open("wb") as log:
             self.process = self._popen(stdout=log, stderr=log)
-        until(lambda: "is ready at" in self.said or self._ended, 240)
-        assert not self._ended, self.said
+        until(lambda: "is ready at" in self.said or not self.is_up, 240)
+        assert self.is_up, self.said
         return self
 
     def refused(self) -> str:
@@ -49,9 +49,11 @@ class Serving:
         self.process.send_signal(how)
         self.process.wait(within_seconds)
 
-    def bootstrap(self) -> dict[str, str]:
-        """Make an organization and a project; return their ids and keys."""
-        named = ["--organization", "Acme", "--project", "Production", "--email", "ann@example.com", "--json"]
+    def bootstrap(
+        self, organization: str = "Acme", project: str = "Production", email: str = "ann@example.com"
+    ) -> dict[str, str]:
+        """Make or adopt an organization and a project; return their ids and keys."""
+        named = ["--organization", organization, "--project", project, "--email", email, "--json"]
         command = [sys.executable, "-m", "ingram_app", "bootstrap", *named]
         made = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, check=True)
         return dict(json.loads(made.stdout))
@@ -81,8 +83,8 @@ class Serving:
             return False
 
     @property
-    def _ended(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
+    def is_up(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def _popen(self, **streams: object) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ingram_app", "serve"]

@@ -13,16 +13,22 @@ import websockets
 from tests.serving import Serving, gone, until
 
 
-@pytest.fixture
-def serving(folder: Path, request: pytest.FixtureRequest) -> Iterator[Serving]:
-    server = Serving(folder / request.node.name[-30:])
+@pytest.fixture(scope="module")
+def installation(folder: Path) -> Iterator[Serving]:
+    """One data folder for all; nothing serves from it yet."""
+    server = Serving(folder / "serving")
     yield server
-    if server.process is not None and server.process.poll() is None:
+    if server.is_up:
         server.stop()
 
 
+@pytest.fixture
+def serving(installation: Serving) -> Serving:
+    """The installation, up: started anew only when the test before has ended it."""
+    return installation if installation.is_up else installation.start()
+
+
 async def test_a_stop_ends_open_streams_and_postgresql_within_twelve_seconds(serving: Serving) -> None:
-    serving.start()
     assert f"Ingram Cloud is ready at {serving.url}" in serving.said
     assert serving.healthy
     processes = [*serving.children, serving.postgres]
@@ -35,14 +41,13 @@ async def test_a_stop_ends_open_streams_and_postgresql_within_twelve_seconds(ser
 
 
 def test_a_second_start_takes_less_than_six_seconds(serving: Serving) -> None:
-    serving.start().stop(signal.SIGINT)
+    serving.stop(signal.SIGINT)
     began = time.monotonic()
     serving.start()
     assert time.monotonic() - began < 6
 
 
 def test_a_killed_server_leaves_no_worker_and_the_next_start_heals(serving: Serving) -> None:
-    serving.start()
     workers, postgres = serving.children, serving.postgres
     serving.stop(signal.SIGKILL)
     until(lambda: all(gone(worker) for worker in workers))
@@ -52,14 +57,12 @@ def test_a_killed_server_leaves_no_worker_and_the_next_start_heals(serving: Serv
 
 
 def test_a_killed_worker_is_replaced(serving: Serving) -> None:
-    serving.start()
     serving.worker.kill()
     until(lambda: not serving.healthy)
     until(lambda: serving.healthy, 20)
 
 
 def test_a_second_server_says_who_is_there(serving: Serving, folder: Path) -> None:
-    serving.start()
     assert serving.process is not None
     assert f"Process {serving.process.pid} serves from" in serving.refused()
     neighbour = Serving(folder / "neighbour", IC_PORT=str(serving.port))

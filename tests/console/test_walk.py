@@ -4,9 +4,6 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
@@ -14,74 +11,8 @@ import websockets
 from playwright.async_api import Browser, expect
 
 from ingram_app.core.secrets import digest
-from tests.console.browser import Visitor, browsing, visiting
-from tests.serving import Serving
-
-_OWNER = {"email": "ada@example.com", "password": "several words to remember"}
-
-
-@dataclass
-class Console:
-    """A console that is served, with its first owner and one project."""
-
-    serving: Serving
-    project_id: str = ""
-
-    @property
-    def url(self) -> str:
-        return self.serving.url
-
-    def sign_in(self) -> str:
-        """Return the cookie of a new session."""
-        answer = httpx.post(f"{self.url}/auth/sign-in", data=_OWNER)
-        assert answer.headers["location"] == "/", answer.headers["location"]
-        return answer.cookies["ingram_session"]
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    async with browsing() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-async def console(folder: Path, chromium: Browser) -> AsyncIterator[Console]:
-    """Served, and entered for the first time: the owner comes by the link and makes a project."""
-    serving = Serving(folder / "walk", IC_ALLOW_PRIVATE_ADDRESSES="true")
-    await asyncio.to_thread(serving.start)
-    made = Console(serving)
-    try:
-        async with visiting(chromium, serving.url) as visitor:
-            made.project_id = await _come_in(visitor, serving)
-        yield made
-    finally:
-        await asyncio.to_thread(serving.stop)
-
-
-async def _come_in(visitor: Visitor, serving: Serving) -> str:
-    page = visitor.page
-    link = re.search(r"http\S+(/welcome\?link=\w+)", serving.said)
-    assert link, serving.said
-    await visitor.go(link[1], "Welcome")
-    assert await visitor.barriers() == []
-    await page.get_by_label("Organization").fill(" ")
-    await page.get_by_label("Your name").fill("Ada Lovelace")
-    await page.get_by_label("E-mail address").fill(_OWNER["email"])
-    await page.get_by_label("Password").fill(_OWNER["password"])
-    await page.get_by_role("button", name="Create the account").click()
-    await expect(page.get_by_role("alert")).to_have_text("A name has from 1 to 120 characters.")
-    await page.get_by_label("Organization").fill("Analytical Engines")
-    await page.get_by_label("Password").fill(_OWNER["password"])
-    await page.get_by_role("button", name="Create the account").click()
-    await page.get_by_role("main").get_by_role("button", name="New project").click()
-    await page.get_by_role("dialog").get_by_label("Name").fill("Support desk")
-    await page.get_by_role("button", name="Create project").click()
-    await expect(page).to_have_url(re.compile(r"/p/proj_\w+$"))
-    project_id = page.url.rpartition("/")[2]
-    await page.goto(link[1])
-    await expect(page.get_by_role("heading", name="This link is spent")).to_be_visible()
-    assert visitor.complaints == []
-    return project_id
+from tests.console.browser import visiting
+from tests.console.served import OWNER, Console
 
 
 async def test_from_a_key_to_the_first_reply_and_out(console: Console, chromium: Browser) -> None:
@@ -177,7 +108,7 @@ async def test_who_leaves_with_changes_is_asked(console: Console, chromium: Brow
 async def test_a_revoked_session_is_out_at_once_in_an_open_tab(console: Console, chromium: Browser) -> None:
     async with visiting(chromium, console.url, console.sign_in()) as visitor:
         await visitor.go(f"/p/{console.project_id}", "Home")
-        await expect(visitor.page.locator("#who")).to_have_text(_OWNER["email"])
+        await expect(visitor.page.locator("#who")).to_have_text(OWNER["email"])
         await visitor.context.request.post("/auth/sign-out", max_redirects=0)
         await expect(visitor.page).to_have_url(re.compile("/sign-in"), timeout=2000)
 
@@ -226,16 +157,16 @@ async def test_axe_finds_nothing(console: Console, chromium: Browser, theme: str
 async def test_a_leaked_tab_token_shows_nothing(console: Console) -> None:
     cookie, token = console.sign_in(), str(uuid.uuid4())
     mine = {"Cookie": f"ingram_session={cookie}"}
-    assert _OWNER["email"] in await _hydrate(console, token, mine)
+    assert OWNER["email"] in await _hydrate(console, token, mine)
     stolen = await _hydrate(console, token, {})
-    assert _OWNER["email"] not in stolen
+    assert OWNER["email"] not in stolen
     assert "/sign-in" in stolen
-    assert _OWNER["email"] in await _hydrate(console, token, mine)
+    assert OWNER["email"] in await _hydrate(console, token, mine)
 
 
 async def test_a_forged_handshake_does_not_sign_in(console: Console) -> None:
     shown = await _hydrate(console, str(uuid.uuid4()), {"Authorization": digest(console.sign_in())})
-    assert _OWNER["email"] not in shown
+    assert OWNER["email"] not in shown
     assert "/sign-in" in shown
 
 
@@ -254,6 +185,6 @@ async def _hydrate(console: Console, token: str, headers: dict[str, str]) -> str
         assert str(await tab.recv()).startswith("0")
         await tab.send("40/_event,")
         await tab.send(f"42/_event,{json.dumps(['event', event])}")
-        while _OWNER["email"] not in shown and "/sign-in" not in shown:
+        while OWNER["email"] not in shown and "/sign-in" not in shown:
             shown += str(await tab.recv())
     return shown

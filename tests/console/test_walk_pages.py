@@ -1,23 +1,17 @@
 """A walk through the pages one works in, served: from a new agent to runs that are watched and stopped."""
 
-import asyncio
-import json
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.console.browser import Visitor, browsing, visiting
-from tests.serving import ROOT, Serving
+from tests.console.browser import Visitor, visiting
+from tests.console.served import OWNER, Console
 
-_OWNER = {"email": "ada@example.com", "password": "several words to remember"}
 _SLOW = "[[words 600]] [[pause 50ms]] round and"
 """Half a minute of `test/slow`: time enough to watch."""
 
@@ -48,46 +42,21 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    async with browsing() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-async def served(folder: Path) -> AsyncIterator[tuple[Serving, dict[str, str]]]:
-    """A server, the ids and keys of a project on it, and its owner's session."""
-    serving = Serving(folder / "pages", IC_ALLOW_PRIVATE_ADDRESSES="true")
-    command = ["bootstrap", "--organization", "Acme", "--project", "Support", "--email", _OWNER["email"], "--json"]
-    made = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "ingram_app", *command],
-        cwd=ROOT,
-        env=serving.environment,
-        check=True,
-        capture_output=True,
-    )
-    await asyncio.to_thread(serving.start)
-    try:
-        link = re.search(r"/welcome\?link=(\w+)", serving.said)
-        assert link, serving.said
-        form = _OWNER | {"link": link[1], "name": "Ada", "organization": "Acme"}
-        async with httpx.AsyncClient(base_url=serving.url) as visitor:
-            cookie = (await visitor.post("/auth/welcome", data=form)).cookies["ingram_session"]
-        yield serving, json.loads(made.stdout.splitlines()[-1]) | {"cookie": cookie}
-    finally:
-        await asyncio.to_thread(serving.stop)
+def pages(console: Console) -> dict[str, str]:
+    """A project of these tests' own: its id, a key, and a session of its owner."""
+    made = console.serving.bootstrap("Analytical Engines", "Pages", OWNER["email"])
+    return made | {"cookie": console.sign_in()}
 
 
 @pytest.fixture
-async def desk(served: tuple[Serving, dict[str, str]], chromium: Browser) -> AsyncIterator[Desk]:
+async def desk(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
     """A window of its own for each test; nothing may have complained by its end."""
-    serving, project = served
-    headers = {"authorization": f"Bearer {project['tenant_token']}"}
+    headers = {"authorization": f"Bearer {pages['tenant_token']}"}
     async with (
-        visiting(chromium, serving.url, project["cookie"]) as visitor,
-        httpx.AsyncClient(base_url=serving.url, headers=headers) as api,
+        visiting(chromium, console.url, pages["cookie"]) as visitor,
+        httpx.AsyncClient(base_url=console.url, headers=headers) as api,
     ):
-        yield Desk(visitor, api, f"/p/{project['project_id']}")
+        yield Desk(visitor, api, f"/p/{pages['project_id']}")
         assert visitor.complaints == []
 
 
