@@ -17,8 +17,6 @@ from ingram_app.core.secrets import digest
 from ingram_app.domain import smiths, threads
 from ingram_app.domain.smiths import Smith
 
-_WORDS = ("display_name", "locale", "timezone", "customer_id")
-
 
 class Profile(rx.State):
     who: str = ""
@@ -54,7 +52,7 @@ class Profile(rx.State):
     async def save(self, form: dict[str, Any]):
         """Keep the profile."""
         caller = await standing(self)
-        changes: dict[str, Any] = {name: str(form.get(name, "")).strip() or None for name in _WORDS}
+        changes: dict[str, Any] = {name: str(form.get(name, "")).strip() or None for name in smiths.PROFILE}
         try:
             changes["metadata"] = _object(str(form.get("metadata", "")))
             async with transaction(caller.tenancy) as session:

@@ -25,7 +25,7 @@ from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.tokens import Minted
 
-PROFILE = ("display_name", "locale", "timezone", "customer_id", "metadata")
+PROFILE = ("display_name", "locale", "timezone", "customer_id")
 
 
 class Smith(SQLModel, table=True):
@@ -203,9 +203,9 @@ async def mint_token(session: AsyncSession, caller: Caller, *, smith_id: str | N
 async def _apply(session: AsyncSession, caller: Caller, smith: Smith, given: dict[str, Any]) -> None:
     for field in PROFILE:
         if field in given:
-            setattr(
-                smith, "about" if field == "metadata" else field, given[field] or ({} if field == "metadata" else None)
-            )
+            setattr(smith, field, given[field] or None)
+    if "metadata" in given:
+        smith.about = given["metadata"] or {}
     own = {field: value for field, value in given.items() if field in designs.FIELDS}
     designs.check(own)
     kept = {field: value for field, value in smith.overrides.items() if field not in own}

@@ -141,16 +141,7 @@ async def mint(
     scopes = _checked(permissions) if kind is Kind.smith else [TENANT]
     project = await projects.own(session, caller)
     sub = f"{project.id}:{smith_id}" if smith_id else project.id
-    row = Token(
-        organization_id=project.organization_id,
-        project_id=project.id,
-        name=name,
-        sub=sub,
-        scopes=scopes,
-        hash="",
-        prefix="",
-    )
-    return await _sign(session, row, kind, ttl_seconds)
+    return await _sign(session, _row_in(project, sub, scopes, name), kind, ttl_seconds)
 
 
 async def mint_for_project(
@@ -158,16 +149,7 @@ async def mint_for_project(
 ) -> Minted:
     """Make a tenant-admin token of one of the organization's projects. Raises `NotFound`, `InvalidLifetime`."""
     project = await projects.stand_in(session, caller, project_id)
-    row = Token(
-        organization_id=project.organization_id,
-        project_id=project.id,
-        name=name,
-        sub=project.id,
-        scopes=[TENANT],
-        hash="",
-        prefix="",
-    )
-    return await _sign(session, row, Kind.admin, ttl_seconds)
+    return await _sign(session, _row_in(project, project.id, [TENANT], name), Kind.admin, ttl_seconds)
 
 
 async def mint_for_organization(session: AsyncSession, caller: Caller, *, name: str | None = None) -> Minted:
@@ -296,6 +278,11 @@ def _lifetime(kind: Kind, ttl_seconds: int | None) -> timedelta | None:
     if not 1 <= ttl_seconds <= most.total_seconds():
         raise InvalidLifetime(most=int(most.total_seconds()), param="ttl_seconds")
     return timedelta(seconds=ttl_seconds)
+
+
+def _row_in(project: Project, sub: str, scopes: list[str], name: str | None) -> Token:
+    owner = project.organization_id
+    return Token(organization_id=owner, project_id=project.id, name=name, sub=sub, scopes=scopes, hash="", prefix="")
 
 
 async def _sign(session: AsyncSession, row: Token, kind: Kind, ttl_seconds: int | None) -> Minted:

@@ -4,8 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.tools import ToolDefinition
 
 from ingram_app.gateways.providers import Answer, Credential, ReasoningDelta, TextDelta, stream
+
+WEATHER = ToolDefinition(
+    name="weather",
+    description="Tells the weather.",
+    parameters_json_schema={"type": "object", "properties": {"city": {"type": "string"}}},
+)
 
 
 @dataclass(frozen=True)

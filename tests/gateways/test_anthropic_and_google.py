@@ -2,7 +2,6 @@
 
 import pytest
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
-from pydantic_ai.tools import ToolDefinition
 
 from ingram_app.core.settings import settings
 from ingram_app.gateways.outbound import ForbiddenTarget
@@ -18,14 +17,8 @@ from ingram_app.gateways.providers import (
     ModelStreamBroken,
     ModelUnavailable,
 )
-from tests.gateways.asking import ask, said
+from tests.gateways.asking import WEATHER, ask, said
 from tests.gateways.conftest import KEY, FakeModels
-
-WEATHER = ToolDefinition(
-    name="weather",
-    description="Tells the weather.",
-    parameters_json_schema={"type": "object", "properties": {"city": {"type": "string"}}},
-)
 
 BOTH = pytest.mark.parametrize("model", ["claude-sonnet-5-5", "gemini-3.8-flash"])
 

@@ -16,7 +16,6 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_ai.tools import ToolDefinition
 
 from ingram_app.gateways.providers import (
     BaseUrlRequired,
@@ -33,14 +32,8 @@ from ingram_app.gateways.providers import (
     stream,
 )
 from tests.fakes.http import Connection, Handler, Reply, Request
-from tests.gateways.asking import ask, collect, said
+from tests.gateways.asking import WEATHER, ask, collect, said
 from tests.gateways.conftest import KEY, FakeModels
-
-WEATHER = ToolDefinition(
-    name="weather",
-    description="Tells the weather.",
-    parameters_json_schema={"type": "object", "properties": {"city": {"type": "string"}}},
-)
 
 
 async def test_an_answer_comes_in_pieces_and_whole_at_the_end(models: FakeModels):

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
-from pydantic_ai.messages import FinishReason, ModelResponseStreamEvent
-from pydantic_ai.models import StreamedResponse
+from pydantic_ai.messages import FinishReason, ModelMessage, ModelResponse, ModelResponseStreamEvent
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 from pydantic_core import to_json
 
@@ -54,7 +56,7 @@ class ChunkStream(StreamedResponse):
             raise self._error(error)
         self.provider_response_id = self.provider_response_id or chunk.get("id")
         if usage := chunk.get("usage"):
-            self._usage = usage_of(usage)
+            self._usage = _usage_of(usage)
         for choice in chunk.get("choices") or ():
             yield from self._parts(choice.get("delta") or {})
             if finish := choice.get("finish_reason"):
@@ -105,7 +107,35 @@ class ChunkStream(StreamedResponse):
         return self.began
 
 
-def usage_of(usage: Mapping[str, Any]) -> RequestUsage:
+class ChunkModel(Model[Any]):
+    """A model that answers in a stream of chunks; a whole answer is its stream, gathered."""
+
+    def __init__(self, name: str, provider_id: str, profile: ModelProfile | None = None) -> None:
+        super().__init__(profile=profile)
+        self._name = name
+        self._provider_id = provider_id
+
+    @property
+    def model_name(self) -> str:
+        return self._name
+
+    @property
+    def system(self) -> str:
+        return self._provider_id
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        async with self.request_stream(messages, model_settings, model_request_parameters) as answer:
+            async for _ in answer:
+                pass
+        return answer.get()
+
+
+def _usage_of(usage: Mapping[str, Any]) -> RequestUsage:
     """Return the usage of an answer; cached tokens are part of the input, reasoning tokens part of the output."""
     into, out = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     input_tokens = usage.get("prompt_tokens") or 0

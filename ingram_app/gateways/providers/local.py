@@ -46,12 +46,10 @@ class Local(Provider):
     models = (CatalogModel(f"local/{_NAME}", "SmolLM2 135M (embedded, tiny: for trying things out)"),)
 
     def model(self, name: str, credential: Credential | None) -> Model:
-        return _LocalModel(name)
+        return _LocalModel(name, self.id)
 
 
 class _LocalModel(EmbeddedModel):
-    provider_id = "local"
-
     async def chunks(
         self, messages: list[ModelMessage], settings: ModelSettings, parameters: ModelRequestParameters
     ) -> AsyncGenerator[Chunk, None]:

@@ -11,21 +11,21 @@ from typing import Any, cast
 
 import httpx2
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_core import from_json, to_json
 
 from ingram_app.gateways.providers import sse
-from ingram_app.gateways.providers.chunks import Chunk, ChunkStream
+from ingram_app.gateways.providers.chunks import Chunk, ChunkModel, ChunkStream
 from ingram_app.gateways.providers.openai_request import request_body
 
 _THINKING_TAGS = ("<think>", "</think>")
 _DRAIN_SECONDS = 0.2
 
 
-class OpenAIModel(Model[httpx2.AsyncClient]):
+class OpenAIModel(ChunkModel):
     """A model behind `<base_url>/chat/completions`. An empty key sends none."""
 
     def __init__(
@@ -38,35 +38,14 @@ class OpenAIModel(Model[httpx2.AsyncClient]):
         client: httpx2.AsyncClient,
         profile: ModelProfile | None = None,
     ) -> None:
-        super().__init__(profile=profile)
-        self._name = name
-        self._provider_id = provider_id
+        super().__init__(name, provider_id, profile)
         self._url = base_url.rstrip("/")
         self._api_key = api_key
         self._client = client
 
     @property
-    def model_name(self) -> str:
-        return self._name
-
-    @property
-    def system(self) -> str:
-        return self._provider_id
-
-    @property
     def base_url(self) -> str:
         return self._url
-
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        async with self.request_stream(messages, model_settings, model_request_parameters) as answer:
-            async for _ in answer:
-                pass
-        return answer.get()
 
     @asynccontextmanager
     async def request_stream(

@@ -58,7 +58,7 @@ class Test(Provider):
     )
 
     def model(self, name: str, credential: Credential | None) -> Model:
-        return _TestModel(name)
+        return _TestModel(name, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,6 @@ class _Plan:
 
 
 class _TestModel(EmbeddedModel):
-    provider_id = "test"
-
     async def chunks(
         self, messages: list[ModelMessage], settings: ModelSettings, parameters: ModelRequestParameters
     ) -> AsyncGenerator[Chunk, None]:
