@@ -11,7 +11,7 @@ _APART_SECONDS = 0.1
 
 
 async def gulps(project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[list[Shown], None]:
-    """Yield the run's frames past `after` until it ends or pauses: the first at once, the rest some at a time.
+    """Yield the run's frames past `after` until it ends: the first at once, the rest some at a time.
 
     A gulp is empty when it is quiet. Whoever calls has checked that the run may be seen.
     """

@@ -149,7 +149,9 @@ def dialogs() -> list[rx.Component]:
             "Publish",
             "The draft as it was last saved becomes a version that never changes.",
             rx.el.p("What you have changed since is not part of it. Save first.", class_name="notice amber if-changed"),
-            field("note", "Note", id="publish-note", help="What is new, for your team. Optional.", max_length=2000),
+            field(
+                "note", "Note", id="publish-note", help="What is new, for your team. Optional.", max_length=_NOTE_LENGTH
+            ),
             deed="Publish",
             on_submit=Versions.publish,
         ),

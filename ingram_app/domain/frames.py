@@ -232,7 +232,7 @@ async def browse(session: AsyncSession, project_id: str, run_id: str, after: int
 
 
 async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[Shown | None]:
-    """Yield the run's frames past `after`, those to come too, until it ends or pauses; `None` when it is quiet.
+    """Yield the run's frames past `after`, those to come too, until it ends; `None` when it is quiet.
 
     Whoever calls has checked that the run may be seen. No connection is held while waiting.
     """

@@ -77,7 +77,7 @@ async def welcome(
 
 async def welcomed(session: AsyncSession, link: str) -> Teammate | None:
     """Return whom a link is for, none for the very first owner. Raises `WelcomeLinkSpent`."""
-    teammate_id = await whom_to_welcome(session)
+    teammate_id = await _whom_to_welcome(session)
     if teammate_id is None or not hmac.compare_digest(link.encode(), _link(teammate_id).encode()):
         raise WelcomeLinkSpent()
     if teammate_id == FIRST_OWNER:
@@ -101,7 +101,7 @@ async def by_email(session: AsyncSession, email: str) -> Teammate | None:
     return (await session.exec(select(Teammate).where(Teammate.email == email.strip().lower()))).first()
 
 
-async def whom_to_welcome(session: AsyncSession) -> str | None:
+async def _whom_to_welcome(session: AsyncSession) -> str | None:
     """Return who may set a password by link: `first-owner`, the id of an owner without one, or nobody.
 
     Two visitors of one link wait for each other here; the second finds it spent.
@@ -116,7 +116,7 @@ async def whom_to_welcome(session: AsyncSession) -> str | None:
 
 async def welcome_link(session: AsyncSession) -> str | None:
     """Return the address at which the first owner sets a password; none, once there is one."""
-    teammate_id = await whom_to_welcome(session)
+    teammate_id = await _whom_to_welcome(session)
     return teammate_id and f"{settings().address}/welcome?link={_link(teammate_id)}"
 
 
