@@ -21,15 +21,18 @@ Text = Annotated[str, Form(max_length=2000)]
 
 @router.post("/sign-in")
 async def sign_in(request: Request, email: Text, password: Text, next: Text = "/") -> RedirectResponse:
-    """Sign in with a password."""
+    """Sign in with a password. While it is checked, no connection to the database is held."""
     try:
         async with transaction(NOBODY) as session:
-            teammate = await sessions.sign_in(session, email=email, password=password, address=_address(request))
-            cookie = await _begin(session, request, teammate) if teammate else None
+            counted = await sessions.attempt(session, email=email, address=_address(request))
+            teammate = await teammates.by_email(session, email)
+        if not await teammates.check_password(teammate, password) or teammate is None:
+            raise SignInFailed()
+        async with transaction(NOBODY) as session:
+            await sessions.forgive(session, counted)
+            cookie = await _begin(session, request, teammate)
     except IngramError as error:
         return _back("/sign-in", error, next=next, email=email)
-    if cookie is None:
-        return _back("/sign-in", SignInFailed(), next=next, email=email)
     return _in(cookie, next)
 
 

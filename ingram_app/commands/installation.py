@@ -10,9 +10,12 @@ from ingram_app.core.settings import settings
 
 @contextmanager
 def open_database() -> Iterator[str]:
-    """Give the URL of the migrated database, and name it to this process and its children in `IC_DATABASE_URL`."""
+    """Give the owner's URL of the migrated database, and name the application's to this process and its children.
+
+    That is `IC_DATABASE_URL`. With a database of one's own both are the same.
+    """
     with cluster.database() as url:
         migrations.migrate(url)
-        os.environ["IC_DATABASE_URL"] = url
+        os.environ["IC_DATABASE_URL"] = migrations.admit(url) if settings().database_url is None else url
         settings.cache_clear()
         yield url

@@ -46,6 +46,7 @@ class Tenancy:
 
 
 NOBODY = Tenancy()
+_PLAIN = re.compile(r"\w*", re.ASCII)
 Result = CursorResult[*tuple[Any, ...]]
 
 _FOR = text(
@@ -103,6 +104,7 @@ def pool() -> AsyncEngine:
         pool_size=24,
         max_overflow=0,  # what overflows is opened and closed again, at a dear price
         json_serializer=_dumps,
+        hide_parameters=True,  # an error that is logged tells its statement, never what people wrote
     )
 
 
@@ -154,13 +156,12 @@ async def _begin(session: AsyncSession, first: str) -> None:
 
 
 def _settings_of(tenancy: Tenancy) -> str:
-    project, organization, smith = (
-        value.replace("'", "''") for value in (tenancy.project_id, tenancy.organization_id, tenancy.smith_id)
-    )
-    return (
-        f"select set_config('app.project_id', '{project}', true),"
-        f" set_config('app.organization_id', '{organization}', true), set_config('app.smith_id', '{smith}', true)"
-    )
+    """Return the statement that says so. An id has no letter that SQL could take for anything but a letter."""
+    named = {"project_id": tenancy.project_id, "organization_id": tenancy.organization_id, "smith_id": tenancy.smith_id}
+    for name, value in named.items():
+        if _PLAIN.fullmatch(value) is None:
+            raise ValueError(f"no transaction is for the {name} {value[:40]!r}")
+    return "select " + ", ".join(f"set_config('app.{name}', '{value}', true)" for name, value in named.items())
 
 
 def afterwards(session: AsyncSession, deed: Callable[[], None]) -> None:

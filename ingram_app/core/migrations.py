@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
@@ -41,6 +42,19 @@ def migrate(url: str) -> None:
             _make_queue(owner)
         if _version(owner) != _newest():
             _upgrade(owner, url)
+
+
+def admit(url: str) -> str:
+    """Let the application's role log in to the PostgreSQL that comes with the house, and return where it does so.
+
+    Who has logged in as the owner can become the owner again; who has logged in as this role can not.
+    """
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(f"alter role {ROLE} login".encode())
+        # inherited, the dispatcher's policy would show every transaction the runs of all projects
+        owner.execute(f"grant {DISPATCHER} to {ROLE} with inherit false, set true".encode())
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{ROLE}@{parts.hostname}"))
 
 
 def out_of_date(url: str) -> str | None:

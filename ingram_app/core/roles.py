@@ -1,4 +1,7 @@
-"""The two roles of PostgreSQL that the platform works as. Neither logs in, owns a table or is a superuser."""
+"""The two roles of PostgreSQL that the platform works as. Neither owns a table or is a superuser.
+
+Only in the PostgreSQL that comes with the house does one of them log in, the application's.
+"""
 
 ROLE = "ingram_app"
 """What every connection of the application works as; row level security holds it."""

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -104,13 +105,32 @@ class Settings(BaseSettings):
         if self.master_key is not None:
             return bytes.fromhex(self.master_key.get_secret_value())
         file = self.data_dir / "master.key"
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(file, "x", opener=_private) as fresh:
-                fresh.write(secrets.token_hex(32))
-        except FileExistsError:
-            pass
-        return bytes.fromhex(file.read_text())
+        if not file.exists():
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            _make_key(file)
+        return _key_in(file)
+
+
+def _make_key(file: Path) -> None:
+    """Put a whole key there, or leave the one that another process has put there meanwhile."""
+    fresh = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    try:
+        with open(fresh, "x", opener=_private) as written:
+            written.write(secrets.token_hex(32))
+            written.flush()
+            os.fsync(written.fileno())
+        with suppress(FileExistsError):
+            os.link(fresh, file)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _key_in(file: Path) -> bytes:
+    """Return the key that a file holds. Raises `SettingsWrong`: with a short one, links and seals could be guessed."""
+    text = file.read_text().strip()
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
+        raise SettingsWrong(name=str(file), reason="it does not hold 64 hex digits; bring the file back from a backup")
+    return bytes.fromhex(text)
 
 
 def _private(path: str, flags: int) -> int:

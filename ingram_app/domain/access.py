@@ -35,7 +35,8 @@ _OPERATORS_READ = frozenset(p for p in PERMISSIONS if p.endswith(":read")) | {
     "tokens:read",
     "project:read",
 }
-_OPERATORS_BUILD = PERMISSIONS | _OPERATORS_READ | {"agents:write", "smiths:write"}
+_OPERATORS_BUILD = (PERMISSIONS - {"model_keys:write"}) | _OPERATORS_READ | {"agents:write", "smiths:write"}
+"""Keys are for owners and admins: whoever sets one says where every conversation of the project is sent."""
 
 
 class Role(StrEnum):

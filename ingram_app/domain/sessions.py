@@ -6,7 +6,7 @@ A session ends 12 hours after it was last used, 30 days after it began, or when 
 import secrets
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, update
+from sqlalchemy import ColumnElement, delete, func, update
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -16,7 +16,6 @@ from ingram_app.core.database import Moment
 from ingram_app.core.errors import NotFound, TooMany, Unauthenticated
 from ingram_app.core.ids import new_id
 from ingram_app.core.secrets import digest
-from ingram_app.domain import teammates
 from ingram_app.domain.access import Caller
 from ingram_app.domain.teammates import Teammate
 
@@ -63,14 +62,22 @@ class SignInLimited(TooMany):
     retry_after_seconds = int(ATTEMPTS_WINDOW.total_seconds())
 
 
-async def sign_in(session: AsyncSession, *, email: str, password: str, address: str) -> Teammate | None:
-    """Return whose e-mail address and password these are, or nobody; a failure is counted. Raises `SignInLimited`."""
+async def attempt(session: AsyncSession, *, email: str, address: str) -> SignInFailure:
+    """Count a sign-in as failed before its password is looked at. Raises `SignInLimited`.
+
+    In a transaction of its own: so, of many that come at once, no more than are allowed get to guess.
+    """
+    await session.exec(select(func.pg_advisory_xact_lock(func.hashtext("sign-in"))))
+    await session.exec(delete(SignInFailure).where(col(SignInFailure.created_at) <= now() - ATTEMPTS_WINDOW))
     await _refuse_a_flood(session, email, address)
-    teammate = await teammates.by_email(session, email)
-    if await teammates.check_password(teammate, password):
-        return teammate
-    session.add(SignInFailure(email=email.strip().lower()[:254], address=address[:64]))
-    return None
+    counted = SignInFailure(email=email.strip().lower()[:254], address=address[:64])
+    session.add(counted)
+    return counted
+
+
+async def forgive(session: AsyncSession, counted: SignInFailure) -> None:
+    """Take back what `attempt` has counted: the password was right."""
+    await session.exec(delete(SignInFailure).where(col(SignInFailure.id) == counted.id))
 
 
 async def begin(session: AsyncSession, teammate: Teammate, *, address: str, agent: str) -> str:

@@ -118,7 +118,7 @@ async def test_nothing_can_be_written_into_another_project(
 
 
 async def test_the_application_s_role_owns_nothing_and_passes_no_wall(project: Tenant) -> None:
-    powers = "select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolcanlogin from pg_roles"
+    powers = "select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb from pg_roles"
     async with transaction(Tenancy(project_id=project.id)) as session:
         assert await value(session, "select current_user") == "ingram_app"
         assert await value(session, f"{powers} where rolname = current_user") is False
@@ -143,6 +143,22 @@ async def test_the_application_can_not_take_a_wall_down(project: Tenant, stateme
     with pytest.raises(DBAPIError, match=r"must be (?:owner|able)|permission denied|must have"):
         async with transaction(Tenancy(project_id=project.id)) as session:
             await session.execute(text(statement))
+
+
+@pytest.mark.parametrize("id", ["'", "\\'; drop table runs; --", "x\0", "proj_1 ", "\ud800", "proj_é", "one\n"])
+async def test_a_transaction_is_for_an_id_and_for_nothing_that_could_be_sql(project: Tenant, id: str) -> None:
+    for tenancy in (Tenancy(project_id=id), Tenancy(organization_id=id), Tenancy(smith_id=id)):
+        with pytest.raises(ValueError, match="no transaction is for the"):
+            async with transaction(tenancy):
+                pass
+
+
+async def test_what_fails_in_the_database_is_told_without_what_people_wrote(project: Tenant) -> None:
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        with pytest.raises(DBAPIError, match="nowhere") as failed:
+            await session.execute(text("select :said from nowhere"), {"said": "my diary"})
+        await session.rollback()
+    assert "my diary" not in str(failed.value)
 
 
 async def test_the_dispatcher_sees_of_runs_that_they_are_there_and_not_a_word_of_them(both: list[Person]) -> None:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from ingram_app.core.cluster import Cluster
-from ingram_app.core.migrations import DatabaseUnreachable, migrate
+from ingram_app.core.migrations import DatabaseUnreachable, admit, migrate
 from ingram_app.core.roles import DISPATCHER, ROLE
 
 AS_APPLICATION = f"-c role={ROLE}"
@@ -33,7 +33,7 @@ def test_any_number_may_migrate_at_once(empty: str) -> None:
 
 def test_the_roles_are_held_by_row_level_security(fresh_database: str) -> None:
     with psycopg.connect(fresh_database) as owner:
-        powers = "select rolcanlogin or rolsuper or rolbypassrls or rolcreaterole from pg_roles where rolname = any(%s)"
+        powers = "select rolsuper or rolbypassrls or rolcreaterole from pg_roles where rolname = any(%s)"
         assert owner.execute(powers, [[ROLE, DISPATCHER]]).fetchall() == [(False,), (False,)]
         owned = "select count(*) from pg_tables where tableowner = any(%s)"
         assert owner.execute(owned, [[ROLE, DISPATCHER]]).fetchone() == (0,)
@@ -60,6 +60,33 @@ def test_what_a_migration_took_back_stays_taken_back(empty: str) -> None:
         application.execute("insert into diary values ('kept')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             application.execute("delete from diary")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "set role postgres",
+        "set role none; alter role ingram_app superuser",
+        "reset role; alter table runs disable row level security",
+        "select set_config('role', 'postgres', false)",
+        "set session authorization postgres",
+        "copy runs to program 'cat'",
+    ],
+)
+def test_who_has_logged_in_as_the_application_becomes_nobody_stronger(fresh_database: str, statement: str) -> None:
+    with (
+        psycopg.connect(admit(fresh_database), options=AS_APPLICATION, autocommit=True) as application,
+        pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue)),
+    ):
+        application.execute(statement.encode())
+
+
+def test_logged_in_it_may_become_the_dispatcher_and_inherits_nothing_of_it(fresh_database: str) -> None:
+    with psycopg.connect(admit(fresh_database), options=AS_APPLICATION) as application:
+        inherits = f"select pg_has_role('{DISPATCHER}', 'usage'), current_user = session_user"
+        assert application.execute(inherits.encode()).fetchone() == (False, True)
+        application.execute(f"set local role {DISPATCHER}".encode())
+        assert application.execute("select count(*) from runs").fetchone() == (0,)
 
 
 def test_a_database_that_is_not_there_is_a_sentence() -> None:

@@ -1,5 +1,7 @@
 """Sessions: who is signed in, for how long, and how often one may guess."""
 
+import asyncio
+
 import pytest
 
 from ingram_app.core.database import NOBODY, transaction
@@ -33,7 +35,13 @@ async def whose(cookie: str) -> str | None:
 
 async def try_in(email: str, password: str, address: str) -> bool:
     async with transaction(NOBODY) as session:
-        return await sessions.sign_in(session, email=email, password=password, address=address) is not None
+        counted = await sessions.attempt(session, email=email, address=address)
+        teammate = await teammates.by_email(session, email)
+    if not await teammates.check_password(teammate, password):
+        return False
+    async with transaction(NOBODY) as session:
+        await sessions.forgive(session, counted)
+    return True
 
 
 async def test_a_cookie_says_who_it_is_until_it_is_ended(world: World, ann: Teammate) -> None:
@@ -76,6 +84,21 @@ async def test_guessing_is_limited_per_account(world: World, ann: Teammate) -> N
     assert limited.value.retry_after_seconds == 15 * 60
     world.do("update sign_in_failures set created_at = now() - interval '16 minutes'")
     assert await try_in("ann@example.com", PASSWORD, "10.0.2.1")
+
+
+async def test_guessing_at_once_is_no_way_around_the_limit(world: World, ann: Teammate) -> None:
+    world.do("delete from sign_in_failures")
+    guesses = (try_in("ann@example.com", "wrong", f"10.0.3.{number}") for number in range(24))
+    told = await asyncio.gather(*guesses, return_exceptions=True)
+    assert (told.count(False), sum(isinstance(one, SignInLimited) for one in told)) == (10, 14)
+
+
+async def test_what_succeeds_is_not_counted_and_what_is_old_is_forgotten(world: World, ann: Teammate) -> None:
+    world.do("delete from sign_in_failures")
+    assert not await try_in("ann@example.com", "wrong", "10.0.4.1")
+    world.do("update sign_in_failures set created_at = now() - interval '16 minutes'")
+    assert await try_in("ann@example.com", PASSWORD, "10.0.4.1")
+    assert world.ask("select count(*) from sign_in_failures") == [(0,)]
 
 
 async def test_guessing_is_limited_per_address(world: World, ann: Teammate) -> None:
