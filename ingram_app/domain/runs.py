@@ -174,7 +174,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     """Take in a turn; the row is the hand-over to the engine.
 
     Raises `SmithMismatch`, `NotFound`, `AgentUnpublished`, `EmptyInput`, `PayloadTooLarge`, `ModelKeyMissing`,
-    `UnknownProvider`, `ConcurrencyLimitExceeded`.
+    `UnknownProvider`, `ConcurrencyLimitExceeded`, `UnsupportedResponseFormat`.
     """
     caller.require("runs:write")
     clone = await smiths.embody(session, caller, smith_id)

@@ -34,6 +34,10 @@ class PayloadTooLarge(TooLarge):
     """The input has {size} bytes; at most {most} are taken. Send less, or raise max_input_bytes in the settings."""
 
 
+class UnsupportedResponseFormat(Invalid):
+    """Replies are text: `response_format` can only be {{"type": "text"}}, or be left out."""
+
+
 def words(content: str | list[dict[str, Any]]) -> str:
     """Return the text of a message's content."""
     if isinstance(content, str):
@@ -42,7 +46,9 @@ def words(content: str | list[dict[str, Any]]) -> str:
 
 
 def check(turn: Turn, most: int) -> None:
-    """Raises `EmptyInput`, `PayloadTooLarge` past `most` bytes."""
+    """Raises `EmptyInput`, `PayloadTooLarge` past `most` bytes, `UnsupportedResponseFormat`."""
+    if turn.response_format not in (None, {"type": "text"}):
+        raise UnsupportedResponseFormat(param="response_format")
     if not turn.said.strip():
         raise EmptyInput(param="input")
     size = len(compact(turn.input).encode())

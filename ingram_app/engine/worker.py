@@ -16,6 +16,7 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import leases, runs
 from ingram_app.domain.runs import Birth, Run
 from ingram_app.engine.carrier import carry
+from ingram_app.gateways import outbound
 
 log = logging.getLogger(__name__)
 JOBS_AT_ONCE = 32
@@ -38,6 +39,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         await _end(tasks)
         await _end(list(_carried))
         await signals.all_sent()
+        await outbound.close()
 
 
 async def take_up(project_id: str, run_id: str) -> None:
