@@ -10,6 +10,9 @@ import structlog
 from ingram_app.core.settings import settings
 
 _SECRET = re.compile(r"(th[aop]_live_)[\w.-]+|(\bsk-|\bAIza|whsec_)[\w-]{8,}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LONGEST = 8000
+"""Characters of one line's words: visitors without a session can have some of theirs logged."""
 bind = structlog.contextvars.bind_contextvars
 """Say what the lines of this task, and of those it begins, belong to."""
 forget = structlog.contextvars.clear_contextvars
@@ -18,6 +21,17 @@ forget = structlog.contextvars.clear_contextvars
 def without_secrets(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
     """Blot out whatever looks like a token or a provider's key."""
     return {k: _SECRET.sub(r"\1\2…", v) if isinstance(v, str) else v for k, v in event.items()}
+
+
+def on_one_line(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Spell out what would begin a line of its own, or have a terminal obey; only tracebacks keep their lines."""
+    return {k: _plain(v, kept="\n" if k == "exception" else "") if isinstance(v, str) else v for k, v in event.items()}
+
+
+def _plain(words: str, kept: str) -> str:
+    if kept == "" and len(words) > _LONGEST:
+        words = words[:_LONGEST] + "…"
+    return _CONTROL.sub(lambda letter: letter[0] if letter[0] in kept else ascii(letter[0])[1:-1], words)
 
 
 def set_up() -> None:
@@ -29,6 +43,7 @@ def set_up() -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         without_secrets,
+        on_one_line,
     ]
     last = (
         structlog.processors.JSONRenderer()

@@ -23,6 +23,7 @@ from ingram_app.gateways.providers.openai_request import request_body
 
 _THINKING_TAGS = ("<think>", "</think>")
 _DRAIN_SECONDS = 0.2
+_REFUSAL_BYTES = 64 * 1024
 
 
 class OpenAIModel(ChunkModel):
@@ -78,7 +79,7 @@ class OpenAIModel(ChunkModel):
         return headers | settings.get("extra_headers", {})
 
     async def _refusal(self, response: httpx2.Response) -> ModelHTTPError:
-        raw = await response.aread()
+        raw = await _beginning(response)
         try:
             body: Any = from_json(raw)
         except ValueError:
@@ -121,6 +122,16 @@ class OpenAIModel(ChunkModel):
         if not isinstance(chunk, dict):
             raise ModelAPIError(self._name, "it sent an event that is not a JSON object")
         return chunk
+
+
+async def _beginning(response: httpx2.Response) -> bytes:
+    """Return the body of a refusal, as much of it as anybody would read."""
+    read = b""
+    async for piece in response.aiter_bytes():
+        read += piece
+        if len(read) > _REFUSAL_BYTES:
+            break
+    return read[:_REFUSAL_BYTES]
 
 
 def _finishes(chunk: Chunk) -> bool:
