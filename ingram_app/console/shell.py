@@ -74,7 +74,9 @@ def frame(body: Body) -> rx.Component:
     shown = rx.cond(Session.missing != "", _not_here(), rx.cond(Session.ready, body(), skeleton()))
     return rx.fragment(
         rx.el.div(
-            rx.el.a("Skip to the content", href="#main", class_name="skip"),
+            rx.el.nav(
+                rx.el.a("Skip to the content", href="#main", class_name="skip"), class_name="skips", aria_label="Skip"
+            ),
             _sidebar(),
             rx.el.div(class_name="scrim", custom_attrs={"data-does": "unside"}),
             rx.el.div(_topbar(), rx.el.main(rx.el.div(shown, class_name="width"), id="main", tab_index=-1)),

@@ -35,7 +35,7 @@ class PayloadTooLarge(TooLarge):
 
 
 class UnsupportedResponseFormat(Invalid):
-    """Replies are text: `response_format` can only be {{"type": "text"}}, or be left out."""
+    """Replies are text: leave `response_format` out, or give it the type text."""
 
 
 def words(content: str | list[dict[str, Any]]) -> str:
