@@ -1,20 +1,28 @@
 """Following a run: its frames as they come, a page's share of them at a time."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 
+import reflex as rx
+
+from ingram_app.console.session import standing
 from ingram_app.domain import frames
 from ingram_app.domain.frames import Shown
 
 _APART_SECONDS = 0.1
 """A page is changed at most so often."""
+LOOK_AGAIN_SECONDS = 5
+"""How long a tab may follow after its session has ended, whatever its browser is made to do."""
 
 
-async def gulps(project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[list[Shown], None]:
+async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[list[Shown], None]:
     """Yield the run's frames past `after` until it ends: the first at once, the rest some at a time.
 
-    A gulp is empty when it is quiet. Whoever calls has checked that the run may be seen.
+    A gulp is empty when it is quiet. Whoever calls has checked that the run may be seen; whether somebody still
+    sits at the tab is asked again and again. Raises `SignedOut`, `NotHere`.
     """
+    looked = time.monotonic()
     heard: asyncio.Queue[Shown | None] = asyncio.Queue()
 
     async def listen() -> None:
@@ -28,6 +36,9 @@ async def gulps(project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[
             gulp = [await heard.get()]
             while not heard.empty():
                 gulp.append(heard.get_nowait())
+            if time.monotonic() - looked >= LOOK_AGAIN_SECONDS:
+                await standing(tab)
+                looked = time.monotonic()
             yield [frame for frame in gulp if frame is not None]
             await asyncio.sleep(_APART_SECONDS)
         if not listening.cancelled():

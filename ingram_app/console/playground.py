@@ -135,7 +135,7 @@ class Playground(rx.State):
     async def _follow(self, caller: Caller, run_id: str) -> None:
         """Tell one run up to its end."""
         story = Story()
-        async with aclosing(gulps(caller.project_id, run_id)) as told:
+        async with aclosing(gulps(self, caller.project_id, run_id)) as told:
             async for gulp in told:
                 story.hear(gulp)
                 async with self:

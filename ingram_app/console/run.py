@@ -97,7 +97,7 @@ class RunPage(rx.State):
             await self._read(caller, wanted)
         except NotFound:
             return  # `load` has said so
-        async with aclosing(gulps(caller.project_id, wanted)) as told:
+        async with aclosing(gulps(self, caller.project_id, wanted)) as told:
             async for gulp in told:
                 story.hear(gulp)
                 turned = any(frame.event.startswith("run.") for frame in gulp)

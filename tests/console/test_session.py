@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import reflex as rx
 
+from ingram_app.console import following
 from ingram_app.console.session import NotHere, Session, SignedOut, TabOwner, on_error, standing
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.secrets import digest
@@ -12,6 +13,7 @@ from ingram_app.domain import sessions
 from ingram_app.domain.access import Role
 from ingram_app.domain.projects import ProjectNameTaken
 from tests.console.desk import Desk, call, point, sit, within
+from tests.console.test_runs import run_of
 
 
 async def test_the_frame_shows_who_sits_there_and_where(desk: Desk) -> None:
@@ -107,3 +109,16 @@ async def test_an_error_of_ours_is_told_in_its_own_sentence() -> None:
     assert "already a project named One" in str(on_error(ProjectNameTaken(name="One")))
     assert "on our side" in str(on_error(ZeroDivisionError()))
     assert isinstance(on_error(SignedOut("/")), rx.event.EventSpec)
+
+
+async def test_who_follows_a_run_hears_no_more_of_it_once_signed_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LOOK_AGAIN_SECONDS", 0)
+    run = await run_of(desk, cancelled=True)
+    tab = desk.at(Session, f"/runs/{run.id}")
+    assert [gulp async for gulp in following.gulps(tab, desk.project_id, run.id)]
+    async with transaction(NOBODY) as session:
+        await sessions.end(session, digest(desk.cookie))
+    with pytest.raises(SignedOut):
+        await anext(following.gulps(tab, desk.project_id, run.id))
