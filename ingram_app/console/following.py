@@ -45,3 +45,8 @@ async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> 
             listening.result()
     finally:
         listening.cancel()
+
+
+def topic(tab: rx.State) -> str:
+    """Return what a tab's `follow` listens to. All its events are handled by the one process it is connected to."""
+    return f"tab:{tab.router.session.client_token}"

@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.console.address import asked, named
 from ingram_app.console.figures import counted, duration, moment, money
-from ingram_app.console.following import gulps
+from ingram_app.console.following import gulps, topic
 from ingram_app.console.looks import button, link, relative_time
 from ingram_app.console.session import Session, standing
 from ingram_app.console.story import Story
@@ -105,7 +105,7 @@ class Playground(rx.State):
         self._show([*self.turns, Exchange.of(run)][-_SHOWN.limit :])
         cleared = rx.set_value("say", "")
         if thread:
-            signals.publish(_topic(self))
+            signals.publish(topic(self))
             return cleared
         path = self.router.url.path
         return [cleared, rx.redirect(f"{path}?tab=playground&thread={run.thread_id}", replace=True)]
@@ -114,7 +114,7 @@ class Playground(rx.State):
     async def follow(self):
         """Tell what live runs say, for as long as the tab shows this thread."""
         caller = await standing(self)
-        with signals.listening(_topic(self)) as heard:
+        with signals.listening(topic(self)) as heard:
             while True:
                 async with self:
                     run_id = self.live_run
@@ -166,11 +166,6 @@ async def _exchange_of(session: AsyncSession, run: Run) -> Exchange:
     story = Story()
     story.hear(await frames.browse(session, run.project_id, run.id))
     return Exchange.of(run, story.said)
-
-
-def _topic(state: rx.State) -> str:
-    """Return what a tab's `follow` listens to. All its events are handled by the one process it is connected to."""
-    return f"tab:{state.router.session.client_token}"
 
 
 def playground() -> rx.Component:

@@ -10,15 +10,15 @@ from ingram_app.console import raw_frames
 from ingram_app.console.address import is_at, named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import duration, moment, money
-from ingram_app.console.following import gulps
+from ingram_app.console.following import gulps, topic
 from ingram_app.console.looks import button, facts, link, one_thing, relative_time, section, skeleton, split
 from ingram_app.console.raw_frames import RawFrames
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.console.story import MOST, Step, Story
+from ingram_app.core import signals
 from ingram_app.core.database import transaction
-from ingram_app.core.errors import NotFound
 from ingram_app.domain import agents, runs, smiths, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
@@ -86,6 +86,7 @@ class RunPage(rx.State):
         version = f"version {run.agent_version}" if run.agent_version else "unpublished"
         self.design = f"{agent.name}, {version}"
         self._show(run, smith)
+        signals.publish(topic(self))
 
     @rx.event(background=True)
     async def follow(self):
@@ -93,10 +94,7 @@ class RunPage(rx.State):
         caller = await standing(self)
         wanted = named(self, "runs")
         story = Story()
-        try:
-            await self._read(caller, wanted)
-        except NotFound:
-            return  # `load` has said so
+        await self._shown(wanted)
         async with aclosing(gulps(self, caller.project_id, wanted)) as told:
             async for gulp in told:
                 story.hear(gulp)
@@ -117,6 +115,15 @@ class RunPage(rx.State):
             run = await runs.look_up(session, caller, named(self, "runs"))
             run = await runs.cancel(session, caller, run.smith_id, run.id, f"cancelled by {caller.actor.email}")
         self._show_state(run)
+
+    async def _shown(self, wanted: str) -> None:
+        """Wait for `load`, which runs beside: what is told before it would be wiped away by it."""
+        with signals.listening(topic(self)) as heard:
+            while True:
+                async with self:
+                    if self.id == wanted:
+                        return
+                await heard.get()
 
     async def _read(self, caller: Caller, wanted: str) -> Run:
         async with transaction(caller.tenancy) as session:
