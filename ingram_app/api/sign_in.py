@@ -32,8 +32,8 @@ async def sign_in(request: Request, email: Text, password: Text, next: Text = "/
             await sessions.forgive(session, counted)
             cookie = await _begin(session, request, teammate)
     except IngramError as error:
-        return _back("/sign-in", error, next=next, email=email)
-    return _in(cookie, next)
+        return _back(request, "/sign-in", error, next=next, email=email)
+    return _in(request, cookie, next)
 
 
 @router.post("/welcome")
@@ -48,8 +48,8 @@ async def welcome(
             )
             cookie = await _begin(session, request, teammate)
     except IngramError as error:
-        return _back("/welcome", error, link=link, name=name, email=email, organization=organization)
-    return _in(cookie, "/")
+        return _back(request, "/welcome", error, link=link, name=name, email=email, organization=organization)
+    return _in(request, cookie, "/")
 
 
 @router.post("/sign-out")
@@ -59,7 +59,7 @@ async def sign_out(request: Request) -> RedirectResponse:
     if cookie:
         async with transaction(NOBODY) as session:
             await sessions.end(session, digest(cookie))
-    answer = RedirectResponse("/sign-in", 303)
+    answer = _sent(request, "/sign-in")
     answer.delete_cookie(settings().cookie, path="/", secure=settings().https, httponly=True, samesite="lax")
     return answer
 
@@ -72,8 +72,8 @@ async def _begin(session: AsyncSession, request: Request, teammate: Teammate) ->
     )
 
 
-def _in(cookie: str, target: str) -> RedirectResponse:
-    answer = RedirectResponse(_inside(target), 303)
+def _in(request: Request, cookie: str, target: str) -> RedirectResponse:
+    answer = _sent(request, _inside(target))
     answer.set_cookie(
         settings().cookie,
         cookie,
@@ -92,8 +92,14 @@ def _inside(target: str) -> str:
     return target if ours else "/"
 
 
-def _back(path: str, error: IngramError, **typed: str) -> RedirectResponse:
-    return RedirectResponse(f"{path}?{urlencode({'error': error.code, 'field': error.param or '', **typed})}", 303)
+def _back(request: Request, path: str, error: IngramError, **typed: str) -> RedirectResponse:
+    return _sent(request, f"{path}?{urlencode({'error': error.code, 'field': error.param or '', **typed})}")
+
+
+def _sent(request: Request, path: str) -> RedirectResponse:
+    """Send a person on, at the origin whose page they come from when that is one of ours."""
+    origin = request.headers.get("origin", "")
+    return RedirectResponse(f"{origin if origin in settings().origins else ''}{path}", 303)
 
 
 def _address(request: Request) -> str:

@@ -1,5 +1,6 @@
 """dev: serve with hot reload, the console by Vite on port 3000, the API and the events on IC_PORT."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from ingram_app.core.settings import settings
 
 
 def run(arguments: Namespace) -> int:
-    """Run Reflex's own development server on a database that is up."""
+    """Run Reflex's own development server on a database that is up. People come in where its pages are."""
+    os.environ.setdefault("IC_PUBLIC_URL", "http://localhost:3000")
+    settings.cache_clear()
     knobs = settings()
     reflex = [str(Path(sys.executable).with_name("reflex")), "run", "--backend-port", str(knobs.port)]
     with occupying(knobs.data_dir, knobs.host, knobs.port), open_database():

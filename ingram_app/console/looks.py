@@ -3,6 +3,7 @@
 from typing import Any
 
 import reflex as rx
+from reflex.config import get_config
 from reflex.event import EventSpec
 from reflex_base.constants.compiler import MemoizationDisposition, MemoizationMode
 from reflex_components_core.el.elements.base import BaseHTML
@@ -17,6 +18,12 @@ class _Time(BaseHTML):
     tag = "ic-time"
     # Reflex would name a component of its own after the tag, whose hyphen is none for JavaScript
     _memoization_mode = MemoizationMode(disposition=MemoizationDisposition.NEVER)
+
+
+def served(path: str) -> str:
+    """Return where the server takes a form: beside the pages, unless these are developed on a port of their own."""
+    config = get_config()
+    return path if config.api_url == config.deploy_url else f"{config.api_url}{path}"
 
 
 class NativeForm(rx.el.Div):

@@ -9,7 +9,7 @@ import reflex as rx
 from reflex_components_core.core.banner import has_connection_errors
 
 from ingram_app.console.dialogs import close_dialog, form_dialog
-from ingram_app.console.looks import NativeForm, field, head, icon_button, link, link_button, skeleton
+from ingram_app.console.looks import NativeForm, field, head, icon_button, link, link_button, served, skeleton
 from ingram_app.console.palette import palette
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
@@ -212,7 +212,7 @@ def _person() -> rx.Component:
         icon_button("sun-moon", "Light or dark", custom_attrs={"data-does": "theme"}),
         NativeForm.create(
             icon_button("log-out", "Sign out", type="submit"),
-            action="/auth/sign-out",
+            action=served("/auth/sign-out"),
             method="post",
             class_name="bare",
         ),

@@ -2,7 +2,7 @@
 
 import reflex as rx
 
-from ingram_app.console.looks import NativeForm, button, field
+from ingram_app.console.looks import NativeForm, button, field, served
 from ingram_app.domain.sessions import SignInFailed, SignInLimited
 
 
@@ -26,7 +26,7 @@ def sign_in() -> rx.Component:
             ),
             field("password", "Password", kind="password", required=True, auto_complete="current-password"),
             button("Sign in", kind="main", type="submit"),
-            action="/auth/sign-in",
+            action=served("/auth/sign-in"),
             method="post",
             class_name="stack",
         ),

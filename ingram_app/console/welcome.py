@@ -4,7 +4,7 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console.looks import NativeForm, button, field, link_button, skeleton
+from ingram_app.console.looks import NativeForm, button, field, link_button, served, skeleton
 from ingram_app.console.sign_in import door
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.errors import IngramError
@@ -66,7 +66,7 @@ def _form() -> rx.Component:
             rx.el.input(type="hidden", name="link", value=_QUERY["link"]),
             *_fields(first),
             button(rx.cond(first, "Create the account", "Set the password"), kind="main", type="submit"),
-            action="/auth/welcome",
+            action=served("/auth/welcome"),
             method="post",
             class_name="stack",
         ),
