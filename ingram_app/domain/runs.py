@@ -340,7 +340,7 @@ def _row(run: Run) -> dict[str, Any]:
 async def _ahead(session: AsyncSession, run: Run) -> int:
     """Return how many live runs of the thread came before. Raises `ConcurrencyLimitExceeded`."""
     known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id}
-    ahead = int((await execute(session, _AHEAD, known)).scalar_one())
+    ahead = int((await execute(session, _AHEAD, known)).scalar())
     if ahead > QUEUE_LENGTH:
         raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
     return ahead

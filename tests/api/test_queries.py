@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import event
 
-from ingram_app.core.database import pool
 from ingram_app.core.ids import new_id
 from tests.api.routes import RUN
 from tests.world import Client, Person, Tenant, World, error, ok
@@ -17,17 +16,16 @@ from tests.world import Client, Person, Tenant, World, error, ok
 def counting() -> Iterator[list[str]]:
     """Collect the statements that are sent."""
     said: list[str] = []
+    execute = psycopg.AsyncCursor.execute
 
-    def hear(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if "fetch" not in statement:
+    async def hear(cursor: Any, statement: Any, *rest: Any, **terms: Any) -> Any:
+        if isinstance(statement, str) and not any(word in statement for word in ("fetch", "notify", "commit")):
             said.append(statement)
+        return await execute(cursor, statement, *rest, **terms)
 
-    engine = pool().sync_engine
-    event.listen(engine, "before_cursor_execute", hear)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.AsyncCursor, "execute", hear)
         yield said
-    finally:
-        event.remove(engine, "before_cursor_execute", hear)
 
 
 @pytest.fixture(scope="module")
