@@ -9,7 +9,9 @@ from ingram_app.api import (
     health,
     models,
     organization,
+    persons,
     reference,
+    revisions,
     runs,
     sign_in,
     smiths,
@@ -21,7 +23,7 @@ from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, threads, runs, events)
+PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, revisions, persons, threads, runs, events)
 
 
 def build() -> FastAPI:

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from ingram_app.api.deps import Caller, InTransaction, Place, Route, claim
 from ingram_app.api.shapes import In, Out, PageOut
-from ingram_app.core.database import transaction
+from ingram_app.core.database import Tenancy, transaction
 from ingram_app.core.errors import Invalid
-from ingram_app.domain import access, frames, runs, smiths
+from ingram_app.domain import frames, runs, smiths
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.idempotency import IdempotencyInProgress, keep
 from ingram_app.domain.paging import Page
@@ -139,7 +139,7 @@ async def create_run(body: NewRun, caller: Caller, accepted: Annotated[Accepted,
     if accepted.again and not run.over:
         raise IdempotencyInProgress()
     headers = {"Idempotency-Replayed": "true"} if accepted.again else {}
-    return Response(_rendered(await _ended(caller, run)), 200, headers, media_type="application/json")
+    return Response(_rendered(await _ended(run)), 200, headers, media_type="application/json")
 
 
 @router.get("/runs", response_model=PageOut[RunOut])
@@ -214,18 +214,18 @@ async def submit(smith_id: str, run_id: str, body: Answer, caller: Caller) -> Ca
             raise runs.RunNotPaused(run_id=run.id, status=run.status)
         run = await runs.cancel(session, caller, smith_id, run_id, body.reason)
     if run.status is not RunStatus.cancelled:
-        run = await _ended(caller, run)
+        run = await _ended(run)
     if run.status is not RunStatus.cancelled:
         raise runs.RunNotPaused(run_id=run.id, status=run.status)
     return CancelledOut(id=run.id, status="cancelled")
 
 
-async def _ended(caller: access.Caller, run: Run) -> Run:
-    """Return the run once it has ended."""
+async def _ended(run: Run) -> Run:
+    """Return the run once it has ended, for one who was let wait for it."""
     async for _ in frames.follow(run.project_id, run.id):
         pass
-    async with transaction(caller.tenancy) as session:
-        return await runs.started(session, caller, run.smith_id, run.id)
+    async with transaction(Tenancy(project_id=run.project_id)) as session:
+        return await runs.outcome(session, run)
 
 
 def _stream(run: Run, after: int) -> StreamingResponse:

@@ -1,15 +1,19 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
-tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases
+access · paging · audit · events · designs · rendering · agents · keyrings · organizations · teammates · sessions ·
+projects · tokens · idempotency · model_keys · revisions · smiths · threads · turns · transcripts · frames · runs ·
+leases · claims · erasures · exports
 """
 
 from ingram_app.domain import (
     access,
     agents,
     audit,
+    claims,
     designs,
+    erasures,
     events,
+    exports,
     frames,
     idempotency,
     keyrings,
@@ -18,6 +22,8 @@ from ingram_app.domain import (
     organizations,
     paging,
     projects,
+    rendering,
+    revisions,
     runs,
     sessions,
     smiths,
@@ -32,8 +38,11 @@ __all__ = [
     "access",
     "agents",
     "audit",
+    "claims",
     "designs",
+    "erasures",
     "events",
+    "exports",
     "frames",
     "idempotency",
     "keyrings",
@@ -42,6 +51,8 @@ __all__ = [
     "organizations",
     "paging",
     "projects",
+    "rendering",
+    "revisions",
     "runs",
     "sessions",
     "smiths",

@@ -130,7 +130,10 @@ TYPES = tuple(kind.name for kind in get_args(AnyEvent))
 
 class Event(SQLModel, table=True):
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_feed", "project_id", "position", "id"),)
+    __table_args__ = (
+        Index("ix_events_feed", "project_id", "position", "id"),
+        Index("ix_events_smith", "smith_id", "position", "id", postgresql_where=text("smith_id is not null")),
+    )
 
     id: str = Field(default_factory=lambda: new_id("evt"), primary_key=True)
     project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")

@@ -27,6 +27,7 @@ MOST = 1_000_000
 """More frames than a run can have."""
 PAGE = 1000
 """Frames that are read at once."""
+ERASED = "All that was held about the smith has been erased."
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ _APPEND = text(
     " from held, unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)"
 )
 
+_IS_THERE = text("select exists (select from runs where project_id = :project_id and id = :run_id)")
 _BROWSE = text(
     "select seq, event, data::text, created_at from frames"
     " where project_id = :project_id and run_id = :run_id and seq > :after order by seq limit :limit"
@@ -262,12 +264,19 @@ async def _from(project_id: str, run_id: str, after: int) -> list[Shown]:
 
 
 async def _past(project_id: str, run_id: str, place: int) -> list[Shown]:
-    """Return all frames past `place`; none while the database is away, watchers wait until it is back."""
+    """Return all frames past `place`; none while the database is away, watchers wait until it is back.
+
+    A run that is there no more has been erased, and says so: nobody waits for it for ever.
+    """
     try:
         async with transaction(Tenancy(project_id=project_id)) as session:
-            return await browse(session, project_id, run_id, place, MOST)
+            more = await browse(session, project_id, run_id, place, MOST)
+            known = {"project_id": project_id, "run_id": run_id}
+            if more or (await execute(session, _IS_THERE, known)).scalar():
+                return more
     except OperationalError:
         return []
+    return [shown(run_id, place + 1, RunCancelled(ERASED))]
 
 
 QUIET = object()

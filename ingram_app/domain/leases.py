@@ -43,9 +43,9 @@ _FINISH = text(
     " select :run_id, project_id, smith_id, thread_id, cast(:messages as jsonb), true from closed"
     " where cast(:messages as text) is not null"
     " on conflict (run_id) do update set messages = excluded.messages, complete = true),"
-    " held as (select id from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"
-    " for no key update)"
-    " select (select count(*) from closed), (select id from held)"
+    " held as (select t.id from threads t, closed where t.project_id = closed.project_id"
+    " and t.smith_id = closed.smith_id and t.id = closed.thread_id for no key update of t)"
+    " select smith_id, thread_id, (select id from held) from closed"
 )
 _OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros")
 _AS_JSON = {"output", "error", "warnings"}
@@ -139,18 +139,21 @@ async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript
 
 
 async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
-    """Close the run: last frames, transcript, row, and the next of its thread, all in one. Raises `LeaseLost`."""
+    """Close the run: last frames, transcript, row, and the next of its thread, all in one. Raises `LeaseLost`.
+
+    The thread is that which the run belongs to now: a claim may have moved it to another smith meanwhile.
+    """
     outcome = {name: ending.values.get(name) for name in _OUTCOME}
     spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
-    thread = {"smith_id": lease.smith_id, "thread_id": lease.thread_id}
     about = {"status": ending.status.value, "now": now(), "messages": messages}
-    done = await execute(session, _FINISH, lease.fence | outcome | spelt | thread | about | frames.columns(last_frames))
-    if not done.one()[0]:
+    done = await execute(session, _FINISH, lease.fence | outcome | spelt | about | frames.columns(last_frames))
+    thread = done.first()
+    if thread is None:
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
-    await runs.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
+    await runs.next_in_thread(session, lease.project_id, thread[0], thread[1])
 
 
 async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[tuple[str, str]]:

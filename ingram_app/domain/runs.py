@@ -31,6 +31,7 @@ from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
+from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn
 
 TAKE_UP = "take_up"
@@ -84,6 +85,8 @@ class Run(SQLModel, table=True):
     """What `default` stood for when the run began."""
     config: dict[str, Any] = Field(sa_type=JSONB)
     """The effective design it runs with, whatever is rolled out meanwhile."""
+    rendered_instructions: str | None = None
+    """The design's instructions with their variables filled in, once and for all; null when there were none to fill."""
     status: RunStatus = Field(default=RunStatus.queued, sa_type=one_of(RunStatus))
     channel: str = "api"
     input: list[dict[str, Any]] = Field(sa_type=JSONB)
@@ -183,24 +186,10 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     project = await projects.own(session, caller)
     turn = replace(turn, input=keepable(turn.input))
     turns.check(turn, project.limits.max_input_bytes or 0)
-    config = clone.config
-    model = project.default_model if config["model"] == "default" else config["model"]
+    model = project.default_model if clone.config["model"] == "default" else clone.config["model"]
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
     thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
-    run = Run(
-        project_id=caller.project_id,
-        smith_id=smith_id,
-        thread_id=thread_id,
-        agent_id=clone.agent.id,
-        agent_version=clone.version,
-        model=model,
-        config=config,
-        channel=turn.channel,
-        input=turn.input,
-        response_format=turn.response_format,
-        about=turn.metadata,
-        actor=caller.actor.as_json(),
-    )
+    run = _drafted(caller, clone, thread_id, model, turn)
     ahead = await _ahead(session, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:
         past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
@@ -227,6 +216,15 @@ async def started(session: AsyncSession, caller: Caller, smith_id: str, run_id: 
     """Return a run as it stands now, for whoever may start one. Raises `SmithMismatch`, `NotFound`."""
     caller.require("runs:write")
     return await _one(session, caller, smith_id, run_id)
+
+
+async def outcome(session: AsyncSession, run: Run) -> Run:
+    """Return a run as it stands now, for whoever has waited for it; a claim may have moved it. Raises `NotFound`."""
+    query = select(Run).where(Run.project_id == run.project_id, Run.id == run.id)
+    found: Run | None = (await session.exec(query)).first()
+    if found is None:
+        raise NotFound(noun="run", id=run.id)
+    return found
 
 
 async def browse(
@@ -312,6 +310,28 @@ def topic(project_id: str) -> str:
 def _thread_of(run: Run) -> tuple[str, str, str]:
     """Return the project, the smith and the thread that a run belongs to."""
     return run.project_id, run.smith_id, run.thread_id
+
+
+def _drafted(caller: Caller, clone: Clone, thread_id: str, model: str, turn: Turn) -> Run:
+    config, moment = clone.config, now()
+    rendered = clone.rendered(moment)
+    return Run(
+        project_id=caller.project_id,
+        smith_id=clone.smith.id,
+        thread_id=thread_id,
+        agent_id=clone.agent.id,
+        agent_version=clone.version,
+        model=model,
+        config=config,
+        rendered_instructions=None if rendered.text == config["instructions"] else rendered.text,
+        warnings=rendered.warnings,
+        channel=turn.channel,
+        input=turn.input,
+        response_format=turn.response_format,
+        about=turn.metadata,
+        actor=caller.actor.as_json(),
+        created_at=moment,
+    )
 
 
 async def _bear(session: AsyncSession, birth: Birth) -> None:

@@ -17,7 +17,8 @@ from tests.world import Person, Tenant, World, ok
 assert ingram_app.domain  # its tables are known once it is loaded
 TENANT_TABLES = sorted(table.name for table in SQLModel.metadata.sorted_tables if "project_id" in table.columns)
 OWNED_TABLES = ["keyrings", "idempotency_keys"]
-OF_SMITHS = {"smiths": "id", "threads": "smith_id", "transcripts": "smith_id", "runs": "smith_id"}
+OF_SMITHS = {"smiths": "id"} | dict.fromkeys(("threads", "transcripts", "runs", "smith_revisions"), "smith_id")
+UNCHANGEABLE = ("agent_versions", "audit", "smith_revisions")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,9 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         run = {"input": [{"role": "user", "content": "hello"}], "thread_id": "one"}
         ok(await tenant.api.post(f"/v1/smiths/{person.id}/runs", json=run))
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
+        forgotten = await tenant.smith()
+        await tenant.run(forgotten["id"])
+        ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
 
 
@@ -88,7 +92,7 @@ async def test_an_organization_sees_its_projects_and_nothing_in_them(
 async def test_nothing_can_be_moved_into_another_project(
     project: Tenant, other: Tenant, both: list[Person], table: str
 ) -> None:
-    refusal = "can not be changed" if table in ("agent_versions", "audit") else "row-level security"
+    refusal = "can not be changed" if table in UNCHANGEABLE else "row-level security"
     with pytest.raises(DBAPIError, match=refusal):
         async with transaction(Tenancy(project_id=project.id)) as session:
             await session.execute(text(f"update {table} set project_id = :other"), {"other": other.id})

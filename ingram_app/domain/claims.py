@@ -1,0 +1,114 @@
+"""Claims: someone who was anonymous has signed in, and keeps what was said.
+
+anon:… ──claim──▶ the user's smith                       when the user has none of this agent yet
+anon:… ──claim──▶ archived, all that was said moves over  when there is one; that one's config and customer hold
+
+A run that is under way moves too, and ends where it now belongs. A thread whose id the user has already gets one of
+ours. Every token of the anonymous smith ends: it was given to a stranger, and would now open a person's assistant.
+"""
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core import signals
+from ingram_app.core.clock import now
+from ingram_app.core.database import execute
+from ingram_app.core.errors import Conflict, Invalid
+from ingram_app.core.ids import new_id
+from ingram_app.domain import audit, events, runs, smiths, tokens
+from ingram_app.domain.access import Caller
+from ingram_app.domain.smiths import ANONYMOUS, Clone, Smith
+
+THREADS = {"runs": "thread_id", "transcripts": "thread_id", "threads": "id"}
+"""The tables that move, in the order in which carriers lock them, and where each names its thread."""
+
+
+class SmithNotAnonymous(Conflict):
+    """The smith {smith_id} is somebody's: only one whose external id begins with `anon:` can be claimed."""
+
+
+class InvalidExternalId(Invalid):
+    """Who has signed in has an external id from 1 to 200 characters that does not begin with `anon:`."""
+
+
+async def claim(session: AsyncSession, caller: Caller, smith_id: str, external_id: str) -> Clone:
+    """Return the user's smith, which now has what was said to the anonymous one; asked again, it is the same.
+
+    Raises `NotFound`, `SmithNotAnonymous`, `InvalidExternalId`.
+    """
+    caller.require("smiths:write")
+    if not 1 <= len(external_id) <= smiths.EXTERNAL_ID_LENGTH or external_id.startswith(ANONYMOUS):
+        raise InvalidExternalId(param="external_id")
+    smith = await smiths.hold(session, caller, smith_id)
+    known = await smiths.find(session, caller, smith.moved_to or smith_id)
+    if known.smith.external_id == external_id:
+        return known
+    if not (known.smith.external_id or "").startswith(ANONYMOUS):
+        raise SmithNotAnonymous(smith_id=smith_id)
+    user = await _of_user(session, caller, smith, external_id)
+    while user is None and not await _rename(session, smith, external_id):
+        user = await _of_user(session, caller, smith, external_id)  # it was made just now
+    if user is not None:
+        await _move(session, smith, user)
+    await tokens.revoke_of_smith(session, caller, smith_id)
+    claimed = events.SmithClaimed(external_id=external_id, from_smith_id=smith_id if user else None)
+    kept_id = user.id if user else smith_id
+    await events.tell(session, caller, claimed, smith_id=kept_id)
+    await audit.note(session, caller, "smith.claimed", kept_id, from_smith_id=smith_id)
+    return await smiths.find(session, caller, kept_id)
+
+
+async def _of_user(session: AsyncSession, caller: Caller, smith: Smith, external_id: str) -> Smith | None:
+    """Return the user's smith of the same agent, held; anonymous ones are always held first, so nobody crosses."""
+    query = select(Smith).where(
+        Smith.project_id == caller.project_id,
+        Smith.external_id == external_id,
+        Smith.agent_id == smith.agent_id,
+        col(Smith.archived_at).is_(None),
+    )
+    return (await session.exec(query.with_for_update())).first()
+
+
+async def _rename(session: AsyncSession, smith: Smith, external_id: str) -> bool:
+    """Make it the user's smith; not, when one was made at the same moment."""
+    named = sa.update(Smith).where(col(Smith.id) == smith.id).values(external_id=external_id, updated_at=now())
+    try:
+        async with session.begin_nested():
+            await execute(session, named)
+    except sa.exc.IntegrityError:
+        return False
+    await session.refresh(smith)
+    return True
+
+
+async def _move(session: AsyncSession, smith: Smith, user: Smith) -> None:
+    """Give the user's smith all that was said to the anonymous one, and archive that."""
+    between = {"project_id": smith.project_id, "from": smith.id, "to": user.id}
+    taken = [row[0] for row in (await execute(session, _TAKEN, between)).all()]
+    names = {"old": taken, "new": [new_id("thr") for _ in taken]}
+    for table, column in THREADS.items():
+        await execute(session, _moved(table, column), between | names)
+    smith.archived_at = smith.updated_at = now()
+    smith.moved_to = user.id
+    await session.flush()
+    for (thread_id,) in (await execute(session, _WAITING, between)).all():  # whoever came for one meanwhile went away
+        await runs.next_in_thread(session, user.project_id, user.id, thread_id)
+    signals.send(session, runs.topic(smith.project_id))
+
+
+_TAKEN = sa.text(
+    "select id from threads where project_id = :project_id and smith_id = :from"
+    " and id in (select id from threads where project_id = :project_id and smith_id = :to)"
+)
+_WAITING = sa.text(
+    "select distinct thread_id from runs where project_id = :project_id and smith_id = :to and status = 'queued'"
+)
+
+
+def _moved(table: str, column: str) -> sa.TextClause:
+    renamed = f"select new from unnest(cast(:old as text[]), cast(:new as text[])) as n(old, new) where old = {column}"
+    return sa.text(
+        f"update {table} set smith_id = :to, {column} = coalesce(({renamed}), {column})"
+        " where project_id = :project_id and smith_id = :from"
+    )
