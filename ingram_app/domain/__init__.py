@@ -1,12 +1,13 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · designs · agents · keyrings · organizations · teammates · sessions · projects · tokens · idempotency ·
-model_keys · smiths · threads · turns · transcripts · frames · runs · leases
+model_keys · smiths · threads · arrivals · turns · transcripts · frames · runs · leases
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    arrivals,
     designs,
     frames,
     idempotency,
@@ -29,6 +30,7 @@ from ingram_app.domain import (
 __all__ = [
     "access",
     "agents",
+    "arrivals",
     "designs",
     "frames",
     "idempotency",

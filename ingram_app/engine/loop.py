@@ -6,11 +6,11 @@ No transaction is open while a model is being asked.
 
 import logging
 
-from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, runs
+from ingram_app.domain import leases, runs, transcripts
 from ingram_app.domain.frames import (
     AnyFrame,
     MessageCompleted,
@@ -28,7 +28,7 @@ from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing, reach
 from ingram_app.gateways import prices, providers
-from ingram_app.gateways.providers import TextDelta
+from ingram_app.gateways.providers import Answer, TextDelta
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +51,20 @@ class Loop:
         self.standing = standing
         self.limits = standing.limits
         self.added = standing.added
+        self.said = standing.said
+        """The words of a message whose model call was lost; they are told again no further than they differ."""
         self.warnings: list[dict[str, str]] = list(run.warnings)
+        self._answer: Answer | None = None
+        """The answer on its way."""
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends: they are written together with its row."""
 
     async def answer(self) -> Ending:
         """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
-        access, said = self.standing.access or await reach(self.run), self.standing.said
+        access = self.standing.access or await reach(self.run)
         for _ in range(self.limits.max_steps or 0):
-            response = await self._ask(access, said)
-            said = ""
+            response = await self._ask(access)
+            self.said = ""
             self.added.append(response)
             self._check_output(self.usage().get("output_tokens") or 0)
             if not response.tool_calls:
@@ -71,9 +75,9 @@ class Loop:
             await self._checkpoint()
         raise StepLimitExceeded(steps=self.limits.max_steps)
 
-    async def _ask(self, access: Access, said: str) -> ModelResponse:
+    async def _ask(self, access: Access) -> ModelResponse:
         """Have the model answer, its words handed on as they come. Raises `OutputLimitExceeded`."""
-        retelling = Retelling(said)
+        retelling = Retelling(self.said)
         deltas = 0
         async with providers.stream(
             self.run.model,
@@ -82,6 +86,7 @@ class Loop:
             instructions=prompt.instructions(self.run),
             settings=prompt.settings(self.run, self.limits.max_output_tokens),
         ) as answer:
+            self._answer = answer
             async for delta in answer:
                 deltas += 1
                 self._check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
@@ -89,6 +94,7 @@ class Loop:
                     self.scribe.say(*retelling.hear(delta.text))
                 else:
                     self.scribe.say(ReasoningDelta(delta.text))
+        self._answer = None
         self.scribe.say(*retelling.end())
         if retelling.differs:
             self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
@@ -106,6 +112,15 @@ class Loop:
         async with self.scribe.batch() as batch, transaction(self.lease.tenancy) as session:
             await leases.checkpoint(session, self.lease, self.transcript(complete=False), batch)
 
+    def broken_off(self) -> Transcript:
+        """Return what the run has added when it is stopped: the words of an answer on its way too, its calls not."""
+        words = (self._answer.response.text if self._answer else None) or self.said
+        if words:
+            self.added.append(ModelResponse(parts=[TextPart(words)], state="interrupted"))
+        transcript = self.transcript(complete=False)
+        transcript.messages = transcripts.broken_off(transcript.messages)
+        return transcript
+
     def transcript(self, *, complete: bool) -> Transcript:
         """Return what the run has added, to be kept."""
         run = self.run
@@ -114,6 +129,7 @@ class Loop:
             project_id=run.project_id,
             smith_id=run.smith_id,
             thread_id=run.thread_id,
+            turn=run.turn,
             messages=prompt.write(self.added),
             complete=complete,
         )
