@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "5a1c7e90b3d4"
-down_revision = "3b6f0a51c2de"
+down_revision = "5d0c7a1be934"
 
 
 def upgrade() -> None:

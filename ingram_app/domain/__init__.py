@@ -1,14 +1,16 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · designs · agents · keyrings · organizations · teammates · sessions · projects · tokens · idempotency ·
-model_keys · smiths · threads · arrivals · turns · transcripts · frames · runs · leases
+access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
+tokens · idempotency · model_keys · smiths · threads · arrivals · turns · transcripts · frames · runs · leases
 """
 
 from ingram_app.domain import (
     access,
     agents,
     arrivals,
+    audit,
     designs,
+    events,
     frames,
     idempotency,
     keyrings,
@@ -31,7 +33,9 @@ __all__ = [
     "access",
     "agents",
     "arrivals",
+    "audit",
     "designs",
+    "events",
     "frames",
     "idempotency",
     "keyrings",
