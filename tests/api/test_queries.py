@@ -89,11 +89,11 @@ BUSY = {
     "an agent's smiths": "select count(*) from smiths where agent_id = 'a' and archived_at is null",
     "an agent's last run": "select max(created_at) from runs where agent_id = 'a'",
     "a thread's history": "select run_id from transcripts where project_id = 'p' and smith_id = 's'"
-    " and thread_id = 't' and complete order by run_id desc limit 200",
+    " and thread_id = 't' and complete order by turn desc limit 200",
     "who waits on a thread": "select count(*) from runs where smith_id = 's' and thread_id = 't'"
     " and status in ('queued', 'running', 'paused_for_approval', 'paused_for_tool')",
     "the next of a thread": "select id from runs where smith_id = 's' and thread_id = 't' and status = 'queued'"
-    " order by created_at, id limit 1",
+    " order by turn limit 1",
     "a run's frames": "select seq from frames where project_id = 'p' and run_id = 'r' and seq > 7 order by seq",
     "a run's last frame": "select max(seq) from frames where run_id = 'r'",
     "runs left behind": "select id from runs where status = 'running' and lease_until < now()",
