@@ -25,7 +25,7 @@ from ingram_app.core.database import Moment, afterwards, execute, keepable, one_
 from ingram_app.core.errors import Conflict, NotFound, TooMany
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, model_keys, projects, smiths, threads, transcripts, turns
+from ingram_app.domain import events, frames, model_keys, projects, smiths, threads, transcripts, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.model_keys import Access
@@ -272,7 +272,7 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         return run
     if run.over:
         raise RunNotPaused(run_id=run.id, status=run.status)
-    await _stop(session, run, reason)
+    await _stop(session, caller, run, reason)
     if run.over:
         await threads.hold(session, *_thread_of(run))
         await next_in_thread(session, *_thread_of(run))
@@ -285,7 +285,7 @@ async def close_project(session: AsyncSession, caller: Caller, project_id: str) 
     await projects.archive(session, caller, project_id)
     live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
     for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
-        await _stop(session, run, "The project was deleted.")
+        await _stop(session, replace(caller, project_id=project_id), run, "The project was deleted.")
 
 
 async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
@@ -346,7 +346,7 @@ async def _ahead(session: AsyncSession, run: Run) -> int:
     return ahead
 
 
-async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
+async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | None) -> None:
     """Ask a run that is carried to stop; end one that is not."""
     run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
     if run.status is RunStatus.running:
@@ -354,6 +354,9 @@ async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
     else:
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
         run.status, run.finished_at, run.updated_at = RunStatus.cancelled, now(), now()
+        whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value)
+        cancelled = events.RunCancelled(*whose, run.cancel_reason, run.usage)
+        await events.tell(session, caller, cancelled, smith_id=run.smith_id)
         changed(session, run)
     await session.flush()
 
