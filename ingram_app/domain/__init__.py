@@ -1,7 +1,8 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
-tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases
+access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
+projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · turns · transcripts · frames ·
+runs · guards · tryouts · leases
 """
 
 from ingram_app.domain import (
@@ -11,6 +12,7 @@ from ingram_app.domain import (
     designs,
     events,
     frames,
+    guards,
     idempotency,
     keyrings,
     leases,
@@ -18,6 +20,8 @@ from ingram_app.domain import (
     organizations,
     paging,
     projects,
+    rollouts,
+    rosters,
     runs,
     sessions,
     smiths,
@@ -25,7 +29,9 @@ from ingram_app.domain import (
     threads,
     tokens,
     transcripts,
+    tryouts,
     turns,
+    versions,
 )
 
 __all__ = [
@@ -35,6 +41,7 @@ __all__ = [
     "designs",
     "events",
     "frames",
+    "guards",
     "idempotency",
     "keyrings",
     "leases",
@@ -42,6 +49,8 @@ __all__ = [
     "organizations",
     "paging",
     "projects",
+    "rollouts",
+    "rosters",
     "runs",
     "sessions",
     "smiths",
@@ -49,5 +58,7 @@ __all__ = [
     "threads",
     "tokens",
     "transcripts",
+    "tryouts",
     "turns",
+    "versions",
 ]
