@@ -12,18 +12,34 @@ from ingram_app.api import (
     persons,
     reference,
     revisions,
+    rollouts,
     runs,
     sign_in,
     smiths,
     tenant_settings,
     threads,
     tokens,
+    versions,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, revisions, persons, threads, runs, events)
+PUBLIC = (
+    organization,
+    tokens,
+    tenant_settings,
+    models,
+    agents,
+    versions,
+    rollouts,
+    smiths,
+    revisions,
+    persons,
+    threads,
+    runs,
+    events,
+)
 
 
 def build() -> FastAPI:

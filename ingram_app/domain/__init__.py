@@ -1,13 +1,14 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · designs · rendering · agents · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · revisions · smiths · threads · turns · transcripts · frames · runs ·
-leases · claims · erasures · exports
+access · paging · audit · events · designs · rendering · agents · versions · keyrings · organizations · teammates ·
+sessions · projects · tokens · idempotency · model_keys · revisions · smiths · rosters · rollouts · threads · arrivals ·
+turns · transcripts · frames · runs · guards · tryouts · leases · claims · erasures · exports
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    arrivals,
     audit,
     claims,
     designs,
@@ -15,6 +16,7 @@ from ingram_app.domain import (
     events,
     exports,
     frames,
+    guards,
     idempotency,
     keyrings,
     leases,
@@ -24,6 +26,8 @@ from ingram_app.domain import (
     projects,
     rendering,
     revisions,
+    rollouts,
+    rosters,
     runs,
     sessions,
     smiths,
@@ -31,12 +35,15 @@ from ingram_app.domain import (
     threads,
     tokens,
     transcripts,
+    tryouts,
     turns,
+    versions,
 )
 
 __all__ = [
     "access",
     "agents",
+    "arrivals",
     "audit",
     "claims",
     "designs",
@@ -44,6 +51,7 @@ __all__ = [
     "events",
     "exports",
     "frames",
+    "guards",
     "idempotency",
     "keyrings",
     "leases",
@@ -53,6 +61,8 @@ __all__ = [
     "projects",
     "rendering",
     "revisions",
+    "rollouts",
+    "rosters",
     "runs",
     "sessions",
     "smiths",
@@ -60,5 +70,7 @@ __all__ = [
     "threads",
     "tokens",
     "transcripts",
+    "tryouts",
     "turns",
+    "versions",
 ]

@@ -20,7 +20,7 @@ from ingram_app.domain import audit, events, runs, smiths, tokens
 from ingram_app.domain.access import Caller
 from ingram_app.domain.smiths import ANONYMOUS, Clone, Smith
 
-THREADS = {"runs": "thread_id", "transcripts": "thread_id", "threads": "id"}
+THREADS = {"threads": "id", "runs": "thread_id", "transcripts": "thread_id"}
 """The tables that move, in the order in which carriers lock them, and where each names its thread."""
 
 

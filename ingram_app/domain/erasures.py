@@ -60,6 +60,9 @@ class ErasedUsage(SQLModel, table=True):
 
 
 _WHOSE = sa.text("select id from smiths where project_id = :project_id and (id = :smith_id or moved_to = :smith_id)")
+_THREADS = sa.text(
+    "select from threads where project_id = :project_id and smith_id = any(:whose) order by smith_id, id for update"
+)
 _LIVE = sa.text(
     "select id from runs where project_id = :project_id and smith_id = any(:whose)"
     " and status not in ('completed', 'failed', 'cancelled') order by id for update"
@@ -84,7 +87,7 @@ _KEEP_USAGE = sa.text(
     f" coalesce(sum(cost_micros), 0) from runs {_OF_SMITH} group by project_id, agent_id, agent_version, model, 7"
 )
 _DELETE = (
-    *(f"delete from {_COUNT[kind]}" for kind in ("runs", "threads", "events", "tokens")),  # as carriers lock them
+    *(f"delete from {_COUNT[kind]}" for kind in ("runs", "threads", "events", "tokens")),
     "delete from smiths where project_id = :project_id and id = :smith_id",
 )
 
@@ -102,6 +105,7 @@ async def erase(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure
     known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id}
     whose = [row[0] for row in (await execute(session, _WHOSE, known)).all()]
     known |= {"whose": whose, "subjects": [tokens.subject(caller.project_id, one) for one in whose]}
+    await execute(session, _THREADS, known)  # before its runs, as carriers do
     for (run_id,) in (await execute(session, _LIVE, known)).all():
         signals.send(session, f"{runs.CANCEL}:{run_id}", frames.topic(run_id))
     counts = {kind: await _number(session, rows, known) for kind, rows in _COUNT.items()}

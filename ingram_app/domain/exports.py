@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlmodel import SQLModel, select
+from sqlmodel import SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.database import compact, execute, transaction
@@ -90,7 +90,7 @@ async def begin(session: AsyncSession, caller: Caller, smith_id: str) -> None:
     caller.require("smiths:read")
     caller.require("runs:read")
     there = select(Smith.id).where(Smith.project_id == caller.project_id, Smith.id == smith_id)
-    if (await session.exec(there)).first() is None:
+    if (await session.exec(there.where(col(Smith.tester_id).is_(None)))).first() is None:
         raise NotFound(noun="smith", id=smith_id)
     await audit.note(session, caller, "smith.exported", smith_id)
 

@@ -13,7 +13,7 @@ from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment
+from ingram_app.core.database import Moment, compact, execute
 from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain.access import Caller
@@ -44,6 +44,16 @@ class Revision(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
 
 
+_APPEND_MOVED = sa.text(
+    "insert into smith_revisions (id, project_id, smith_id, version, snapshot, created_by, created_at)"
+    " select 'rev_' || gen_random_uuid(), s.project_id, s.id,"
+    " 1 + coalesce((select max(version) from smith_revisions r where r.smith_id = s.id), 0),"
+    " jsonb_build_object('agent_id', s.agent_id, 'pin', s.pin, 'overrides', s.overrides), cast(:by as jsonb), :moment"
+    " from smiths s where s.project_id = :project_id and s.agent_id = :agent_id and s.updated_at = :moment"
+    " and s.archived_at is null and s.tester_id is null"
+)
+
+
 async def append(
     session: AsyncSession, caller: Caller, smith_id: str, snapshot: dict[str, Any], note: str | None = None
 ) -> Revision:
@@ -63,6 +73,13 @@ async def append(
     session.add(revision)
     await session.flush()
     return revision
+
+
+async def append_moved(session: AsyncSession, caller: Caller, agent_id: str, moment: datetime) -> None:
+    """Write down what their config is now for every smith that was moved to an agent at that moment."""
+    caller.require("smiths:write")
+    known = {"project_id": caller.project_id, "agent_id": agent_id, "moment": moment}
+    await execute(session, _APPEND_MOVED, known | {"by": compact(caller.actor.as_json())})
 
 
 async def browse(session: AsyncSession, caller: Caller, smith_id: str, place: Place = FIRST) -> Page[Revision]:

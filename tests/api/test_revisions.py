@@ -40,6 +40,18 @@ async def test_a_restored_revision_is_the_newest(api: Client, project: Tenant) -
     assert found[0]["snapshot"] == found[2]["snapshot"]
 
 
+async def test_smiths_that_are_attached_to_another_agent_have_a_revision_each(api: Client, project: Tenant) -> None:
+    agent = await project.agent()
+    smiths = [await project.smith(pin=1), await project.smith(agent_id=agent["id"]), await project.smith()]
+    named = {"smith_ids": [smith["id"] for smith in smiths[:2]]}
+    ok(await api.post(f"/v1/agents/{agent['id']}/attach", json=named))
+    found = [await revisions(api, smith["id"]) for smith in smiths]
+    assert [len(one) for one in found] == [2, 1, 1]
+    assert found[0][0]["snapshot"] == {"agent_id": agent["id"], "pin": None, "overrides": {}}
+    back = ok(await api.post(f"/v1/smiths/{smiths[0]['id']}/revisions/1/restore"))
+    assert (back["agent_id"], back["pin"]) == (smiths[0]["agent_id"], 1)
+
+
 async def test_to_restore_what_is_so_already_adds_nothing(api: Client, project: Tenant) -> None:
     smith = await project.smith(instructions="one")
     ok(await api.post(f"/v1/smiths/{smith['id']}/revisions/1/restore"))
