@@ -34,7 +34,8 @@ _FINISH = text(
     "with closed as ("
     "update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
     " error = cast(:error as jsonb), warnings = cast(:warnings as jsonb), input_tokens = :input_tokens,"
-    " output_tokens = :output_tokens, cost_micros = :cost_micros, finished_at = :now, updated_at = :now,"
+    " output_tokens = :output_tokens, cost_micros = :cost_micros, answered_by = :answered_by,"
+    " finished_at = :now, updated_at = :now,"
     f" lease_owner = null, lease_until = null {_FENCED} returning project_id, smith_id, thread_id),"
     " said as (insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select :run_id, f.seq, closed.project_id, f.event, f.data::json, clock_timestamp() from closed,"
@@ -47,7 +48,7 @@ _FINISH = text(
     " for no key update)"
     " select (select count(*) from closed), (select id from held)"
 )
-_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros")
+_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros", "answered_by")
 _AS_JSON = {"output", "error", "warnings"}
 
 

@@ -82,6 +82,8 @@ class Run(SQLModel, table=True):
     agent_version: int | None
     model: str
     """What `default` stood for when the run began."""
+    answered_by: str | None = None
+    """The model that gave the last answer: this one, or a fallback model. Null before there is an answer."""
     config: dict[str, Any] = Field(sa_type=JSONB)
     """The effective design it runs with, whatever is rolled out meanwhile."""
     status: RunStatus = Field(default=RunStatus.queued, sa_type=one_of(RunStatus))

@@ -26,10 +26,11 @@ class Reply:
     can_write: asyncio.Event
     streaming: bool = field(default=False)
 
-    def json(self, content: object, status: int = 200) -> None:
+    def json(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
         body = json.dumps(content).encode()
-        head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        self.transport.write(head.encode() + body)
+        told = {"content-type": "application/json", "content-length": str(len(body))} | (headers or {})
+        head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        self.transport.write(f"HTTP/1.1 {status} -\r\n{head}\r\n".encode() + body)
 
     def begin_stream(self) -> None:
         self.streaming = True
