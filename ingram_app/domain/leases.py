@@ -26,10 +26,11 @@ _FENCED = "where id = :run_id and project_id = :project_id and lease_owner = :ow
 _UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 _TAKE = text(
     "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, updated_at = :now,"
+    " carriers_lost = carriers_lost + (status = 'running' and lease_owner is not null)::int,"
     f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
 )
 _RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
-_RELEASE = text(f"update runs set lease_until = clock_timestamp() {_FENCED}")
+_RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
 _FINISH = text(
     "with closed as ("
     "update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"

@@ -104,6 +104,8 @@ class Run(SQLModel, table=True):
     """The process that carries the run. Every write of a carrier says `where lease_owner = me and attempt = mine`."""
     lease_until: datetime | None = Field(default=None, sa_type=Moment)
     attempt: int = 0
+    carriers_lost: int = 0
+    """How often a process went silent while it carried the run."""
     cancel_asked_at: datetime | None = Field(default=None, sa_type=Moment)
     cancel_reason: str | None = None
     created_at: datetime = Field(default_factory=now, sa_type=Moment)

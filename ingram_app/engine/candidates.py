@@ -33,13 +33,16 @@ class Candidates:
 
     def __init__(self, run: Run, access: Access | None, max_seconds: int, warn: Warn) -> None:
         self._run = run
-        self._models = list(dict.fromkeys([run.model, *run.config.get("fallback_models", ())]))
+        self._models: list[str] = []
         self._access = access
         self._until = time.monotonic() + max_seconds
         self._warn = warn
 
     async def answer(self, call: Call) -> ModelResponse:
         """Return what the first model answers that does. Raises `ModelRequestFailed`, `ModelKeyMissing`."""
+        self._models = self._models or list(
+            dict.fromkeys([self._run.model, *self._run.config.get("fallback_models", ())])
+        )
         self._access = self._access or await reach(self._run, self._models[0])
         while True:
             model, access = self._models[0], self._access
