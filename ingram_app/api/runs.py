@@ -91,6 +91,7 @@ class RunOut(Out):
     status: RunStatus
     channel: str
     model: str
+    answered_by: str | None
     input: list[dict[str, Any]]
     output: dict[str, Any] | None
     stop_reason: str | None
