@@ -1,7 +1,8 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
-tokens · idempotency · model_keys · smiths · threads · arrivals · turns · transcripts · frames · runs · leases
+tokens · idempotency · model_keys · smiths · threads · arrivals · turns · transcripts · frames · runs · leases ·
+speech · conversations
 """
 
 from ingram_app.domain import (
@@ -9,6 +10,7 @@ from ingram_app.domain import (
     agents,
     arrivals,
     audit,
+    conversations,
     designs,
     events,
     frames,
@@ -22,6 +24,7 @@ from ingram_app.domain import (
     runs,
     sessions,
     smiths,
+    speech,
     teammates,
     threads,
     tokens,
@@ -34,6 +37,7 @@ __all__ = [
     "agents",
     "arrivals",
     "audit",
+    "conversations",
     "designs",
     "events",
     "frames",
@@ -47,6 +51,7 @@ __all__ = [
     "runs",
     "sessions",
     "smiths",
+    "speech",
     "teammates",
     "threads",
     "tokens",

@@ -76,7 +76,7 @@ async def page(
 ) -> Page[Row]:
     """Return one page of `query` over `table`, whose rows have `id` and what they are ordered `by`."""
     first = getattr(table, by)
-    if (after := place.after(_number if by == "position" else datetime.fromisoformat)) is not None:
+    if (after := place.after(number if by == "position" else datetime.fromisoformat)) is not None:
         query = query.where(tuple_(first, table.id) < after)
     query = query.order_by(first.desc(), table.id.desc()).limit(place.limit + 1)
     rows = (await session.exec(query)).all()
@@ -84,11 +84,16 @@ async def page(
         return Page(rows, None)
     last: Any = rows[place.limit - 1]
     value = getattr(last, by)
-    mark = f"{value.isoformat() if isinstance(value, datetime) else value} {last.id}"
-    return Page(rows[: place.limit], base64.urlsafe_b64encode(mark.encode()).decode())
+    mark = cursor(value.isoformat() if isinstance(value, datetime) else value, last.id)
+    return Page(rows[: place.limit], mark)
 
 
-def _number(text: str) -> int:
+def cursor(first: str | int, row_id: str) -> str:
+    """Return the cursor of the page after a row of this key."""
+    return base64.urlsafe_b64encode(f"{first} {row_id}".encode()).decode()
+
+
+def number(text: str) -> int:
     """Return a number that the database can hold. Raises `ValueError`."""
     if (number := int(text)) not in range(2**63):
         raise ValueError(text)
