@@ -1,8 +1,8 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
-tokens · idempotency · model_keys · smiths · threads · arrivals · turns · transcripts · frames · runs · leases ·
-speech · conversations
+access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
+projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
+frames · runs · guards · tryouts · leases · speech · conversations
 """
 
 from ingram_app.domain import (
@@ -14,6 +14,7 @@ from ingram_app.domain import (
     designs,
     events,
     frames,
+    guards,
     idempotency,
     keyrings,
     leases,
@@ -21,6 +22,8 @@ from ingram_app.domain import (
     organizations,
     paging,
     projects,
+    rollouts,
+    rosters,
     runs,
     sessions,
     smiths,
@@ -29,7 +32,9 @@ from ingram_app.domain import (
     threads,
     tokens,
     transcripts,
+    tryouts,
     turns,
+    versions,
 )
 
 __all__ = [
@@ -41,6 +46,7 @@ __all__ = [
     "designs",
     "events",
     "frames",
+    "guards",
     "idempotency",
     "keyrings",
     "leases",
@@ -48,6 +54,8 @@ __all__ = [
     "organizations",
     "paging",
     "projects",
+    "rollouts",
+    "rosters",
     "runs",
     "sessions",
     "smiths",
@@ -56,5 +64,7 @@ __all__ = [
     "threads",
     "tokens",
     "transcripts",
+    "tryouts",
     "turns",
+    "versions",
 ]

@@ -80,10 +80,10 @@ async def place(
     if not line or on_busy is OnBusy.queue:
         return Place(number, len(line))
     if on_busy is OnBusy.reject:
-        raise ThreadBusy(thread_id=thread_id, run_id=line[0].id)
+        raise ThreadBusy(thread_id=thread_id, run_id=line[0][0])
     first, *others = line
-    making_way = (first, *(run for run in others if run.on_busy in PRESSING))
-    turn = making_way[-1].turn + 1
+    making_way = [(run_id, turn) for run_id, turn, *_ in [first, *(run for run in others if run[3] in PRESSING)]]
+    turn = making_way[-1][1] + 1
     if turn < number:
         await execute(session, _STEP_BACK, known | {"turn": turn})
-    return Place(turn, len(making_way), tuple(run.id for run in making_way))
+    return Place(turn, len(making_way), tuple(run_id for run_id, _ in making_way))

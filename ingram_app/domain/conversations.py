@@ -3,8 +3,9 @@
 What is read back is what the smith remembers, the turns that completed or were interrupted, and those under way.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy import text
@@ -94,9 +95,12 @@ async def messages(
     turn, n = _before(place)
     wanted = {"turn": turn, "n": n, "limit": place.limit + 1}
     rows = (await execute(session, _MESSAGES, _known(caller.project_id, smith_id, thread_id) | wanted)).all()
-    told = [speech.read(row.message, row.run_id, row.created_at) for row in rows[: place.limit]]
-    last = rows[place.limit - 1] if len(rows) > place.limit else None
-    return Page(told, cursor(last.turn, str(last.n)) if last else None)
+    shown = rows[: place.limit]
+    told = [speech.read(message, run_id, begun.astimezone(UTC)) for _, _, run_id, begun, message in shown]
+    if len(rows) <= place.limit:
+        return Page(told, None)
+    last_turn, last_n, *_ = shown[-1]
+    return Page(told, cursor(last_turn, str(last_n)))
 
 
 async def stop(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> list[str]:
@@ -104,7 +108,8 @@ async def stop(session: AsyncSession, caller: Caller, smith_id: str, thread_id: 
     caller.require("runs:write")
     await threads.find(session, caller, smith_id, thread_id)
     await threads.hold(session, caller.project_id, smith_id, thread_id)
-    live = list((await execute(session, _WORKING, _known(caller.project_id, smith_id, thread_id))).scalars())
+    found = await execute(session, _WORKING, _known(caller.project_id, smith_id, thread_id))
+    live = [run_id for (run_id,) in found.all()]
     for run_id in live:
         await runs.cancel(session, caller, smith_id, run_id, "The thread was deleted.")
     return live
@@ -120,9 +125,9 @@ async def remove(session: AsyncSession, caller: Caller, smith_id: str, thread_id
     await threads.find(session, caller, smith_id, thread_id)
     await threads.hold(session, caller.project_id, smith_id, thread_id)
     known: dict[str, Any] = _known(caller.project_id, smith_id, thread_id)
-    for run_id in (await execute(session, _END_LIVE, known)).scalars():
+    for (run_id,) in (await execute(session, _END_LIVE, known)).all():
         signals.send(session, f"{runs.CANCEL}:{run_id}", frames.topic(run_id))
-    known["run_ids"] = list((await execute(session, _EMPTY_RUNS, known)).scalars())
+    known["run_ids"] = [run_id for (run_id,) in (await execute(session, _EMPTY_RUNS, known)).all()]
     for statement in _DELETE:
         await execute(session, statement, known)
     signals.send(session, runs.topic(caller.project_id), threads.topic(smith_id, thread_id))
@@ -164,15 +169,17 @@ async def follow(thread: Thread, since: Point) -> AsyncIterator[Said | None]:
             following = await _next(thread, turn)
             if following is None:
                 return
+            next_id, next_turn, status = following
             run_id, place = None, 0
-            if following.id is not None and following.status != "queued":
-                turn, run_id = following.turn, following.id
+            if next_id is not None and status != "queued":
+                turn, run_id = next_turn, next_id
             elif await frames.heard_on(heard) is frames.QUIET:
                 yield None
 
 
-async def _next(thread: Thread, turn: int) -> Any:
-    """Return the run after that of this number, empty when none is there yet; None when the thread has gone."""
+async def _next(thread: Thread, turn: int) -> Sequence[Any] | None:
+    """Return id, number and status of the run after that of this number, three times None when none is there yet;
+    nothing when the thread has gone."""
     known = _known(thread.project_id, thread.smith_id, thread.id) | {"turn": turn, "begun": thread.created_at}
     async with transaction(Tenancy(project_id=thread.project_id)) as session:
         return (await execute(session, _NEXT, known)).first()
