@@ -2,7 +2,8 @@
 
 access · paging · audit · events · designs · rendering · agents · versions · keyrings · organizations · teammates ·
 sessions · projects · tokens · idempotency · model_keys · revisions · smiths · rosters · rollouts · threads · arrivals ·
-turns · transcripts · frames · runs · guards · tryouts · leases · claims · erasures · exports
+turns · transcripts · frames · runs · guards · tryouts · leases · speech ·
+conversations · claims · erasures · exports
 """
 
 from ingram_app.domain import (
@@ -11,6 +12,7 @@ from ingram_app.domain import (
     arrivals,
     audit,
     claims,
+    conversations,
     designs,
     erasures,
     events,
@@ -31,6 +33,7 @@ from ingram_app.domain import (
     runs,
     sessions,
     smiths,
+    speech,
     teammates,
     threads,
     tokens,
@@ -46,6 +49,7 @@ __all__ = [
     "arrivals",
     "audit",
     "claims",
+    "conversations",
     "designs",
     "erasures",
     "events",
@@ -66,6 +70,7 @@ __all__ = [
     "runs",
     "sessions",
     "smiths",
+    "speech",
     "teammates",
     "threads",
     "tokens",

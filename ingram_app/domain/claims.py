@@ -14,10 +14,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import execute
-from ingram_app.core.errors import Conflict, Invalid
+from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import audit, events, runs, smiths, tokens
 from ingram_app.domain.access import Caller
+from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import ANONYMOUS, Clone, Smith
 
 THREADS = {"threads": "id", "runs": "thread_id", "transcripts": "thread_id"}
@@ -57,6 +58,14 @@ async def claim(session: AsyncSession, caller: Caller, smith_id: str, external_i
     await events.tell(session, caller, claimed, smith_id=kept_id)
     await audit.note(session, caller, "smith.claimed", kept_id, from_smith_id=smith_id)
     return await smiths.find(session, caller, kept_id)
+
+
+async def outcome(session: AsyncSession, run: Run) -> Run:
+    """Return a run as it stands now, for whoever has waited for it; a claim may have moved it. Raises `NotFound`."""
+    query = select(Run).where(Run.project_id == run.project_id, Run.id == run.id)
+    if (found := (await session.exec(query)).first()) is None:
+        raise NotFound(noun="run", id=run.id)
+    return found
 
 
 async def _of_user(session: AsyncSession, caller: Caller, smith: Smith, external_id: str) -> Smith | None:

@@ -27,7 +27,6 @@ MOST = 1_000_000
 """More frames than a run can have."""
 PAGE = 1000
 """Frames that are read at once."""
-ERASED = "All that was held about the smith has been erased."
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +148,14 @@ _APPEND = text(
     " from held, unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)"
 )
 
-_IS_THERE = text("select exists (select from runs where project_id = :project_id and id = :run_id)")
 _BROWSE = text(
     "select seq, event, data::text, created_at from frames"
     " where project_id = :project_id and run_id = :run_id and seq > :after order by seq limit :limit"
+)
+_TOLD_ALL = text(
+    "select status in ('completed', 'failed', 'cancelled') and not exists (select from frames"
+    " where project_id = :project_id and run_id = :run_id and seq > :place)"
+    " from runs where project_id = :project_id and id = :run_id"
 )
 
 
@@ -248,10 +251,12 @@ async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[
                     yield frame
             if batch and batch[-1].event in LAST:
                 return
-            item = await _next(heard)
+            item = await heard_on(heard)
             batch = item if isinstance(item, list) else []
             if not batch or batch[0].seq > place + 1:
                 batch = await _past(project_id, run_id, place)
+            if not batch and await told_all(project_id, run_id, place):
+                return  # what it said has been deleted
             if not batch and item is QUIET:
                 yield None
 
@@ -263,26 +268,29 @@ async def _from(project_id: str, run_id: str, after: int) -> list[Shown]:
         return found or await browse(session, project_id, run_id, await latest(session, run_id) - 1)
 
 
-async def _past(project_id: str, run_id: str, place: int) -> list[Shown]:
-    """Return all frames past `place`; none while the database is away, watchers wait until it is back.
-
-    A run that is there no more has been erased, and says so: nobody waits for it for ever.
-    """
+async def told_all(project_id: str, run_id: str, place: int) -> bool:
+    """Tell whether a run is over, or gone, and has said nothing past `place`; not so while the database is away."""
     try:
         async with transaction(Tenancy(project_id=project_id)) as session:
-            more = await browse(session, project_id, run_id, place, MOST)
-            known = {"project_id": project_id, "run_id": run_id}
-            if more or (await execute(session, _IS_THERE, known)).scalar():
-                return more
+            known = {"project_id": project_id, "run_id": run_id, "place": place}
+            return (await execute(session, _TOLD_ALL, known)).scalar() is not False
+    except OperationalError:
+        return False
+
+
+async def _past(project_id: str, run_id: str, place: int) -> list[Shown]:
+    """Return all frames past `place`; none while the database is away, watchers wait until it is back."""
+    try:
+        async with transaction(Tenancy(project_id=project_id)) as session:
+            return await browse(session, project_id, run_id, place, MOST)
     except OperationalError:
         return []
-    return [shown(run_id, place + 1, RunCancelled(ERASED))]
 
 
 QUIET = object()
 
 
-async def _next(heard: "asyncio.Queue[signals.Item]") -> signals.Item:
+async def heard_on(heard: "asyncio.Queue[signals.Item]") -> signals.Item:
     """Return what was heard, `QUIET` after some seconds of silence."""
     try:
         async with asyncio.timeout(CHECKED_EVERY_SECONDS):
