@@ -24,6 +24,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
 from ingram_app.core.errors import Conflict, NotFound, TooMany
 from ingram_app.core.ids import new_id
+from ingram_app.core.readings import Prepared
 from ingram_app.core.settings import settings
 from ingram_app.domain import frames, model_keys, projects, smiths, threads, transcripts, turns
 from ingram_app.domain.access import Caller
@@ -134,18 +135,21 @@ class Birth:
 
 _COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
 _RUNS: sa.Table = Run.__table__  # type: ignore[attr-defined]
-_INSERT = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
-_BORN = _INSERT.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
-_INSERT_BORN = sa.insert(frames.Frame).from_select(
-    ["run_id", "project_id", "created_at", "seq", "event", "data"],
-    sa.select(
-        _BORN.c.id,
-        _BORN.c.project_id,
-        _BORN.c.created_at,
-        sa.literal(1),
-        sa.bindparam("event", type_=sa.Text),
-        sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON),
-    ),
+_INSERTED = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
+_INSERT = Prepared(_INSERTED)
+_BORN = _INSERTED.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
+_INSERT_BORN = Prepared(
+    sa.insert(frames.Frame).from_select(
+        ["run_id", "project_id", "created_at", "seq", "event", "data"],
+        sa.select(
+            _BORN.c.id,
+            _BORN.c.project_id,
+            _BORN.c.created_at,
+            sa.literal(1),
+            sa.bindparam("event", type_=sa.Text),
+            sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON),
+        ),
+    )
 )
 _OF_THREAD = "from runs where project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
 _AHEAD = sa.text(f"select count(*) {_OF_THREAD} and status in ('queued', {', '.join(map(repr, BUSY))})")
@@ -177,17 +181,21 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     `UnknownProvider`, `ConcurrencyLimitExceeded`, `UnsupportedResponseFormat`.
     """
     caller.require("runs:write")
-    clone = await smiths.embody(session, caller, smith_id)
+    clone, project = await smiths.summon(session, caller, smith_id)
     if clone.version is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
-    project = await projects.own(session, caller)
     turn = replace(turn, input=keepable(turn.input))
     turns.check(turn, project.limits.max_input_bytes or 0)
     config = clone.config
     model = project.default_model if config["model"] == "default" else config["model"]
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
     thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
-    run = Run(
+    moment = now()
+    run = Run(  # its defaults would be worked out anew for each, at a dear price
+        id=new_id("run"),
+        created_at=moment,
+        updated_at=moment,
+        warnings=[],
         project_id=caller.project_id,
         smith_id=smith_id,
         thread_id=thread_id,
@@ -321,14 +329,14 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     run.lease_owner = process.NAME
     run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    await execute(session, _INSERT_BORN, _row(run) | {"event": started.event, "data": started.data})
+    await _INSERT_BORN.execute(session, _row(run) | {"event": started.event, "data": started.data})
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 
 
 async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
     """Insert the run as one that waits, and hand it over unless others come first."""
-    await execute(session, _INSERT, _row(run))
+    await _INSERT.execute(session, _row(run))
     if not ahead:
         await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run.id)
 
