@@ -1,16 +1,19 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
-tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases
+access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
+projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
+frames · runs · guards · tryouts · leases
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    arrivals,
     audit,
     designs,
     events,
     frames,
+    guards,
     idempotency,
     keyrings,
     leases,
@@ -18,6 +21,8 @@ from ingram_app.domain import (
     organizations,
     paging,
     projects,
+    rollouts,
+    rosters,
     runs,
     sessions,
     smiths,
@@ -25,16 +30,20 @@ from ingram_app.domain import (
     threads,
     tokens,
     transcripts,
+    tryouts,
     turns,
+    versions,
 )
 
 __all__ = [
     "access",
     "agents",
+    "arrivals",
     "audit",
     "designs",
     "events",
     "frames",
+    "guards",
     "idempotency",
     "keyrings",
     "leases",
@@ -42,6 +51,8 @@ __all__ = [
     "organizations",
     "paging",
     "projects",
+    "rollouts",
+    "rosters",
     "runs",
     "sessions",
     "smiths",
@@ -49,5 +60,7 @@ __all__ = [
     "threads",
     "tokens",
     "transcripts",
+    "tryouts",
     "turns",
+    "versions",
 ]

@@ -14,7 +14,7 @@ from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import reach
 from ingram_app.gateways import providers
-from ingram_app.gateways.providers import TextDelta
+from ingram_app.gateways.providers import Answer, TextDelta
 
 
 class OutputLimitExceeded(IngramError):
@@ -32,6 +32,12 @@ class Asking:
         self._scribe = scribe
         self._access = access
         self._warn = warn
+        self._answer: Answer | None = None
+
+    @property
+    def words(self) -> str:
+        """What has come of an answer that is on its way."""
+        return (self._answer.response.text if self._answer else None) or ""
 
     async def ask(self, messages: Sequence[ModelMessage], said: str) -> ModelResponse:
         """Return the model's answer to `messages`; watchers have heard `said` of it already.
@@ -48,6 +54,7 @@ class Asking:
             instructions=prompt.instructions(self._run),
             settings=prompt.settings(self._run, self._limits.max_output_tokens),
         ) as answer:
+            self._answer = answer
             async for delta in answer:
                 deltas += 1
                 self.check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
@@ -55,6 +62,7 @@ class Asking:
                     self._scribe.say(*retelling.hear(delta.text))
                 else:
                     self._scribe.say(ReasoningDelta(delta.text))
+        self._answer = None
         self._scribe.say(*retelling.end())
         if retelling.differs:
             self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
