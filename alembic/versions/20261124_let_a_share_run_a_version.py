@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "a41c7d90e2b5"
-down_revision = "5d0c7a1be934"
+down_revision = "5a1c7e90b3d4"
 
 WEIGHTS = ", ".join(str(pow(256, 31 - place, 10_000)) for place in range(32))
 LIVE = sa.text("archived_at is null")

@@ -1,13 +1,14 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · turns · transcripts · frames ·
-runs · guards · tryouts · leases
+projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
+frames · runs · guards · tryouts · leases
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    arrivals,
     audit,
     designs,
     events,
@@ -37,6 +38,7 @@ from ingram_app.domain import (
 __all__ = [
     "access",
     "agents",
+    "arrivals",
     "audit",
     "designs",
     "events",

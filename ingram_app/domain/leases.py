@@ -31,21 +31,21 @@ _TAKE = text(
 _RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
 _RELEASE = text(f"update runs set lease_until = clock_timestamp() {_FENCED}")
 _FINISH = text(
-    "with closed as ("
-    "update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
+    "with held as (select id as thread from threads"
+    " where project_id = :project_id and smith_id = :smith_id and id = :thread_id for no key update),"
+    " closed as (update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
     " error = cast(:error as jsonb), warnings = cast(:warnings as jsonb), input_tokens = :input_tokens,"
     " output_tokens = :output_tokens, cost_micros = :cost_micros, finished_at = :now, updated_at = :now,"
-    f" lease_owner = null, lease_until = null {_FENCED} returning project_id, smith_id, thread_id),"
+    f" lease_owner = null, lease_until = null from held {_FENCED}"
+    " returning runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted),"
     " said as (insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select :run_id, f.seq, closed.project_id, f.event, f.data::json, clock_timestamp() from closed,"
     " unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)),"
-    " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, messages, complete)"
-    " select :run_id, project_id, smith_id, thread_id, cast(:messages as jsonb), true from closed"
-    " where cast(:messages as text) is not null"
-    " on conflict (run_id) do update set messages = excluded.messages, complete = true),"
-    " held as (select id from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"
-    " for no key update)"
-    " select (select count(*) from closed), (select id from held)"
+    " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, turn, messages, complete)"
+    " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
+    " from closed where cast(:messages as text) is not null"
+    " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
+    " select count(*) from closed"
 )
 _OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros")
 _AS_JSON = {"output", "error", "warnings"}
@@ -88,6 +88,7 @@ class Ending:
     values: dict[str, Any]
     """Columns of the run: output, stop_reason, error, usage …"""
     transcript: Transcript | None = None
+    """What it added. Of a run that was stopped it joins the history only if it was interrupted."""
 
 
 def of(run: Run) -> Lease:
@@ -144,9 +145,10 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
     thread = {"smith_id": lease.smith_id, "thread_id": lease.thread_id}
-    about = {"status": ending.status.value, "now": now(), "messages": messages}
-    done = await execute(session, _FINISH, lease.fence | outcome | spelt | thread | about | frames.columns(last_frames))
-    if not done.one()[0]:
+    about = {"status": ending.status.value, "now": now()}
+    told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
+    done = await execute(session, _FINISH, lease.fence | outcome | spelt | thread | about | told)
+    if not done.scalar():
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
@@ -180,7 +182,6 @@ async def _may_be_taken(session: AsyncSession, run: Run) -> bool:
     earlier = select(Run.id).where(
         Run.smith_id == run.smith_id,
         Run.thread_id == run.thread_id,
-        col(Run.status).in_(BUSY)
-        | ((col(Run.status) == "queued") & (sa.tuple_(Run.created_at, Run.id) < (run.created_at, run.id))),
+        col(Run.status).in_(BUSY) | ((col(Run.status) == "queued") & (Run.turn < run.turn)),
     )
     return (await session.exec(earlier.limit(1))).first() is None

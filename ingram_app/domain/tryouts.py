@@ -39,7 +39,7 @@ async def begin(session: AsyncSession, caller: Caller, agent_id: str) -> str:
     upsert = upsert.on_conflict_do_update(
         index_elements=["agent_id", "tester_id"], index_where=text("tester_id is not null"), set_=used
     )
-    return str((await execute(session, upsert.returning(col(Smith.id)))).scalar_one())
+    return str((await execute(session, upsert.returning(col(Smith.id)))).scalar())
 
 
 async def end(session: AsyncSession, caller: Caller, agent_id: str) -> None:

@@ -6,39 +6,32 @@ No transaction is open while a model is being asked.
 
 import logging
 
-from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, runs
+from ingram_app.domain import leases, runs, transcripts
 from ingram_app.domain.frames import (
     AnyFrame,
     MessageCompleted,
-    ReasoningDelta,
     RunCompleted,
     ToolCompleted,
     ToolExecuting,
 )
 from ingram_app.domain.leases import Ending, Lease
-from ingram_app.domain.model_keys import Access
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt
-from ingram_app.engine.retelling import Retelling
+from ingram_app.engine.asking import Asking
 from ingram_app.engine.scribe import Scribe
-from ingram_app.engine.standing import Standing, reach
-from ingram_app.gateways import prices, providers
-from ingram_app.gateways.providers import TextDelta
+from ingram_app.engine.standing import Standing
+from ingram_app.gateways import prices
 
 log = logging.getLogger(__name__)
 
 
 class StepLimitExceeded(IngramError):
     """The run made {steps} model calls without coming to an answer. The setting max_steps allows more."""
-
-
-class OutputLimitExceeded(IngramError):
-    """The run wrote {tokens} tokens; {most} are allowed. The setting max_output_tokens allows more."""
 
 
 class Loop:
@@ -51,18 +44,20 @@ class Loop:
         self.standing = standing
         self.limits = standing.limits
         self.added = standing.added
+        self.said = standing.said
+        """The words of the message that it was in the middle of when it was taken up."""
         self.warnings: list[dict[str, str]] = list(run.warnings)
+        self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends: they are written together with its row."""
 
     async def answer(self) -> Ending:
         """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
-        access, said = self.standing.access or await reach(self.run), self.standing.said
         for _ in range(self.limits.max_steps or 0):
-            response = await self._ask(access, said)
-            said = ""
+            response = await self.asking.ask([*self.standing.history, *self.added], self.said)
+            self.said = ""
             self.added.append(response)
-            self._check_output(self.usage().get("output_tokens") or 0)
+            self.asking.check_output(self.usage().get("output_tokens") or 0)
             if not response.tool_calls:
                 return self._completed(response)
             if response.text:
@@ -70,29 +65,6 @@ class Loop:
             self.added.append(ModelRequest(parts=[self._use(call) for call in response.tool_calls]))
             await self._checkpoint()
         raise StepLimitExceeded(steps=self.limits.max_steps)
-
-    async def _ask(self, access: Access, said: str) -> ModelResponse:
-        """Have the model answer, its words handed on as they come. Raises `OutputLimitExceeded`."""
-        retelling = Retelling(said)
-        deltas = 0
-        async with providers.stream(
-            self.run.model,
-            access.credential,
-            [*self.standing.history, *self.added],
-            instructions=prompt.instructions(self.run),
-            settings=prompt.settings(self.run, self.limits.max_output_tokens),
-        ) as answer:
-            async for delta in answer:
-                deltas += 1
-                self._check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
-                if isinstance(delta, TextDelta):
-                    self.scribe.say(*retelling.hear(delta.text))
-                else:
-                    self.scribe.say(ReasoningDelta(delta.text))
-        self.scribe.say(*retelling.end())
-        if retelling.differs:
-            self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
-        return answer.response
 
     def _use(self, call: ToolCallPart) -> ToolReturnPart:
         """Return the tool's result. No tools are registered yet: the model is told so, and goes on."""
@@ -106,6 +78,15 @@ class Loop:
         async with self.scribe.batch() as batch, transaction(self.lease.tenancy) as session:
             await leases.checkpoint(session, self.lease, self.transcript(complete=False), batch)
 
+    def broken_off(self) -> Transcript:
+        """Return what the run has added when it is stopped: the words of an answer on its way too, its calls not."""
+        words = self.asking.words or self.said
+        if words:
+            self.added.append(ModelResponse(parts=[TextPart(words)], state="interrupted"))
+        transcript = self.transcript(complete=False)
+        transcript.messages = transcripts.broken_off(transcript.messages)
+        return transcript
+
     def transcript(self, *, complete: bool) -> Transcript:
         """Return what the run has added, to be kept."""
         run = self.run
@@ -114,6 +95,7 @@ class Loop:
             project_id=run.project_id,
             smith_id=run.smith_id,
             thread_id=run.thread_id,
+            turn=run.turn,
             messages=prompt.write(self.added),
             complete=complete,
         )
@@ -144,11 +126,6 @@ class Loop:
             {"output": output, "stop_reason": stop_reason, "warnings": self.warnings, **used},
             self.transcript(complete=True),
         )
-
-    def _check_output(self, written: int) -> None:
-        most = self.limits.max_output_tokens
-        if most is not None and written > most:
-            raise OutputLimitExceeded(tokens=written, most=most)
 
     def _warn(self, code: str, message: str) -> None:
         warning = {"code": code, "message": message}
