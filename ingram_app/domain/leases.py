@@ -15,7 +15,7 @@ from ingram_app.core import process, signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Tenancy, compact, execute
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, runs, transcripts
+from ingram_app.domain import events, frames, runs, transcripts
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.runs import BUSY, Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
@@ -38,6 +38,8 @@ _FINISH = text(
     " output_tokens = :output_tokens, cost_micros = :cost_micros, finished_at = :now, updated_at = :now,"
     f" lease_owner = null, lease_until = null from held {_FENCED}"
     " returning runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted),"
+    " told as (insert into events (id, project_id, type, smith_id, data, created_at)"
+    " select :event_id, project_id, :event_type, smith_id, cast(:event_data as jsonb), :now from closed),"
     " said as (insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select :run_id, f.seq, closed.project_id, f.event, f.data::json, clock_timestamp() from closed,"
     " unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)),"
@@ -63,6 +65,8 @@ class Lease:
     project_id: str
     smith_id: str
     thread_id: str
+    agent_id: str
+    agent_version: int | None
     attempt: int
 
     @property
@@ -89,11 +93,13 @@ class Ending:
     """Columns of the run: output, stop_reason, error, usage …"""
     transcript: Transcript | None = None
     """What it added. Of a run that was stopped it joins the history only if it was interrupted."""
+    reason: str | None = None
+    """Said by who cancelled it."""
 
 
 def of(run: Run) -> Lease:
     """Return the lease on a run that this process has just claimed."""
-    return Lease(run.id, run.project_id, run.smith_id, run.thread_id, run.attempt)
+    return Lease(run.id, run.project_id, run.smith_id, run.thread_id, run.agent_id, run.agent_version, run.attempt)
 
 
 async def claim(session: AsyncSession, run_id: str) -> Run | None:
@@ -140,18 +146,19 @@ async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript
 
 
 async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
-    """Close the run: last frames, transcript, row, and the next of its thread, all in one. Raises `LeaseLost`."""
+    """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`."""
     outcome = {name: ending.values.get(name) for name in _OUTCOME}
     spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
     thread = {"smith_id": lease.smith_id, "thread_id": lease.thread_id}
-    about = {"status": ending.status.value, "now": now()}
+    about = {"status": ending.status.value, "now": now(), **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
     done = await execute(session, _FINISH, lease.fence | outcome | spelt | thread | about | told)
     if not done.scalar():
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
+    events.told(session, lease.project_id)
     await runs.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
 
 
@@ -171,6 +178,20 @@ async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[
     forgotten = (runs_.c.status == "queued") & (runs_.c.created_at < since) & ~blocked
     query = sa.select(runs_.c.project_id, runs_.c.id).where(silent | forgotten).order_by(runs_.c.created_at).limit(100)
     return [(row[0], row[1]) for row in (await execute(session, query)).all()]
+
+
+def _event(lease: Lease, ending: Ending) -> events.AnyEvent:
+    values = ending.values
+    spent = None
+    if "input_tokens" in values:
+        spent = runs.usage(values["input_tokens"], values["output_tokens"], values.get("cost_micros"))
+    whose = (lease.run_id, lease.thread_id, lease.agent_id, lease.agent_version, ending.status.value)
+    match ending.status:
+        case RunStatus.completed:
+            return events.RunCompleted(*whose, values.get("stop_reason"), spent)
+        case RunStatus.failed:
+            return events.RunFailed(*whose, values.get("error"), spent)
+    return events.RunCancelled(*whose, ending.reason, spent)
 
 
 async def _may_be_taken(session: AsyncSession, run: Run) -> bool:

@@ -25,7 +25,7 @@ from ingram_app.core.database import Moment, afterwards, execute, keepable, one_
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
-from ingram_app.domain import arrivals, frames, model_keys, projects, smiths, threads, transcripts, turns
+from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, threads, transcripts, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.arrivals import OnBusy
@@ -202,7 +202,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         about=turn.metadata,
         actor=caller.actor.as_json(),
     )
-    ahead = await _stand_in_line(session, run) if number > 1 else 0
+    ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:
         past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
         await _bear(session, Birth(run, access, project.limits, past))
@@ -274,7 +274,7 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         return run
     if run.over:
         raise RunNotPaused(run_id=run.id, status=run.status)
-    await _stop(session, run, reason)
+    await _stop(session, caller, run, reason)
     if run.over:
         await next_in_thread(session, *_thread_of(run))
     return run
@@ -286,7 +286,7 @@ async def close_project(session: AsyncSession, caller: Caller, project_id: str) 
     await projects.archive(session, caller, project_id)
     live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
     for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
-        await _stop(session, run, "The project was deleted.")
+        await _stop(session, replace(caller, project_id=project_id), run, "The project was deleted.")
 
 
 async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
@@ -338,7 +338,7 @@ def _row(run: Run) -> dict[str, Any]:
     return {column: getattr(run, name) for name, column in _COLUMNS.items()}
 
 
-async def _stand_in_line(session: AsyncSession, run: Run) -> int:
+async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int:
     """Find the run's place on its thread, stop those that make way, and return how many still come before it.
 
     Raises `ThreadBusy`, `ConcurrencyLimitExceeded`.
@@ -350,14 +350,14 @@ async def _stand_in_line(session: AsyncSession, run: Run) -> int:
         for other in stopped:
             if other.cancel_asked_at is None:  # what was decided of one that is about to stop holds
                 other.interrupted = run.on_busy is OnBusy.interrupt
-            await _stop(session, other, f"The run {run.id} took its place.")
+            await _stop(session, caller, other, f"The run {run.id} took its place.")
         ahead -= sum(other.over for other in stopped)
         if ahead and all(other.status is not RunStatus.running for other in stopped):
             await next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
     return ahead
 
 
-async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
+async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | None) -> None:
     """Ask a run to stop that is carried, or whose words are to be kept in their turn; end one that is not."""
     run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
     if run.status is RunStatus.running or (run.status is RunStatus.queued and run.interrupted):
@@ -367,6 +367,9 @@ async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
             await transcripts.break_off(session, run.project_id, run.id)
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
         run.status, run.finished_at, run.updated_at = RunStatus.cancelled, now(), now()
+        whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value)
+        cancelled = events.RunCancelled(*whose, run.cancel_reason, run.usage)
+        await events.tell(session, caller, cancelled, smith_id=run.smith_id)
         changed(session, run)
     await session.flush()
 

@@ -96,7 +96,8 @@ async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
     except CancelAsked as asked:
         await _stop(answering)
         loop.last_words = [RunCancelled(asked.reason)]
-        return Ending(RunStatus.cancelled, {"warnings": loop.warnings, **loop.usage()}, loop.broken_off())
+        values = {"warnings": loop.warnings, **loop.usage()}
+        return Ending(RunStatus.cancelled, values, loop.broken_off(), reason=asked.reason)
     except (LeaseLost, *UNREACHABLE):
         raise
     except Exception as failure:
