@@ -7,6 +7,7 @@ from ingram_app.api import (
     errors,
     events,
     health,
+    memory,
     models,
     organization,
     persons,
@@ -39,6 +40,7 @@ PUBLIC = (
     threads,
     runs,
     events,
+    memory,
 )
 
 

@@ -2,8 +2,8 @@
 
 access · paging · audit · events · designs · rendering · agents · versions · keyrings · organizations · teammates ·
 sessions · projects · tokens · idempotency · model_keys · revisions · smiths · rosters · rollouts · threads · arrivals ·
-turns · transcripts · frames · runs · guards · tryouts · leases · speech ·
-conversations · claims · erasures · exports
+turns · transcripts · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
+recalling · speech · conversations · claims · erasures · exports
 """
 
 from ingram_app.domain import (
@@ -22,10 +22,14 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    memories,
+    memory,
     model_keys,
     organizations,
     paging,
     projects,
+    recalling,
+    recollections,
     rendering,
     revisions,
     rollouts,
@@ -40,6 +44,7 @@ from ingram_app.domain import (
     transcripts,
     tryouts,
     turns,
+    vectors,
     versions,
 )
 
@@ -59,10 +64,14 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "memories",
+    "memory",
     "model_keys",
     "organizations",
     "paging",
     "projects",
+    "recalling",
+    "recollections",
     "rendering",
     "revisions",
     "rollouts",
@@ -77,5 +86,6 @@ __all__ = [
     "transcripts",
     "tryouts",
     "turns",
+    "vectors",
     "versions",
 ]

@@ -16,12 +16,12 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import audit, events, runs, smiths, tokens
+from ingram_app.domain import audit, events, memory, runs, smiths, tokens
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import ANONYMOUS, Clone, Smith
 
-THREADS = {"threads": "id", "runs": "thread_id", "transcripts": "thread_id"}
+THREADS = {"threads": "id", "runs": "thread_id", "transcripts": "thread_id", "recollections": "thread_id"}
 """The tables that move, in the order in which carriers lock them, and where each names its thread."""
 
 
@@ -51,7 +51,7 @@ async def claim(session: AsyncSession, caller: Caller, smith_id: str, external_i
     while user is None and not await _rename(session, smith, external_id):
         user = await _of_user(session, caller, smith, external_id)  # it was made just now
     if user is not None:
-        await _move(session, smith, user)
+        await _move(session, caller, smith, user)
     await tokens.revoke_of_smith(session, caller, smith_id)
     claimed = events.SmithClaimed(external_id=external_id, from_smith_id=smith_id if user else None)
     kept_id = user.id if user else smith_id
@@ -91,13 +91,16 @@ async def _rename(session: AsyncSession, smith: Smith, external_id: str) -> bool
     return True
 
 
-async def _move(session: AsyncSession, smith: Smith, user: Smith) -> None:
+async def _move(session: AsyncSession, caller: Caller, smith: Smith, user: Smith) -> None:
     """Give the user's smith all that was said to the anonymous one, and archive that."""
     between = {"project_id": smith.project_id, "from": smith.id, "to": user.id}
     taken = [row[0] for row in (await execute(session, _TAKEN, between)).all()]
     names = {"old": taken, "new": [new_id("thr") for _ in taken]}
     for table, column in THREADS.items():
         await execute(session, _moved(table, column), between | names)
+    await execute(session, _FACTS, between)
+    await execute(session, _VECTORS, between)
+    await _fold(session, caller, smith, user)
     smith.archived_at = smith.updated_at = now()
     smith.moved_to = user.id
     await session.flush()
@@ -106,6 +109,24 @@ async def _move(session: AsyncSession, smith: Smith, user: Smith) -> None:
     signals.send(session, runs.topic(smith.project_id))
 
 
+async def _fold(session: AsyncSession, caller: Caller, smith: Smith, user: Smith) -> None:
+    """Add what the anonymous smith's document says to the user's; not, when there is no room for it."""
+    stranger, known = [await memory.newest(session, smith.project_id, one.id) for one in (smith, user)]
+    if stranger is None or (known and stranger.content in known.content):
+        return
+    both = f"{known.content.rstrip()}\n\n{stranger.content}" if known else stranger.content
+    if len(both.encode()) <= memory.MOST_BYTES:
+        await memory.write(session, caller, user.id, both)
+
+
+_FACTS = sa.text(
+    "update memories m set smith_id = cast(:to as varchar), superseded_by = coalesce(m.superseded_by,"
+    " (select same.id from memories same where same.project_id = :project_id"
+    " and same.smith_id = cast(:to as varchar) and same.digest = m.digest and same.superseded_by is null))"
+    " where m.project_id = :project_id and m.smith_id = :from"
+)
+"""What both know is held once: of the anonymous smith's it becomes history."""
+_VECTORS = sa.text("update vectors set smith_id = :to where project_id = :project_id and smith_id = :from")
 _TAKEN = sa.text(
     "select id from threads where project_id = :project_id and smith_id = :from"
     " and id in (select id from threads where project_id = :project_id and smith_id = :to)"

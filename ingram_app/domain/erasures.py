@@ -75,6 +75,8 @@ _COUNT = {
     "messages": f"(select jsonb_array_elements(messages) from transcripts {_OF_RUNS}) m",
     "frames": f"frames {_OF_RUNS}",
     "revisions": f"smith_revisions {_OF_SMITH}",
+    "memories": f"memories {_OF_SMITH}",
+    "memory_documents": f"memory_documents {_OF_SMITH}",
     "model_keys": f"model_keys {_OF_SMITH}",
     "events": f"events {_OF_SMITH}",
     "tokens": "tokens where project_id = :project_id and sub = any(:subjects)",

@@ -20,6 +20,8 @@ from ingram_app.core.errors import NotFound
 from ingram_app.domain import audit
 from ingram_app.domain.access import Caller
 from ingram_app.domain.frames import Frame
+from ingram_app.domain.memories import Memory
+from ingram_app.domain.memory import MemoryDocument
 from ingram_app.domain.model_keys import ModelKey
 from ingram_app.domain.revisions import Revision
 from ingram_app.domain.runs import Run
@@ -67,6 +69,13 @@ SECTIONS = (
             Section("message", Transcript, ("run_id", "thread_id", "complete"), ("run_id",), each="messages"),
             Section("frame", Frame, ("run_id", "seq", "event", "data", "created_at"), ("run_id", "seq"), at_once=500),
         ),
+    ),
+    Section("memory_document", MemoryDocument, ("version", "content", "created_at"), ("smith_id", "version")),
+    Section(
+        "memory",
+        Memory,
+        ("id", "content", "category", "subject", "confidence", "source_run_id", "superseded_by", "edits", "expires_at",
+         "created_at", "updated_at"),
     ),
     Section(
         "token",

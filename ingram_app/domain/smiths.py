@@ -19,10 +19,12 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.readings import Reading
 from ingram_app.domain import agents, audit, designs, events, rendering, revisions, tokens, versions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
 from ingram_app.domain.paging import FIRST, Page, Place, page
+from ingram_app.domain.projects import Project
 from ingram_app.domain.rendering import Rendered
 from ingram_app.domain.tokens import Minted
 
@@ -31,33 +33,22 @@ ANONYMOUS = "anon:"
 EXTERNAL_ID_LENGTH = 200
 PROFILE = ("display_name", "locale", "timezone", "customer_id")
 BUCKETS_PER_PERCENT = 100
+LIVE = sa.text("archived_at is null")
+BY_BEGINNING = {"external_id": "text_pattern_ops"}
 
 
 class Smith(SQLModel, table=True):
     __tablename__ = "smiths"
     __table_args__ = (
-        Index(
-            "uq_smiths_identity",
-            "project_id",
-            "external_id",
-            "agent_id",
-            unique=True,
-            postgresql_where=sa.text("archived_at is null"),
-        ),
+        Index("uq_smiths_identity", "project_id", "external_id", "agent_id", unique=True, postgresql_where=LIVE),
         Index("ix_smiths_page", "project_id", "created_at", "id"),
-        Index("ix_smiths_agent_id", "agent_id", "bucket", postgresql_where=sa.text("archived_at is null")),
+        Index("ix_smiths_agent_id", "agent_id", "bucket", postgresql_where=LIVE),
+        Index("ix_smiths_customer", "project_id", "customer_id", postgresql_where=LIVE),
+        Index("ix_smiths_prefix", "project_id", "external_id", postgresql_ops=BY_BEGINNING, postgresql_where=LIVE),
+        Index("ix_smiths_moved_to", "moved_to", postgresql_where=sa.text("moved_to is not null")),
         Index(
             "uq_smiths_tester", "agent_id", "tester_id", unique=True, postgresql_where=sa.text("tester_id is not null")
         ),
-        Index("ix_smiths_customer", "project_id", "customer_id", postgresql_where=sa.text("archived_at is null")),
-        Index(
-            "ix_smiths_prefix",
-            "project_id",
-            "external_id",
-            postgresql_ops={"external_id": "text_pattern_ops"},
-            postgresql_where=sa.text("archived_at is null"),
-        ),
-        Index("ix_smiths_moved_to", "moved_to", postgresql_where=sa.text("moved_to is not null")),
     )
 
     id: str = Field(default_factory=lambda: new_id("smt"), primary_key=True)
@@ -120,7 +111,10 @@ class Clone:
 
     def rendered(self, moment: datetime) -> Rendered:
         """Return the instructions with their variables filled in, as they read at that moment."""
-        config, smith = self.config, self.smith
+        return self._filled(self.config, moment)
+
+    def _filled(self, config: dict[str, Any], moment: datetime) -> Rendered:
+        smith = self.smith
         built_in = {
             "external_id": smith.external_id,
             "display_name": smith.display_name,
@@ -132,7 +126,8 @@ class Clone:
 
     def stamp(self, moment: datetime) -> dict[str, Any]:
         """Return what a run that begins at that moment records of its smith, whatever changes later."""
-        config, rendered = self.config, self.rendered(moment)
+        config = self.config
+        rendered = self._filled(config, moment)
         return {
             "smith_id": self.smith.id,
             "agent_id": self.agent.id,
@@ -140,7 +135,6 @@ class Clone:
             "config": config,
             "rendered_instructions": None if rendered.text == config["instructions"] else rendered.text,
             "warnings": rendered.warnings,
-            "created_at": moment,
         }
 
 
@@ -194,6 +188,16 @@ async def embody(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
     if not found:
         raise NotFound(noun="smith", id=smith_id)
     return found[0]
+
+
+async def summon(session: AsyncSession, caller: Caller, smith_id: str) -> tuple[Clone, Project]:
+    """Return a live smith that is to act, and its project, to be looked at only. Raises `SmithMismatch`, `NotFound`."""
+    caller.require_own(smith_id)
+    found = await _SUMMONED.first(session, project_id=caller.project_id, smith_id=smith_id)
+    if found is None:
+        raise NotFound(noun="smith", id=smith_id)
+    smith, agent, version, project = found
+    return _clone(smith, agent, version), project
 
 
 async def browse(
@@ -357,6 +361,12 @@ def _live(caller: Caller) -> Any:
 
 async def _clones(session: AsyncSession, caller: Caller, *which: Any) -> list[Clone]:
     """Return live smiths with their agents and the versions that they run, in one query."""
+    query = _embodied(select(Smith, Agent, AgentVersion)).where(*_are_there(caller), *which)
+    return [_clone(*row) for row in (await session.exec(query)).all()]
+
+
+def _embodied(query: Any) -> Any:
+    """Join smiths with their agents and the versions that they run."""
     rolls_out = col(Smith.bucket) < col(Agent.rollout_percent) * BUCKETS_PER_PERCENT
     runs_version = func.coalesce(
         Smith.pin, sa.case((rolls_out, col(Agent.rollout_version)), else_=col(Agent.active_version))
@@ -366,16 +376,18 @@ async def _clones(session: AsyncSession, caller: Caller, *which: Any) -> list[Cl
         & (AgentVersion.version == runs_version)
         & col(Smith.tester_id).is_(None)
     )
-    query = (
-        select(Smith, Agent, AgentVersion)
-        .join(Agent, col(Agent.id) == Smith.agent_id)
-        .outerjoin(AgentVersion, is_run)
-        .where(*_are_there(caller), *which)
-    )
-    return [_clone(*row) for row in (await session.exec(query)).all()]
+    return query.join(Agent, col(Agent.id) == Smith.agent_id).outerjoin(AgentVersion, is_run)
 
 
 def _clone(smith: Smith, agent: Agent, version: AgentVersion | None) -> Clone:
     if version is None:
         return Clone(smith, agent, None, agent.draft if smith.tester_id else {})
     return Clone(smith, agent, version.version, version.snapshot)
+
+
+_SUMMONED: Reading[tuple[Smith, Agent, AgentVersion | None, Project]] = Reading(
+    _embodied(select(Smith, Agent, AgentVersion, Project))
+    .join(Project, col(Project.id) == Smith.project_id)
+    .where(Smith.id == sa.bindparam("smith_id"), Smith.project_id == sa.bindparam("project_id"))
+    .where(col(Smith.archived_at).is_(None), col(Project.archived_at).is_(None))
+)

@@ -11,8 +11,9 @@ from ingram_app.domain.claims import THREADS
 from tests.world import Client, Tenant, World, error, ok, until
 
 SLOW = "[[words 40]] [[pause 20ms]] said"
-STAYS = {"model_keys", "smith_revisions", "events", "erasures"}
-"""What is the anonymous smith's own: its keys and config give way to the user's, its story stays where it was."""
+MOVES = {"memories", "vectors", *THREADS}
+STAYS = {"model_keys", "smith_revisions", "events", "erasures", "memory_documents"}
+"""What is the anonymous smith's own: its keys and config give way to the user's, its document is added to theirs."""
 
 
 async def claim(api: Client, smith: dict[str, Any], external_id: str) -> dict[str, Any]:
@@ -64,6 +65,36 @@ async def test_what_was_said_moves_to_the_smith_that_the_user_has(world: World, 
         "select data->>'from_smith_id' from events where type = 'smith.claimed' and smith_id = %s", user["id"]
     )
     assert told == [(anonymous["id"],)]
+
+
+async def test_what_was_remembered_of_a_stranger_is_remembered_of_the_user(
+    world: World, api: Client, project: Tenant
+) -> None:
+    user, anonymous = await project.smith(external_id="user-m"), await project.smith(external_id="anon:m")
+    for smith, document, facts in (
+        (user, "Is called Ann.", ["Likes tea."]),
+        (anonymous, "Looked at boots.", ["likes  TEA", "Has a dog."]),
+    ):
+        ok(await api.put(f"/v1/smiths/{smith['id']}/memory", json={"content": document}))
+        for fact in facts:
+            ok(await api.post(f"/v1/smiths/{smith['id']}/memories", json={"content": fact}))
+    await project.run(anonymous["id"], "where are the red boots", thread_id="t")
+    ok(await api.post(f"/v1/smiths/{anonymous['id']}/memory/recall", json={"query": "boots"}))
+    await claim(api, anonymous, "user-m")
+    path = f"/v1/smiths/{user['id']}"
+    assert ok(await api.get(f"{path}/memory"))["content"] == "Is called Ann.\n\nLooked at boots."
+    assert {one["content"] for one in ok(await api.get(f"{path}/memories"))["data"]} == {"Likes tea.", "Has a dog."}
+    assert "red boots" in str(ok(await api.post(f"{path}/memory/recall", json={"query": "boots"})))
+    for table in MOVES:
+        assert world.ask(f"select count(*) from {table} where smith_id = %s", anonymous["id"]) == [(0,)], table
+
+
+async def test_a_document_for_which_there_is_no_room_leaves_the_user_s_as_it_is(api: Client, project: Tenant) -> None:
+    user, anonymous = await project.smith(external_id="user-n"), await project.smith(external_id="anon:n")
+    for smith, letter in ((user, "u"), (anonymous, "a")):
+        ok(await api.put(f"/v1/smiths/{smith['id']}/memory", json={"content": letter * 20_000}))
+    await claim(api, anonymous, "user-n")
+    assert ok(await api.get(f"/v1/smiths/{user['id']}/memory"))["content"] == "u" * 20_000
 
 
 async def test_only_a_stranger_s_smith_can_be_claimed(api: Client, project: Tenant) -> None:
@@ -206,4 +237,4 @@ async def test_what_is_said_to_a_stranger_s_smith_while_it_is_claimed_is_kept_or
 
 def test_every_table_that_is_held_about_a_smith_moves_or_has_a_reason_to_stay() -> None:
     held = {table.name for table in SQLModel.metadata.sorted_tables if "smith_id" in table.columns}
-    assert held == set(THREADS) | STAYS
+    assert held == MOVES | STAYS

@@ -18,6 +18,15 @@ async def erase(api: Client, smith_id: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
+async def remember(api: Client, smith_id: str, word: str) -> None:
+    """Have a smith hold a document, a fact and a past turn, with their vectors."""
+    path = f"/v1/smiths/{smith_id}"
+    ok(await api.put(f"{path}/memory", json={"content": word}))
+    ok(await api.post(f"{path}/memories", json={"content": word}))
+    ok(await api.post(f"{path}/memories/search", json={"query": word}))
+    ok(await api.post(f"{path}/memory/recall", json={"query": word}))
+
+
 async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api: Client, project: Tenant) -> None:
     smith = await project.smith(
         external_id=SECRET, display_name=SECRET, metadata={"who": SECRET}, customer_id="acme", instructions=SECRET
@@ -27,6 +36,7 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
     await api.post(f"/v1/smiths/{smith['id']}/runs", json={"input": []})
     ok(await api.put(f"/v1/smiths/{smith['id']}/model_keys/openai", json={"api_key": SECRET}))
     await project.smith_token(smith["id"])
+    await remember(api, smith["id"], f"Likes {SECRET}.")
     used = world.ask(
         "select count(*), sum(input_tokens), sum(output_tokens) from runs where smith_id = %s", smith["id"]
     )
@@ -35,7 +45,8 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
     counts = receipt["counts"]
     assert (receipt["id"][:4], receipt["smith_id"], counts.pop("frames") > 4) == ("ers_", smith["id"], True)
     assert counts.pop("events") > 0
-    assert counts == {"threads": 1, "runs": 2, "messages": 4, "revisions": 1, "model_keys": 1, "tokens": 1}
+    assert counts == {"threads": 1, "runs": 2, "messages": 4, "revisions": 1, "model_keys": 1, "tokens": 1,
+                      "memories": 1, "memory_documents": 1}  # fmt: skip
     kept = "select sum(run_count), sum(input_tokens), sum(output_tokens) from erased_usage where erasure_id = %s"
     assert world.ask(kept, receipt["id"]) == used
     shape = (

@@ -31,10 +31,13 @@ async def test_a_file_holds_everything_about_a_person(world: World, api: Client,
         await project.run(smith["id"], f"{word} was said", thread_id="t")
     ok(await api.patch(f"/v1/smiths/{smith['id']}", json={"instructions": "Be brief."}))
     ok(await api.put(f"/v1/smiths/{smith['id']}/model_keys/openai", json={"api_key": "sk-very-secret"}))
+    ok(await api.put(f"/v1/smiths/{smith['id']}/memory", json={"content": "Likes tea."}))
+    ok(await api.post(f"/v1/smiths/{smith['id']}/memories", json={"content": "Likes tea."}))
     token = await project.smith_token(smith["id"], "runs:read")
     lines = await export(api, smith["id"])
     assert Counter(line["type"] for line in lines if line["type"] != "frame") == {
         "profile": 1, "revision": 2, "thread": 1, "run": 2, "message": 4, "token": 1, "model_key": 1, "usage": 1,
+        "memory_document": 1, "memory": 1,
     }  # fmt: skip
     assert (lines[0]["type"], lines[0]["display_name"], lines[0]["metadata"]) == ("profile", "Ann", {"plan": "gold"})
     runs = [line for line in lines if line["type"] == "run"]
