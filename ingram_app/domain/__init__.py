@@ -2,7 +2,7 @@
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
 projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-frames · runs · guards · tryouts · leases · speech · conversations
+summaries · frames · runs · guards · tryouts · leases · speech · conversations
 """
 
 from ingram_app.domain import (
@@ -28,6 +28,7 @@ from ingram_app.domain import (
     sessions,
     smiths,
     speech,
+    summaries,
     teammates,
     threads,
     tokens,
@@ -60,6 +61,7 @@ __all__ = [
     "sessions",
     "smiths",
     "speech",
+    "summaries",
     "teammates",
     "threads",
     "tokens",

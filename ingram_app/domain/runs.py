@@ -25,14 +25,15 @@ from ingram_app.core.database import Moment, afterwards, execute, keepable, one_
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
-from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, threads, transcripts, turns
+from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, summaries, threads, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
-from ingram_app.domain.turns import Turn
+from ingram_app.domain.summaries import Past
+from ingram_app.domain.turns import Turn, check
 
 TAKE_UP = "take_up"
 """The engine's task that carries a queued run."""
@@ -137,8 +138,8 @@ class Birth:
     run: Run
     access: Access
     limits: Limits
-    past: str
-    """The thread's history, as JSON."""
+    past: Past
+    """What the thread remembers."""
 
 
 _COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
@@ -185,7 +186,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     project = await projects.own(session, caller)
     turn = replace(turn, input=keepable(turn.input))
-    turns.check(turn, project.limits.max_input_bytes or 0)
+    check(turn, project.limits.max_input_bytes or 0)
     config = clone.config
     model = project.default_model if config["model"] == "default" else config["model"]
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
@@ -208,7 +209,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     )
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:
-        past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
+        past = await summaries.past(session, *_thread_of(run)) if number > 1 else Past()
         await _bear(session, Birth(run, access, project.limits, past))
     else:
         await _queue(session, run, ahead)

@@ -7,7 +7,7 @@ import pytest
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import conversations, transcripts
+from ingram_app.domain import conversations, summaries
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import InvalidCursor, Place, cursor
 from tests.world import Tenant, World, ok, until
@@ -126,5 +126,5 @@ async def test_deleting_and_writing_at_once_leave_a_whole_thread_or_none(
     turns = world.ask("select turn from runs where smith_id = %s and thread_id = 't' order by turn", smith_id)
     assert turns == [(number,) for number in range(1, count + 1)]
     async with transaction(tenant.tenancy) as session:
-        kept = await transcripts.history(session, tenant.project_id, smith_id, "t")
+        kept = (await summaries.past(session, tenant.project_id, smith_id, "t")).messages
     assert kept.count('"hi"') == 2 * (count - 1)
