@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "7d20c4be18fa"
-down_revision = "6c7f4b0de512"
+down_revision = "c2f1d8a7b064"
 
 PROJECT = "project_id = nullif(current_setting('app.project_id', true), '')"
 SMITH = "nullif(current_setting('app.smith_id', true), '')"

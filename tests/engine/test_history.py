@@ -1,4 +1,4 @@
-"""Recollection: a history that outgrows what a model takes is summarised, once, and no tool call loses its result."""
+"""History: one that outgrows what a model takes is summarised, once, and no tool call loses its result."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Recollection: what of a thread's past a run tells its model: as many of the newest turns as fit, and a summary of
+"""History: what of a thread's past a run tells its model: as many of the newest turns as fit, and a summary of
 the rest.
 
 When they no longer fit, the older ones are summarised by the run's own model, which costs a call now and then, and
@@ -65,7 +65,7 @@ class Spent:
     cost_micros: int = 0
 
 
-class Recollection:
+class History:
     """The past of one run's thread."""
 
     def __init__(self, run: Run, lease: Lease, limits: Limits, asking: Asking, warn: Warn) -> None:
