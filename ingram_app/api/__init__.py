@@ -16,12 +16,13 @@ from ingram_app.api import (
     tenant_settings,
     threads,
     tokens,
+    webhooks,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, threads, runs, events)
+PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, threads, runs, events, webhooks)
 
 
 def build() -> FastAPI:

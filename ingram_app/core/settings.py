@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     """Seals every project's keys: 64 hex digits. Default: made in `data_dir/master.key`, mode 0600."""
 
     allow_private_addresses: bool = False
-    """Let model endpoints of projects be at private addresses: localhost (Ollama, say), 10.x, 192.168.x …"""
+    """Let model endpoints and webhooks of projects be at private addresses: localhost (Ollama, say), 10.x …"""
 
     metrics_token: SecretStr | None = None
     """The bearer that may read `/metrics`; unset, nobody may."""

@@ -1,13 +1,15 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
-tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases
+tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases · webhooks ·
+deliveries
 """
 
 from ingram_app.domain import (
     access,
     agents,
     audit,
+    deliveries,
     designs,
     events,
     frames,
@@ -26,12 +28,14 @@ from ingram_app.domain import (
     tokens,
     transcripts,
     turns,
+    webhooks,
 )
 
 __all__ = [
     "access",
     "agents",
     "audit",
+    "deliveries",
     "designs",
     "events",
     "frames",
@@ -50,4 +54,5 @@ __all__ = [
     "tokens",
     "transcripts",
     "turns",
+    "webhooks",
 ]

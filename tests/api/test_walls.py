@@ -14,6 +14,7 @@ from tests.forgery import forgeries
 from tests.world import Client, Person, Tenant, World, error, ok
 
 KINDS = {"project": "proj", "agent": "agt", "smith": "smt", "run": "run", "thread": "thr", "token": "tok"}
+KINDS |= {"webhook": "whk", "delivery": "whd"}
 TENANT = pytest.mark.parametrize("route", routes.of_tenants(), ids=str)
 GUARDED = pytest.mark.parametrize("route", routes.guarded(), ids=str)
 ORGANIZATION = pytest.mark.parametrize("route", routes.of_organizations(), ids=str)
@@ -37,6 +38,8 @@ async def estate(project: Tenant) -> Estate:
         ok(await project.api.put(path, json={"api_key": "sk-of-this-project"}))
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
     names["thread_id"] = run["thread_id"]
+    names["webhook_id"] = (await project.webhook())["id"]
+    names["delivery_id"] = project.delivery(names["webhook_id"])
     return Estate({"project_id": project.id, "provider": "openai", "version": "1"} | names, person)
 
 
