@@ -8,13 +8,13 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "a41f0c7be2d9"
-down_revision = "5d0c7a1be934"
+down_revision = "c2f1d8a7b064"
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 MOMENT = sa.DateTime(timezone=True)
 DISPATCHED = {
     "webhooks": "id, project_id, active, seen_position, seen_id, busy_until",
-    "deliveries": "webhook_id, state, next_attempt_at",
+    "deliveries": "project_id, webhook_id, state, next_attempt_at",
     "events": "id, project_id, position",
 }
 

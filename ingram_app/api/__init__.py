@@ -7,22 +7,39 @@ from ingram_app.api import (
     errors,
     events,
     health,
+    memory,
     models,
     organization,
     reference,
+    rollouts,
     runs,
     sign_in,
     smiths,
     tenant_settings,
     threads,
     tokens,
+    versions,
     webhooks,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, threads, runs, events, webhooks)
+PUBLIC = (
+    organization,
+    tokens,
+    tenant_settings,
+    models,
+    agents,
+    versions,
+    rollouts,
+    smiths,
+    threads,
+    runs,
+    events,
+    memory,
+    webhooks,
+)
 
 
 def build() -> FastAPI:

@@ -11,9 +11,11 @@ from pydantic import Field
 
 from ingram_app.api.deps import Caller, InTransaction, Place, Route, claim
 from ingram_app.api.shapes import In, Out, PageOut
+from ingram_app.api.streaming import STILL_HERE, event, event_stream
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import access, frames, runs, smiths
+from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.idempotency import IdempotencyInProgress, keep
 from ingram_app.domain.paging import Page
@@ -36,6 +38,8 @@ class Message(In):
 class NewRun(In):
     input: list[Message] = Field(default=[], max_length=1000)
     thread_id: str | None = None
+    on_busy: OnBusy = OnBusy.queue
+    """What becomes of the turn under way on the thread: see *Threads*."""
     stream: bool = False
     background: bool = False
     channel: str = Field(default="api", max_length=40)
@@ -46,6 +50,7 @@ class NewRun(In):
         return Turn(
             input=[message.model_dump() for message in self.input],
             thread_id=self.thread_id,
+            on_busy=self.on_busy,
             channel=self.channel,
             metadata=self.metadata,
             response_format=self.response_format,
@@ -87,6 +92,7 @@ class RunOut(Out):
     status: RunStatus
     channel: str
     model: str
+    answered_by: str | None
     input: list[dict[str, Any]]
     output: dict[str, Any] | None
     stop_reason: str | None
@@ -229,22 +235,17 @@ async def _ended(caller: access.Caller, run: Run) -> Run:
 
 
 def _stream(run: Run, after: int) -> StreamingResponse:
-    return _event_stream(_written(frames.follow(run.project_id, run.id, after)))
+    return event_stream(_written(frames.follow(run.project_id, run.id, after)))
 
 
 async def _written(following: AsyncIterator[Shown | None]) -> AsyncIterator[str]:
     async for frame in following:
-        yield f"event: {frame.event}\nid: {frame.seq}\ndata: {frame.data}\n\n" if frame else ": still here\n\n"
+        yield event(frame, frame.seq) if frame else STILL_HERE
 
 
 def _duplicate(run: Run) -> StreamingResponse:
     data = frames.duplicate(run.id, run.status)
-    return _event_stream(iter([f"event: {frames.DUPLICATE}\ndata: {data}\n\n"]))
-
-
-def _event_stream(lines: Any) -> StreamingResponse:
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
+    return event_stream(iter([f"event: {frames.DUPLICATE}\ndata: {data}\n\n"]))
 
 
 def _rendered(run: Run) -> bytes:

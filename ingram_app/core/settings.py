@@ -45,7 +45,16 @@ class Settings(BaseSettings):
     """Seals every project's keys: 64 hex digits. Default: made in `data_dir/master.key`, mode 0600."""
 
     allow_private_addresses: bool = False
-    """Let model endpoints and webhooks of projects be at private addresses: localhost (Ollama, say), 10.x …"""
+    """Let model endpoints, tool servers and webhooks of projects be at private addresses: localhost, 10.x …"""
+
+    search_provider: Literal["brave", "tavily", "searxng"] | None = None
+    """Who is asked when a smith searches the web; unset, nobody: the tool `web_search` is not to be had."""
+
+    search_api_key: SecretStr | None = None
+    """What Brave or Tavily wants to see."""
+
+    search_url: HttpUrl | None = None
+    """Where the service is, for a SearXNG of your own (its `json` format has to be on)."""
 
     metrics_token: SecretStr | None = None
     """The bearer that may read `/metrics`; unset, nobody may."""
@@ -125,6 +134,7 @@ def _make_key(file: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
+@cache
 def _key_in(file: Path) -> bytes:
     """Return the key that a file holds. Raises `SettingsWrong`: with a short one, links and seals could be guessed."""
     text = file.read_text().strip()

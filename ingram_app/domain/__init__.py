@@ -1,58 +1,85 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
-tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases · webhooks ·
-deliveries
+access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
+projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
+frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
+recalling · speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    arrivals,
     audit,
+    conversations,
     deliveries,
     designs,
     events,
     frames,
+    guards,
     idempotency,
     keyrings,
     leases,
+    memories,
+    memory,
     model_keys,
     organizations,
     paging,
     projects,
+    recalling,
+    recollections,
+    rollouts,
+    rosters,
     runs,
     sessions,
     smiths,
+    speech,
     teammates,
     threads,
     tokens,
     transcripts,
+    tryouts,
     turns,
+    vectors,
+    versions,
     webhooks,
 )
 
 __all__ = [
     "access",
     "agents",
+    "arrivals",
     "audit",
+    "conversations",
     "deliveries",
     "designs",
     "events",
     "frames",
+    "guards",
     "idempotency",
     "keyrings",
     "leases",
+    "memories",
+    "memory",
     "model_keys",
     "organizations",
     "paging",
     "projects",
+    "recalling",
+    "recollections",
+    "rollouts",
+    "rosters",
     "runs",
     "sessions",
     "smiths",
+    "speech",
     "teammates",
     "threads",
     "tokens",
     "transcripts",
+    "tryouts",
     "turns",
+    "vectors",
+    "versions",
     "webhooks",
 ]

@@ -148,8 +148,8 @@ async def redeliver(session: AsyncSession, caller: Caller, webhook_id: str, deli
 
 _DUE = text(
     "select project_id, id from webhooks w where active and busy_until <= clock_timestamp() and ("
-    " exists (select from deliveries d where d.webhook_id = w.id and d.state in ('pending', 'failed')"
-    " and d.next_attempt_at <= clock_timestamp()) or"
+    " exists (select from deliveries d where d.project_id = w.project_id and d.webhook_id = w.id"
+    " and d.state in ('pending', 'failed') and d.next_attempt_at <= clock_timestamp()) or"
     " exists (select from events e where e.project_id = w.project_id"
     " and (e.position, e.id) > (w.seen_position, w.seen_id) and e.position < feed_horizon()))"
     " order by busy_until limit :most"

@@ -26,30 +26,32 @@ _FENCED = "where id = :run_id and project_id = :project_id and lease_owner = :ow
 _UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 _TAKE = text(
     "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, updated_at = :now,"
+    " carriers_lost = carriers_lost + (status = 'running' and lease_owner is not null)::int,"
     f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
 )
 _RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
-_RELEASE = text(f"update runs set lease_until = clock_timestamp() {_FENCED}")
+_RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
 _FINISH = text(
-    "with closed as ("
-    "update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
+    "with held as (select t.id as thread from runs r join threads t on t.smith_id = r.smith_id and t.id = r.thread_id"
+    " where r.id = :run_id and r.project_id = :project_id and t.project_id = :project_id for no key update of t),"
+    " closed as (update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
     " error = cast(:error as jsonb), warnings = cast(:warnings as jsonb), input_tokens = :input_tokens,"
-    " output_tokens = :output_tokens, cost_micros = :cost_micros, finished_at = :now, updated_at = :now,"
-    f" lease_owner = null, lease_until = null {_FENCED} returning project_id, smith_id, thread_id),"
+    " output_tokens = :output_tokens, cost_micros = :cost_micros, answered_by = :answered_by,"
+    " finished_at = :now, updated_at = :now,"
+    f" lease_owner = null, lease_until = null from held {_FENCED}"
+    " returning runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted),"
     " told as (insert into events (id, project_id, type, smith_id, data, created_at)"
     " select :event_id, project_id, :event_type, smith_id, cast(:event_data as jsonb), :now from closed),"
     " said as (insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select :run_id, f.seq, closed.project_id, f.event, f.data::json, clock_timestamp() from closed,"
     " unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)),"
-    " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, messages, complete)"
-    " select :run_id, project_id, smith_id, thread_id, cast(:messages as jsonb), true from closed"
-    " where cast(:messages as text) is not null"
-    " on conflict (run_id) do update set messages = excluded.messages, complete = true),"
-    " held as (select id from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"
-    " for no key update)"
-    " select (select count(*) from closed), (select id from held)"
+    " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, turn, messages, complete)"
+    " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
+    " from closed where cast(:messages as text) is not null"
+    " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
+    " select count(*) from closed"
 )
-_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros")
+_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros", "answered_by")
 _AS_JSON = {"output", "error", "warnings"}
 
 
@@ -92,6 +94,7 @@ class Ending:
     values: dict[str, Any]
     """Columns of the run: output, stop_reason, error, usage …"""
     transcript: Transcript | None = None
+    """What it added. Of a run that was stopped it joins the history only if it was interrupted."""
     reason: str | None = None
     """Said by who cancelled it."""
 
@@ -149,12 +152,10 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     outcome = {name: ending.values.get(name) for name in _OUTCOME}
     spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
-    thread = {"smith_id": lease.smith_id, "thread_id": lease.thread_id}
-    about = {"status": ending.status.value, "now": now(), "messages": messages}
-    told = events.columns(_event(lease, ending))
-    said = frames.columns(last_frames)
-    done = await execute(session, _FINISH, lease.fence | outcome | spelt | thread | about | said | told)
-    if not done.one()[0]:
+    about = {"status": ending.status.value, "now": now(), **events.columns(_event(lease, ending))}
+    told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
+    done = await execute(session, _FINISH, lease.fence | outcome | spelt | about | told)
+    if not done.scalar():
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
@@ -203,7 +204,6 @@ async def _may_be_taken(session: AsyncSession, run: Run) -> bool:
     earlier = select(Run.id).where(
         Run.smith_id == run.smith_id,
         Run.thread_id == run.thread_id,
-        col(Run.status).in_(BUSY)
-        | ((col(Run.status) == "queued") & (sa.tuple_(Run.created_at, Run.id) < (run.created_at, run.id))),
+        col(Run.status).in_(BUSY) | ((col(Run.status) == "queued") & (Run.turn < run.turn)),
     )
     return (await session.exec(earlier.limit(1))).first() is None

@@ -22,15 +22,18 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import jobs, process, signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
-from ingram_app.core.errors import Conflict, NotFound, TooMany
+from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.readings import Prepared
 from ingram_app.core.settings import settings
-from ingram_app.domain import events, frames, model_keys, projects, smiths, threads, transcripts, turns
+from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, threads, transcripts, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
+from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
+from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn
 
 TAKE_UP = "take_up"
@@ -39,8 +42,6 @@ BORN = "runs.born"
 """Told within this process, with its `Birth`, when a run was claimed at birth."""
 CANCEL = "runs.cancel"
 """Told, with the run's id behind a colon, when a run that is carried somewhere is to stop."""
-QUEUE_LENGTH = 20
-"""Runs that may wait on one thread."""
 
 
 class RunStatus(StrEnum):
@@ -63,7 +64,8 @@ class Run(SQLModel, table=True):
         Index("ix_runs_page", "project_id", "created_at", "id"),
         Index("ix_runs_smith", "smith_id", "created_at", "id"),
         Index("ix_runs_agent", "agent_id", "created_at"),
-        Index("ix_runs_waiting", "smith_id", "thread_id", "created_at", postgresql_where=sa.text("status = 'queued'")),
+        Index("ix_runs_thread", "smith_id", "thread_id", "turn"),
+        Index("ix_runs_waiting", "smith_id", "thread_id", "turn", postgresql_where=sa.text("status = 'queued'")),
         Index(
             "uq_runs_one_at_a_time",
             "smith_id",
@@ -78,10 +80,15 @@ class Run(SQLModel, table=True):
     project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
     smith_id: str = Field(foreign_key="smiths.id", ondelete="CASCADE")
     thread_id: str
+    turn: int = 0
+    """Its number on the thread. They work in this order; one that has not begun may step back for one that presses."""
+    on_busy: OnBusy = Field(default=OnBusy.queue, sa_type=one_of(OnBusy))
     agent_id: str
     agent_version: int | None
     model: str
     """What `default` stood for when the run began."""
+    answered_by: str | None = None
+    """The model that gave the last answer: this one, or a fallback model. Null before there is an answer."""
     config: dict[str, Any] = Field(sa_type=JSONB)
     """The effective design it runs with, whatever is rolled out meanwhile."""
     status: RunStatus = Field(default=RunStatus.queued, sa_type=one_of(RunStatus))
@@ -102,8 +109,12 @@ class Run(SQLModel, table=True):
     """The process that carries the run. Every write of a carrier says `where lease_owner = me and attempt = mine`."""
     lease_until: datetime | None = Field(default=None, sa_type=Moment)
     attempt: int = 0
+    carriers_lost: int = 0
+    """How often a process went silent while it carried the run."""
     cancel_asked_at: datetime | None = Field(default=None, sa_type=Moment)
     cancel_reason: str | None = None
+    interrupted: bool = False
+    """It is stopped for a turn that goes on from it: what it did stays in the thread's history."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     updated_at: datetime = Field(default_factory=now, sa_type=Moment)
     started_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -134,26 +145,14 @@ class Birth:
 
 _COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
 _RUNS: sa.Table = Run.__table__  # type: ignore[attr-defined]
-_INSERT = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
-_BORN = _INSERT.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
-_INSERT_BORN = sa.insert(frames.Frame).from_select(
-    ["run_id", "project_id", "created_at", "seq", "event", "data"],
-    sa.select(
-        _BORN.c.id,
-        _BORN.c.project_id,
-        _BORN.c.created_at,
-        sa.literal(1),
-        sa.bindparam("event", type_=sa.Text),
-        sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON),
-    ),
-)
+_INSERTED = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
+_INSERT = Prepared(_INSERTED)
+_BORN = _INSERTED.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
+_EVENT = sa.bindparam("event", type_=sa.Text), sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON)
+_FRAME = ["run_id", "project_id", "created_at", "seq", "event", "data"]
+_INSERT_BORN = Prepared(sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT)))
 _OF_THREAD = "from runs where project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
-_AHEAD = sa.text(f"select count(*) {_OF_THREAD} and status in ('queued', {', '.join(map(repr, BUSY))})")
-_WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by created_at, id limit 1")
-
-
-class ConcurrencyLimitExceeded(TooMany):
-    """{waiting} runs already wait on the thread {thread_id}. Send the next when some are done."""
+_WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by turn limit 1")
 
 
 class RunNotPaused(Conflict):
@@ -173,35 +172,20 @@ def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dic
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
     """Take in a turn; the row is the hand-over to the engine.
 
-    Raises `SmithMismatch`, `NotFound`, `AgentUnpublished`, `EmptyInput`, `PayloadTooLarge`, `ModelKeyMissing`,
-    `UnknownProvider`, `ConcurrencyLimitExceeded`, `UnsupportedResponseFormat`.
+    Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
     """
     caller.require("runs:write")
-    clone = await smiths.embody(session, caller, smith_id)
-    if clone.version is None:
+    clone, project = await smiths.summon(session, caller, smith_id)
+    if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
-    project = await projects.own(session, caller)
     turn = replace(turn, input=keepable(turn.input))
     turns.check(turn, project.limits.max_input_bytes or 0)
-    config = clone.config
-    model = project.default_model if config["model"] == "default" else config["model"]
+    wanted = clone.config["model"]
+    model = project.default_model if wanted == "default" else wanted
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
     thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
-    run = Run(
-        project_id=caller.project_id,
-        smith_id=smith_id,
-        thread_id=thread_id,
-        agent_id=clone.agent.id,
-        agent_version=clone.version,
-        model=model,
-        config=config,
-        channel=turn.channel,
-        input=turn.input,
-        response_format=turn.response_format,
-        about=turn.metadata,
-        actor=caller.actor.as_json(),
-    )
-    ahead = await _ahead(session, run) if number > 1 else 0
+    run = _made_of(caller, clone, turn, model, thread_id, number)
+    ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:
         past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
         await _bear(session, Birth(run, access, project.limits, past))
@@ -267,6 +251,7 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
     Raises `SmithMismatch`, `NotFound`, and `RunNotPaused` for one that has ended otherwise.
     """
     caller.require("runs:write")
+    await threads.hold(session, *_thread_of(await _one(session, caller, smith_id, run_id)))
     run = await _one(session, caller, smith_id, run_id, to_change=True)
     if run.status is RunStatus.cancelled:
         return run
@@ -274,7 +259,6 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         raise RunNotPaused(run_id=run.id, status=run.status)
     await _stop(session, caller, run, reason)
     if run.over:
-        await threads.hold(session, *_thread_of(run))
         await next_in_thread(session, *_thread_of(run))
     return run
 
@@ -300,8 +284,8 @@ async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, 
 
 
 def changed(session: AsyncSession, run: Run) -> None:
-    """Wake whoever looks at the project's runs."""
-    signals.send(session, topic(run.project_id))
+    """Wake whoever looks at the project's runs, or at those of the thread."""
+    signals.send(session, topic(run.project_id), threads.topic(run.smith_id, run.thread_id))
 
 
 def topic(project_id: str) -> str:
@@ -314,6 +298,31 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
     return run.project_id, run.smith_id, run.thread_id
 
 
+def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
+    """Return the run that a turn becomes. Defaults that are not given would be worked out anew for every run."""
+    moment = now()
+    return Run(
+        id=new_id("run"),
+        project_id=caller.project_id,
+        smith_id=clone.smith.id,
+        thread_id=thread_id,
+        turn=number,
+        on_busy=turn.on_busy,
+        agent_id=clone.agent.id,
+        agent_version=clone.version,
+        model=model,
+        config=clone.config,
+        channel=turn.channel,
+        input=turn.input,
+        response_format=turn.response_format,
+        warnings=[],
+        about=turn.metadata,
+        actor=caller.actor.as_json(),
+        created_at=moment,
+        updated_at=moment,
+    )
+
+
 async def _bear(session: AsyncSession, birth: Birth) -> None:
     """Insert the run as one that this process carries, with its first frame, and tell the engine once it is there."""
     run = birth.run
@@ -321,14 +330,14 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     run.lease_owner = process.NAME
     run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    await execute(session, _INSERT_BORN, _row(run) | {"event": started.event, "data": started.data})
+    await _INSERT_BORN.execute(session, _row(run) | {"event": started.event, "data": started.data})
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 
 
 async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
     """Insert the run as one that waits, and hand it over unless others come first."""
-    await execute(session, _INSERT, _row(run))
+    await _INSERT.execute(session, _row(run))
     if not ahead:
         await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run.id)
 
@@ -337,21 +346,33 @@ def _row(run: Run) -> dict[str, Any]:
     return {column: getattr(run, name) for name, column in _COLUMNS.items()}
 
 
-async def _ahead(session: AsyncSession, run: Run) -> int:
-    """Return how many live runs of the thread came before. Raises `ConcurrencyLimitExceeded`."""
-    known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id}
-    ahead = int((await execute(session, _AHEAD, known)).scalar_one())
-    if ahead > QUEUE_LENGTH:
-        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
+async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int:
+    """Find the run's place on its thread, stop those that make way, and return how many still come before it.
+
+    Raises `ThreadBusy`, `ConcurrencyLimitExceeded`.
+    """
+    place = await arrivals.place(session, *_thread_of(run), run.turn, run.on_busy)
+    run.turn, ahead = place.turn, place.ahead
+    if place.making_way:
+        stopped = (await session.exec(select(Run).where(col(Run.id).in_(place.making_way)))).all()
+        for other in stopped:
+            if other.cancel_asked_at is None:  # what was decided of one that is about to stop holds
+                other.interrupted = run.on_busy is OnBusy.interrupt
+            await _stop(session, caller, other, f"The run {run.id} took its place.")
+        ahead -= sum(other.over for other in stopped)
+        if ahead and all(other.status is not RunStatus.running for other in stopped):
+            await next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
     return ahead
 
 
 async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | None) -> None:
-    """Ask a run that is carried to stop; end one that is not."""
+    """Ask a run to stop that is carried, or whose words are to be kept in their turn; end one that is not."""
     run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
-    if run.status is RunStatus.running:
+    if run.status is RunStatus.running or (run.status is RunStatus.queued and run.interrupted):
         signals.send(session, f"{CANCEL}:{run.id}")
     else:
+        if run.interrupted:
+            await transcripts.break_off(session, run.project_id, run.id)
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
         run.status, run.finished_at, run.updated_at = RunStatus.cancelled, now(), now()
         whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value)
@@ -368,7 +389,9 @@ async def _one(
     if smith_id is not None:
         caller.require_own(smith_id)
         query = query.where(Run.smith_id == smith_id)
-    run: Run | None = (await session.exec(query.with_for_update() if to_change else query)).first()
+    if to_change:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    run: Run | None = (await session.exec(query)).first()
     if run is None:
         raise NotFound(noun="run", id=run_id)
     return run

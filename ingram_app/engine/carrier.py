@@ -30,6 +30,15 @@ UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 """The database is away: nothing is wrong with the run."""
 
 
+CARRIERS_LOST = 5
+"""As often as a process may die, or be killed, over one run."""
+
+
+class RunAbandoned(IngramError):
+    """{times} processes stopped working while they carried the run, so it is not begun again. It may be what makes
+    them stop: look into their logs at that time."""
+
+
 class TimeLimitExceeded(IngramError):
     """The run worked for {seconds} seconds without coming to an end. The setting max_seconds allows more."""
 
@@ -62,6 +71,8 @@ async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
     standing = at_birth(work) if isinstance(work, Birth) else await read(run)
     scribe = Scribe(lease, standing.latest)
     loop = Loop(run, lease, scribe, standing)
+    if run.carriers_lost >= CARRIERS_LOST:
+        return await _close(loop, _failed(loop, RunAbandoned(times=run.carriers_lost)))
     writing = asyncio.ensure_future(scribe.write_on())
     try:
         ending = await _end_of(loop, writing)
@@ -82,7 +93,7 @@ async def _close(loop: Loop, ending: Ending) -> None:
 
 async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
     """Return how the run ended: it answered, failed, or was stopped. Raises `LeaseLost`."""
-    answering = asyncio.ensure_future(loop.answer())
+    answering = asyncio.ensure_future(_answer(loop))
     watching = asyncio.ensure_future(_watch(loop))
     seconds = loop.limits.max_seconds or 0
     try:
@@ -96,7 +107,8 @@ async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
     except CancelAsked as asked:
         await _stop(answering)
         loop.last_words = [RunCancelled(asked.reason)]
-        return Ending(RunStatus.cancelled, {"warnings": loop.warnings, **loop.usage()}, reason=asked.reason)
+        values = {"warnings": loop.warnings, **loop.usage()}
+        return Ending(RunStatus.cancelled, values, loop.broken_off(), reason=asked.reason)
     except (LeaseLost, *UNREACHABLE):
         raise
     except Exception as failure:
@@ -104,6 +116,13 @@ async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
     finally:
         await _stop(answering)
         await _stop(watching)
+
+
+async def _answer(loop: Loop) -> Ending:
+    """Return how the run completed; one that was asked to stop while it waited asks no model. Raises `CancelAsked`."""
+    if loop.run.cancel_asked_at is not None:
+        raise CancelAsked(loop.run.cancel_reason)
+    return await loop.answer()
 
 
 def _failed(loop: Loop, failure: Exception) -> Ending:

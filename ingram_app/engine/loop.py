@@ -5,12 +5,14 @@ No transaction is open while a model is being asked.
 """
 
 import logging
+from typing import Any
 
-from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
+from pydantic_ai.usage import RequestUsage
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, runs
+from ingram_app.domain import leases, runs, transcripts
 from ingram_app.domain.frames import (
     AnyFrame,
     MessageCompleted,
@@ -23,6 +25,7 @@ from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt
 from ingram_app.engine.asking import Asking
+from ingram_app.engine.candidates import answered_by
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing
 from ingram_app.gateways import prices
@@ -44,6 +47,8 @@ class Loop:
         self.standing = standing
         self.limits = standing.limits
         self.added = standing.added
+        self.said = standing.said
+        """The words of the message that it was in the middle of when it was taken up."""
         self.warnings: list[dict[str, str]] = list(run.warnings)
         self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
         self.last_words: list[AnyFrame] = []
@@ -51,10 +56,9 @@ class Loop:
 
     async def answer(self) -> Ending:
         """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
-        said = self.standing.said
         for _ in range(self.limits.max_steps or 0):
-            response = await self.asking.ask([*self.standing.history, *self.added], said)
-            said = ""
+            response = await self.asking.ask([*self.standing.history, *self.added], self.said, self.usage())
+            self.said = ""
             self.added.append(response)
             self.asking.check_output(self.usage().get("output_tokens") or 0)
             if not response.tool_calls:
@@ -77,6 +81,15 @@ class Loop:
         async with self.scribe.batch() as batch, transaction(self.lease.tenancy) as session:
             await leases.checkpoint(session, self.lease, self.transcript(complete=False), batch)
 
+    def broken_off(self) -> Transcript:
+        """Return what the run has added when it is stopped: the words of an answer on its way too, its calls not."""
+        words = self.asking.words or self.said
+        if words:
+            self.added.append(ModelResponse(parts=[TextPart(words)], state="interrupted"))
+        transcript = self.transcript(complete=False)
+        transcript.messages = transcripts.broken_off(transcript.messages)
+        return transcript
+
     def transcript(self, *, complete: bool) -> Transcript:
         """Return what the run has added, to be kept."""
         run = self.run
@@ -85,23 +98,32 @@ class Loop:
             project_id=run.project_id,
             smith_id=run.smith_id,
             thread_id=run.thread_id,
+            turn=run.turn,
             messages=prompt.write(self.added),
             complete=complete,
         )
 
-    def usage(self) -> dict[str, int | None]:
-        """Return columns of the run's row: what it has used. An unknown price counts as 0, with a warning."""
+    def usage(self) -> dict[str, Any]:
+        """Return columns of the run's row: what it has used, and which model answered last.
+
+        An unknown price counts as 0, with a warning.
+        """
         responses = [message for message in self.added if isinstance(message, ModelResponse)]
         if not any(response.usage.has_values() for response in responses):
             return {}
-        costs = [prices.cost_micros(self.run.model, response.usage) for response in responses]
-        if None in costs:
-            self._warn("price_unknown", f"The price of {self.run.model} is not known; its cost is counted as 0.")
+        costs = [self._cost(answered_by(response, self.run), response.usage) for response in responses]
         return {
+            "answered_by": answered_by(responses[-1], self.run),
             "input_tokens": sum(response.usage.input_tokens for response in responses),
             "output_tokens": sum(response.usage.output_tokens for response in responses),
-            "cost_micros": sum(cost or 0 for cost in costs),
+            "cost_micros": sum(costs),
         }
+
+    def _cost(self, model: str, used: RequestUsage) -> int:
+        cost = prices.cost_micros(model, used)
+        if cost is None:
+            self._warn("price_unknown", f"The price of {model} is not known; its cost is counted as 0.")
+        return cost or 0
 
     def _completed(self, response: ModelResponse) -> Ending:
         used = self.usage()

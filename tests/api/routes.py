@@ -8,6 +8,11 @@ from ingram_app.api import build
 
 RUN = {"input": [{"role": "user", "content": "hello"}]}
 BODIES: dict[str, Any] = {
+    "PUT /v1/smiths/{smith_id}/memory": {"content": "Likes tea."},
+    "POST /v1/smiths/{smith_id}/memory/recall": {"query": "hello"},
+    "POST /v1/smiths/{smith_id}/memories": {"content": "Likes tea."},
+    "POST /v1/smiths/{smith_id}/memories/search": {"query": "tea"},
+    "PATCH /v1/smiths/{smith_id}/memories/{memory_id}": {"content": "Likes coffee."},
     "POST /v1/organization/projects": {"name": "A third"},
     "POST /v1/tenant/tokens": {"scope": "admin"},
     "PATCH /v1/tenant/settings": {"embedding_model": "other"},
@@ -17,16 +22,19 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/tenant/webhooks/{webhook_id}": {"events": ["run"]},
     "POST /v1/agents": {"name": "An agent"},
     "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},
+    "POST /v1/agents/import": {"from_smith": "smt_nobody", "name": "An agent"},
+    "POST /v1/agents/{agent_id}/attach": {"all": True},
     "POST /v1/agents/{agent_id}/rollout": {"version": 1},
     "POST /v1/smiths": {"external_id": "somebody"},
     "PATCH /v1/smiths/{smith_id}": {"display_name": "Renamed"},
+    "PATCH /v1/smiths/{smith_id}/threads/{thread_id}": {"title": "Renamed"},
     "POST /v1/smiths/{smith_id}/runs": RUN,
     "POST /v1/smiths/{smith_id}/runs/{run_id}/submit": {"kind": "cancel"},
 }
 """A good body of each route that needs one."""
 
-NAMES = {"provider", "version"}
-"""What stands in a path without being the id of something."""
+NAMES = {"provider": "openai", "version": "1", "a": "1", "b": "draft"}
+"""What stands in a path without being the id of something, and a good value of it."""
 
 
 @dataclass(frozen=True)

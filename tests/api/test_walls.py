@@ -13,8 +13,17 @@ from tests.api.routes import Route
 from tests.forgery import forgeries
 from tests.world import Client, Person, Tenant, World, error, ok
 
-KINDS = {"project": "proj", "agent": "agt", "smith": "smt", "run": "run", "thread": "thr", "token": "tok"}
-KINDS |= {"webhook": "whk", "delivery": "whd"}
+KINDS = {
+    "project": "proj",
+    "agent": "agt",
+    "smith": "smt",
+    "run": "run",
+    "thread": "thr",
+    "token": "tok",
+    "memory": "mem",
+    "webhook": "whk",
+    "delivery": "whd",
+}
 TENANT = pytest.mark.parametrize("route", routes.of_tenants(), ids=str)
 GUARDED = pytest.mark.parametrize("route", routes.guarded(), ids=str)
 ORGANIZATION = pytest.mark.parametrize("route", routes.of_organizations(), ids=str)
@@ -37,10 +46,11 @@ async def estate(project: Tenant) -> Estate:
     for path in ("/v1/tenant/model_keys/openai", f"/v1/smiths/{person.id}/model_keys/openai"):
         ok(await project.api.put(path, json={"api_key": "sk-of-this-project"}))
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
-    names["thread_id"] = run["thread_id"]
+    fact = ok(await project.api.post(f"/v1/smiths/{person.id}/memories", json={"content": "Likes tea."}))
+    names |= {"thread_id": run["thread_id"], "memory_id": fact["id"]}
     names["webhook_id"] = (await project.webhook())["id"]
     names["delivery_id"] = project.delivery(names["webhook_id"])
-    return Estate({"project_id": project.id, "provider": "openai", "version": "1"} | names, person)
+    return Estate({"project_id": project.id} | routes.NAMES | names, person)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +199,7 @@ async def test_whoever_asks_without_ids_asks_in_their_own_project(estate: Estate
     answer = await knock(other.api, route, estate.ids)
     assert answer.status_code in (200, 201, 204, 404), answer.text
     for value in (*estate.ids.values(), "sk-of-this-project"):
-        assert value in ("1", "openai") or value not in answer.text
+        assert value in routes.NAMES.values() or value not in answer.text
 
 
 @pytest.mark.parametrize("route", [route for route in routes.of_tenants() if "smith_id" in route.ids], ids=str)
@@ -220,7 +230,7 @@ async def test_a_smith_s_token_runs_no_project(estate: Estate, visitor: Person, 
         error(answer, 403, "tenant_token_required")
         return
     assert answer.status_code == 200
-    assert not [value for value in estate.ids.values() if value not in ("1", "openai") and value in answer.text]
+    assert not [value for value in estate.ids.values() if value not in routes.NAMES.values() and value in answer.text]
 
 
 @pytest.mark.parametrize("route", [route for route in routes.of_organizations() if route.ids], ids=str)

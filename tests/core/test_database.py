@@ -1,21 +1,34 @@
 """The second wall: what the database itself refuses, whatever a query forgets to say."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import ingram_app.domain
-from ingram_app.core.database import NOBODY, Tenancy, dispatching, transaction
+from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
+from ingram_app.domain.smiths import Smith
 from tests.world import Person, Tenant, World, ok
 
 assert ingram_app.domain  # its tables are known once it is loaded
 TENANT_TABLES = sorted(table.name for table in SQLModel.metadata.sorted_tables if "project_id" in table.columns)
 OWNED_TABLES = ["keyrings", "idempotency_keys"]
-OF_SMITHS = {"smiths": "id", "threads": "smith_id", "transcripts": "smith_id", "runs": "smith_id"}
+DISPATCHED = {
+    "runs": ["input", "output", "config", "metadata", "actor", "error"],
+    "agents": ["draft"],
+    "smiths": ["external_id"],
+    "events": ["type", "smith_id", "data", "actor", "created_at"],
+    "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
+    "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
+}
+"""What the dispatcher sees of, and what is not for it."""
+OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
+    ("threads", "transcripts", "runs", "memory_documents", "memories", "recollections", "vectors"), "smith_id"
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +42,18 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         run = {"input": [{"role": "user", "content": "hello"}], "thread_id": "one"}
         ok(await tenant.api.post(f"/v1/smiths/{person.id}/runs", json=run))
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
+        await remember(tenant, person.id)
         tenant.delivery((await tenant.webhook())["id"])
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
+
+
+async def remember(tenant: Tenant, smith_id: str) -> None:
+    """Have a smith hold a document, a fact and a past turn, with their vectors."""
+    path = f"/v1/smiths/{smith_id}"
+    ok(await tenant.api.put(f"{path}/memory", json={"content": "Likes tea."}))
+    ok(await tenant.api.post(f"{path}/memories", json={"content": "Likes tea."}))
+    ok(await tenant.api.post(f"{path}/memories/search", json={"query": "tea"}))
+    ok(await tenant.api.post(f"{path}/memory/recall", json={"query": "hello"}))
 
 
 async def value(session: AsyncSession, query: str, **values: Any) -> Any:
@@ -108,7 +131,7 @@ async def test_another_project_s_rows_can_be_neither_changed_nor_deleted(
 async def test_nothing_can_be_written_into_another_project(
     project: Tenant, other: Tenant, both: list[Person], table: str
 ) -> None:
-    columns = [column.name for column in SQLModel.metadata.tables[table].columns]
+    columns = [column.name for column in SQLModel.metadata.tables[table].columns if column.computed is None]
     shown = ", ".join(":other" if name == "project_id" else f'"{name}"' for name in columns)
     names = ", ".join(f'"{name}"' for name in columns)
     with pytest.raises(DBAPIError, match="row-level security"):
@@ -154,47 +177,84 @@ async def test_a_transaction_is_for_an_id_and_for_nothing_that_could_be_sql(proj
                 pass
 
 
-async def test_what_fails_in_the_database_is_told_without_what_people_wrote(project: Tenant) -> None:
-    async with transaction(Tenancy(project_id=project.id)) as session:
-        with pytest.raises(DBAPIError, match="nowhere") as failed:
-            await session.execute(text("select :said from nowhere"), {"said": "my diary"})
-        await session.rollback()
+DOORS = pytest.mark.parametrize("door", [AsyncSession.execute, execute], ids=["mapper", "driver"])
+
+
+@DOORS
+async def test_what_fails_in_the_database_is_told_without_what_people_wrote(project: Tenant, door: Any) -> None:
+    with pytest.raises(DBAPIError, match="nowhere") as failed:
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            await door(session, text("select :said from nowhere"), {"said": "my diary"})
     assert "my diary" not in str(failed.value)
 
 
-@pytest.mark.parametrize(
-    ("table", "hidden"),
-    [
-        ("runs", ["input", "output", "config", "metadata", "actor", "error"]),
-        ("events", ["type", "smith_id", "data", "actor", "created_at"]),
-        ("webhooks", ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"]),
-        ("deliveries", ["id", "event_id", "event_type", "last_error", "response_excerpt"]),
-    ],
-)
-async def test_the_dispatcher_sees_that_something_waits_and_not_a_word_of_it(
-    both: list[Person], table: str, hidden: list[str]
+@DOORS
+async def test_what_a_failed_transaction_did_is_undone_and_nothing_follows_it(project: Tenant, door: Any) -> None:
+    done: list[str] = []
+
+    async def fail_half_way() -> None:
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            afterwards(session, lambda: done.append("told"))
+            await door(session, text("update smiths set locale = :x"), {"x": "half"})
+            await door(session, text("select nothing"), {})
+
+    with pytest.raises(ProgrammingError):
+        await fail_half_way()
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        assert await value(session, "select count(*) from smiths where locale = 'half'") == 0
+    assert done == []
+
+
+async def test_both_doors_lead_into_one_transaction(project: Tenant, both: list[Person]) -> None:
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        await execute(session, text("update smiths set locale = 'both' where id = :id"), {"id": both[0].id})
+        smith = await session.get_one(Smith, both[0].id)
+        assert smith.locale == "both"
+        smith.timezone = "UTC"
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        found = await execute(session, text("select locale, timezone from smiths where id = :id"), {"id": both[0].id})
+    assert found.one() == ("both", "UTC")
+
+
+@DOORS
+async def test_connections_that_were_lost_cost_one_failure_and_no_more(
+    world: World, project: Tenant, door: Any
 ) -> None:
-    async with dispatching() as session:
-        assert await value(session, f"select count(*) from {table}") >= 2
-    for column in (*hidden, "*"):
-        with pytest.raises(DBAPIError, match="permission denied"):
-            async with dispatching() as session:
-                await session.execute(text(f"select {column} from {table}"))
+    ours = Tenancy(project_id=project.id)
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(transaction(ours))
+    others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    world.ask(f"select pg_terminate_backend(pid, 5000) {others}")
+    with pytest.raises(OperationalError) as failed:
+        async with transaction(ours) as session:
+            await door(session, text("select 1"), {})
+    assert failed.value.connection_invalidated
+    for _ in range(5):
+        async with transaction(ours) as session:
+            assert await value(session, "select 1") == 1
 
 
-SEEN = {"runs", "events", "webhooks", "deliveries"}
-
-
-@pytest.mark.parametrize(
-    "table", [*OWNED_TABLES, *(table for table in TENANT_TABLES if table not in SEEN), "teammates", "sessions"]
-)
+@pytest.mark.parametrize("table", sorted({*OWNED_TABLES, *TENANT_TABLES, "teammates", "sessions"} - {*DISPATCHED}))
 async def test_the_dispatcher_reads_no_other_table(table: str, both: list[Person]) -> None:
     with pytest.raises(DBAPIError, match="permission denied"):
         async with dispatching() as session:
             await session.execute(text(f"select 1 from {table}"))
 
 
-@pytest.mark.parametrize("table", sorted(SEEN))
+@pytest.mark.parametrize(("table", "hidden"), DISPATCHED.items())
+async def test_the_dispatcher_sees_that_something_waits_and_not_a_word_of_it(
+    table: str, hidden: list[str], both: list[Person]
+) -> None:
+    async with dispatching() as session:
+        assert await value(session, f"select count(distinct project_id) from {table}") == 2
+    for column in (*hidden, "*"):
+        with pytest.raises(DBAPIError, match="permission denied"):
+            async with dispatching() as session:
+                await session.execute(text(f"select {column} from {table}"))
+
+
+@pytest.mark.parametrize("table", DISPATCHED)
 async def test_the_dispatcher_changes_nothing(both: list[Person], table: str) -> None:
     for deed in (f"update {table} set project_id = project_id", f"delete from {table}"):
         with pytest.raises(DBAPIError, match="permission denied"):
@@ -208,6 +268,7 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
 ) -> None:
     for person in both:
         await project.run(person.id)
+        await remember(project, person.id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
     assert world.ask(siblings, project.id) == [(True,)]
@@ -230,6 +291,16 @@ async def test_a_published_version_can_not_be_changed(project: Tenant, both: lis
     with pytest.raises(DBAPIError, match="a published version can not be changed"):
         async with transaction(Tenancy(project_id=project.id)) as session:
             await session.execute(text(deed))
+
+
+async def test_a_published_version_goes_only_with_its_agent(world: World, project: Tenant, both: list[Person]) -> None:
+    agent = await project.agent()
+    for deed in ("delete from agent_versions", "delete from agent_versions where version = 1"):
+        with pytest.raises(DBAPIError, match="a published version can not be deleted"):
+            async with transaction(Tenancy(project_id=project.id)) as session:
+                await session.execute(text(deed))
+    world.do("delete from agents where id = %s", agent["id"])
+    assert world.ask("select count(*) from agent_versions where agent_id = %s", agent["id"]) == [(0,)]
 
 
 async def test_nothing_secret_lies_open_in_the_database(world: World, project: Tenant, both: list[Person]) -> None:

@@ -5,6 +5,7 @@ python -m tests.fakes.model_server --port 9400 --tokens 20 --delay-ms 5
 POST …/chat/completions                     OpenAI's wire
 POST …/messages                             Anthropic's
 POST …/models/<model>:streamGenerateContent Google's
+POST …/embeddings                           OpenAI's, of 8 numbers each
 GET  /_seen                                 {"requests": 3, "connections": 1, "last": {path, headers, body}}
 POST /_forget                               starts the count again
 
@@ -14,8 +15,12 @@ What it answers is told by the request itself: see `tests.fakes.knobs`.
 import argparse
 import asyncio
 import re
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from email.utils import formatdate
+from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote
 
@@ -36,6 +41,10 @@ class ModelServer:
         self.requests = 0
         self.connections = 0
         self.last: Request | None = None
+        self.then: list[Knobs] = []
+        """How the next requests are answered, whatever they ask for themselves."""
+        self._came: Counter[bytes] = Counter()
+        """How often each request that is to go wrong so many times has come."""
 
     def connect(self) -> Connection:
         self.connections += 1
@@ -47,7 +56,11 @@ class ModelServer:
                 reply.json(self._seen())
             case "POST", "/_forget":
                 self.requests, self.last = 0, None
+                self._came.clear()
                 reply.json({})
+            case "POST", path if path.endswith("/embeddings"):
+                self.requests, self.last = self.requests + 1, request
+                _embed(request, reply)
             case "POST", _ if (dialect := _dialect(request)) is not None:
                 self.requests, self.last = self.requests + 1, request
                 await self._answer(request, reply, *dialect)
@@ -62,12 +75,27 @@ class ModelServer:
     async def _answer(self, request: Request, reply: Reply, kind: type[Wire], model: str) -> None:
         body = request.json()
         knobs = knobs_of(model, body.get("messages") or body.get("contents") or [], self._default)
+        if self.then:
+            knobs = self.then.pop(0)
+        elif knobs.times is not None:
+            self._came[request.body] += 1
+            knobs = knobs.grown_well() if self._came[request.body] > knobs.times else knobs
         if knobs.first_seconds:
             await asyncio.sleep(knobs.first_seconds)
         if knobs.fail:
-            return reply.json(kind.refusal(knobs.fail), knobs.fail)
+            return reply.json(kind.refusal(knobs.fail), knobs.fail, _waiting(knobs.wait))
         reply.begin_stream()
         await _stream(reply, kind(model, knobs, prompt_tokens=len(request.body) // 4), knobs)
+
+
+def _embed(request: Request, reply: Reply) -> None:
+    body = request.json()
+    knobs = knobs_of(body["model"], [], Knobs())
+    if knobs.fail:
+        return reply.json(ChatCompletions.refusal(knobs.fail), knobs.fail)
+    texts = [] if knobs.empty else body["input"]
+    rows = [{"index": n, "embedding": list(sha256(text.encode()).digest()[:8])} for n, text in enumerate(texts)]
+    reply.json({"object": "list", "data": rows[::-1]})
 
 
 async def _stream(reply: Reply, wire: Wire, knobs: Knobs) -> None:
@@ -87,6 +115,12 @@ async def _stream(reply: Reply, wire: Wire, knobs: Knobs) -> None:
 async def _send(reply: Reply, piece: bytes) -> None:
     if piece:
         await reply.send(piece)
+
+
+def _waiting(wait: str | None) -> dict[str, str]:
+    if wait is None:
+        return {}
+    return {"retry-after": formatdate(time.time() + 1, usegmt=True) if wait == "date" else wait}
 
 
 def _dialect(request: Request) -> tuple[type[Wire], str] | None:
