@@ -19,6 +19,7 @@ from ingram_app.api import (
     threads,
     tokens,
     versions,
+    webhooks,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
@@ -37,6 +38,7 @@ PUBLIC = (
     runs,
     events,
     memory,
+    webhooks,
 )
 
 

@@ -2,8 +2,8 @@
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
 projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
-recalling · speech · conversations
+summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors · recalling ·
+speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -12,6 +12,7 @@ from ingram_app.domain import (
     arrivals,
     audit,
     conversations,
+    deliveries,
     designs,
     events,
     frames,
@@ -42,6 +43,7 @@ from ingram_app.domain import (
     turns,
     vectors,
     versions,
+    webhooks,
 )
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "arrivals",
     "audit",
     "conversations",
+    "deliveries",
     "designs",
     "events",
     "frames",
@@ -80,4 +83,5 @@ __all__ = [
     "turns",
     "vectors",
     "versions",
+    "webhooks",
 ]

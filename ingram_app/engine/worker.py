@@ -15,7 +15,7 @@ from ingram_app.core.database import NOBODY, Tenancy, dispatching, transaction
 from ingram_app.core.settings import settings
 from ingram_app.domain import leases, runs
 from ingram_app.domain.runs import Birth, Run
-from ingram_app.engine import guards, sweeping
+from ingram_app.engine import courier, guards, sweeping
 from ingram_app.engine.carrier import carry
 from ingram_app.gateways import outbound
 
@@ -38,6 +38,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         _do_jobs(),
         guards.watch_forever(),
         sweeping.sweep_forever(),
+        courier.deliver_forever(),
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:

@@ -18,6 +18,8 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/tenant/settings": {"embedding_model": "other"},
     "PUT /v1/tenant/model_keys/{provider}": {"api_key": "sk-another"},
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": {"api_key": "sk-another"},
+    "POST /v1/tenant/webhooks": {"url": "https://hooks.example.com/ingram"},
+    "PATCH /v1/tenant/webhooks/{webhook_id}": {"events": ["run"]},
     "POST /v1/agents": {"name": "An agent"},
     "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},
     "POST /v1/agents/import": {"from_smith": "smt_nobody", "name": "An agent"},
