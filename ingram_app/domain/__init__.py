@@ -1,8 +1,8 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-frames · runs · guards · tryouts · leases · speech · conversations
+projects · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths · rosters · rollouts ·
+threads · arrivals · turns · transcripts · frames · runs · guards · tryouts · leases · speech · conversations
 """
 
 from ingram_app.domain import (
@@ -10,6 +10,7 @@ from ingram_app.domain import (
     agents,
     arrivals,
     audit,
+    catalog,
     conversations,
     designs,
     events,
@@ -18,6 +19,7 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    mcp_servers,
     model_keys,
     organizations,
     paging,
@@ -26,6 +28,7 @@ from ingram_app.domain import (
     rosters,
     runs,
     sessions,
+    signatures,
     smiths,
     speech,
     teammates,
@@ -42,6 +45,7 @@ __all__ = [
     "agents",
     "arrivals",
     "audit",
+    "catalog",
     "conversations",
     "designs",
     "events",
@@ -50,6 +54,7 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "mcp_servers",
     "model_keys",
     "organizations",
     "paging",
@@ -58,6 +63,7 @@ __all__ = [
     "rosters",
     "runs",
     "sessions",
+    "signatures",
     "smiths",
     "speech",
     "teammates",

@@ -30,6 +30,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await tenant.agent()
         ok(await tenant.api.put(f"/v1/smiths/{person.id}/model_keys/openai", json={"api_key": "sk-1"}))
         ok(await tenant.api.put("/v1/tenant/model_keys/openai", json={"api_key": "sk-1"}))
+        ok(await tenant.api.put("/v1/tenant/mcp/desk", json={"url": "https://127.0.0.1:1/mcp"}))
         run = {"input": [{"role": "user", "content": "hello"}], "thread_id": "one"}
         ok(await tenant.api.post(f"/v1/smiths/{person.id}/runs", json=run))
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
