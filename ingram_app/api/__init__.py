@@ -8,6 +8,7 @@ from ingram_app.api import (
     events,
     health,
     mcp_servers,
+    memory,
     models,
     organization,
     reference,
@@ -39,6 +40,7 @@ PUBLIC = (
     threads,
     runs,
     events,
+    memory,
 )
 
 

@@ -2,7 +2,8 @@
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
 projects · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths · rosters · rollouts ·
-threads · arrivals · turns · transcripts · frames · runs · guards · tryouts · leases · speech · conversations
+threads · arrivals · turns · transcripts · frames · runs · guards · tryouts · leases · memory · memories ·
+recollections · vectors · recalling · speech · conversations
 """
 
 from ingram_app.domain import (
@@ -20,10 +21,14 @@ from ingram_app.domain import (
     keyrings,
     leases,
     mcp_servers,
+    memories,
+    memory,
     model_keys,
     organizations,
     paging,
     projects,
+    recalling,
+    recollections,
     rollouts,
     rosters,
     runs,
@@ -37,6 +42,7 @@ from ingram_app.domain import (
     transcripts,
     tryouts,
     turns,
+    vectors,
     versions,
 )
 
@@ -55,10 +61,14 @@ __all__ = [
     "keyrings",
     "leases",
     "mcp_servers",
+    "memories",
+    "memory",
     "model_keys",
     "organizations",
     "paging",
     "projects",
+    "recalling",
+    "recollections",
     "rollouts",
     "rosters",
     "runs",
@@ -72,5 +82,6 @@ __all__ = [
     "transcripts",
     "tryouts",
     "turns",
+    "vectors",
     "versions",
 ]

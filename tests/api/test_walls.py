@@ -13,7 +13,15 @@ from tests.api.routes import Route
 from tests.forgery import forgeries
 from tests.world import Client, Person, Tenant, World, error, ok
 
-KINDS = {"project": "proj", "agent": "agt", "smith": "smt", "run": "run", "thread": "thr", "token": "tok"}
+KINDS = {
+    "project": "proj",
+    "agent": "agt",
+    "smith": "smt",
+    "run": "run",
+    "thread": "thr",
+    "token": "tok",
+    "memory": "mem",
+}
 TENANT = pytest.mark.parametrize("route", routes.of_tenants(), ids=str)
 GUARDED = pytest.mark.parametrize("route", routes.guarded(), ids=str)
 ORGANIZATION = pytest.mark.parametrize("route", routes.of_organizations(), ids=str)
@@ -38,7 +46,8 @@ async def estate(project: Tenant) -> Estate:
     server = {"url": "https://127.0.0.1:1/mcp", "auth": {"kind": "bearer", "secret": "sk-of-this-project"}}
     ok(await project.api.put("/v1/tenant/mcp/desk", json=server))
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
-    names["thread_id"] = run["thread_id"]
+    fact = ok(await project.api.post(f"/v1/smiths/{person.id}/memories", json={"content": "Likes tea."}))
+    names |= {"thread_id": run["thread_id"], "memory_id": fact["id"]}
     return Estate({"project_id": project.id} | routes.NAMES | names, person)
 
 
