@@ -1,9 +1,9 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors · recalling ·
-speech · conversations · webhooks · deliveries
+projects · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths · rosters · rollouts ·
+threads · arrivals · turns · transcripts · summaries · frames · runs · guards · tryouts · leases · memory · memories ·
+recollections · vectors · recalling · speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -11,6 +11,7 @@ from ingram_app.domain import (
     agents,
     arrivals,
     audit,
+    catalog,
     conversations,
     deliveries,
     designs,
@@ -20,6 +21,7 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    mcp_servers,
     memories,
     memory,
     model_keys,
@@ -32,6 +34,7 @@ from ingram_app.domain import (
     rosters,
     runs,
     sessions,
+    signatures,
     smiths,
     speech,
     summaries,
@@ -51,6 +54,7 @@ __all__ = [
     "agents",
     "arrivals",
     "audit",
+    "catalog",
     "conversations",
     "deliveries",
     "designs",
@@ -60,6 +64,7 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "mcp_servers",
     "memories",
     "memory",
     "model_keys",
@@ -72,6 +77,7 @@ __all__ = [
     "rosters",
     "runs",
     "sessions",
+    "signatures",
     "smiths",
     "speech",
     "summaries",

@@ -17,7 +17,7 @@ from ingram_app.domain import leases, runs
 from ingram_app.domain.runs import Birth, Run
 from ingram_app.engine import courier, guards, sweeping
 from ingram_app.engine.carrier import carry
-from ingram_app.gateways import outbound
+from ingram_app.gateways import mcp, outbound
 
 log = logging.getLogger(__name__)
 JOBS_AT_ONCE = 32
@@ -48,6 +48,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         await _end(tasks)
         await _end(list(_carried))
         await signals.all_sent()
+        await mcp.close()
         await outbound.close()
 
 
