@@ -24,7 +24,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.core.readings import Prepared
+from ingram_app.core.readings import Prepared, columns, insertion
 from ingram_app.core.settings import settings
 from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, summaries, threads, transcripts
 from ingram_app.domain.access import Caller
@@ -143,11 +143,9 @@ class Birth:
     """What the thread remembers."""
 
 
-_COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
-_RUNS: sa.Table = Run.__table__  # type: ignore[attr-defined]
-_INSERTED = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
+_INSERTED = insertion(Run)
 _INSERT = Prepared(_INSERTED)
-_BORN = _INSERTED.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
+_BORN = _INSERTED.returning(col(Run.id), col(Run.project_id), col(Run.created_at)).cte("born")
 _EVENT = sa.bindparam("event", type_=sa.Text), sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON)
 _FRAME = ["run_id", "project_id", "created_at", "seq", "event", "data"]
 _INSERT_BORN = Prepared(sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT)))
@@ -330,20 +328,16 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     run.lease_owner = process.NAME
     run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    await _INSERT_BORN.execute(session, _row(run) | {"event": started.event, "data": started.data})
+    await _INSERT_BORN.execute(session, columns(run) | {"event": started.event, "data": started.data})
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 
 
 async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
     """Insert the run as one that waits, and hand it over unless others come first."""
-    await _INSERT.execute(session, _row(run))
+    await _INSERT.execute(session, columns(run))
     if not ahead:
         await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run.id)
-
-
-def _row(run: Run) -> dict[str, Any]:
-    return {column: getattr(run, name) for name, column in _COLUMNS.items()}
 
 
 async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int:
