@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "1ea9c10a4aee"
-down_revision = "5d0c7a1be934"
+down_revision = "5a1c7e90b3d4"
 
 
 def upgrade() -> None:

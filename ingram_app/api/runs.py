@@ -14,6 +14,7 @@ from ingram_app.api.shapes import In, Out, PageOut
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import access, frames, runs, smiths
+from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.idempotency import IdempotencyInProgress, keep
 from ingram_app.domain.paging import Page
@@ -36,6 +37,8 @@ class Message(In):
 class NewRun(In):
     input: list[Message] = Field(default=[], max_length=1000)
     thread_id: str | None = None
+    on_busy: OnBusy = OnBusy.queue
+    """What becomes of the turn under way on the thread: see *Threads*."""
     stream: bool = False
     background: bool = False
     channel: str = Field(default="api", max_length=40)
@@ -46,6 +49,7 @@ class NewRun(In):
         return Turn(
             input=[message.model_dump() for message in self.input],
             thread_id=self.thread_id,
+            on_busy=self.on_busy,
             channel=self.channel,
             metadata=self.metadata,
             response_format=self.response_format,

@@ -1,12 +1,13 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
-tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases
+tokens · idempotency · model_keys · smiths · threads · arrivals · turns · transcripts · frames · runs · leases
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    arrivals,
     audit,
     designs,
     events,
@@ -31,6 +32,7 @@ from ingram_app.domain import (
 __all__ = [
     "access",
     "agents",
+    "arrivals",
     "audit",
     "designs",
     "events",

@@ -22,12 +22,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import jobs, process, signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
-from ingram_app.core.errors import Conflict, NotFound, TooMany
+from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, model_keys, projects, smiths, threads, transcripts, turns
+from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, threads, transcripts, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
+from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
@@ -39,8 +40,6 @@ BORN = "runs.born"
 """Told within this process, with its `Birth`, when a run was claimed at birth."""
 CANCEL = "runs.cancel"
 """Told, with the run's id behind a colon, when a run that is carried somewhere is to stop."""
-QUEUE_LENGTH = 20
-"""Runs that may wait on one thread."""
 
 
 class RunStatus(StrEnum):
@@ -63,7 +62,8 @@ class Run(SQLModel, table=True):
         Index("ix_runs_page", "project_id", "created_at", "id"),
         Index("ix_runs_smith", "smith_id", "created_at", "id"),
         Index("ix_runs_agent", "agent_id", "created_at"),
-        Index("ix_runs_waiting", "smith_id", "thread_id", "created_at", postgresql_where=sa.text("status = 'queued'")),
+        Index("ix_runs_thread", "smith_id", "thread_id", "turn"),
+        Index("ix_runs_waiting", "smith_id", "thread_id", "turn", postgresql_where=sa.text("status = 'queued'")),
         Index(
             "uq_runs_one_at_a_time",
             "smith_id",
@@ -78,6 +78,9 @@ class Run(SQLModel, table=True):
     project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
     smith_id: str = Field(foreign_key="smiths.id", ondelete="CASCADE")
     thread_id: str
+    turn: int = 0
+    """Its number on the thread. They work in this order; one that has not begun may step back for one that presses."""
+    on_busy: OnBusy = Field(default=OnBusy.queue, sa_type=one_of(OnBusy))
     agent_id: str
     agent_version: int | None
     model: str
@@ -108,6 +111,8 @@ class Run(SQLModel, table=True):
     """How often a process went silent while it carried the run."""
     cancel_asked_at: datetime | None = Field(default=None, sa_type=Moment)
     cancel_reason: str | None = None
+    interrupted: bool = False
+    """It is stopped for a turn that goes on from it: what it did stays in the thread's history."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     updated_at: datetime = Field(default_factory=now, sa_type=Moment)
     started_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -152,12 +157,7 @@ _INSERT_BORN = sa.insert(frames.Frame).from_select(
     ),
 )
 _OF_THREAD = "from runs where project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
-_AHEAD = sa.text(f"select count(*) {_OF_THREAD} and status in ('queued', {', '.join(map(repr, BUSY))})")
-_WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by created_at, id limit 1")
-
-
-class ConcurrencyLimitExceeded(TooMany):
-    """{waiting} runs already wait on the thread {thread_id}. Send the next when some are done."""
+_WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by turn limit 1")
 
 
 class RunNotPaused(Conflict):
@@ -177,8 +177,7 @@ def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dic
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
     """Take in a turn; the row is the hand-over to the engine.
 
-    Raises `SmithMismatch`, `NotFound`, `AgentUnpublished`, `EmptyInput`, `PayloadTooLarge`, `ModelKeyMissing`,
-    `UnknownProvider`, `ConcurrencyLimitExceeded`, `UnsupportedResponseFormat`.
+    Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
     """
     caller.require("runs:write")
     clone = await smiths.embody(session, caller, smith_id)
@@ -195,6 +194,8 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         project_id=caller.project_id,
         smith_id=smith_id,
         thread_id=thread_id,
+        turn=number,
+        on_busy=turn.on_busy,
         agent_id=clone.agent.id,
         agent_version=clone.version,
         model=model,
@@ -205,7 +206,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         about=turn.metadata,
         actor=caller.actor.as_json(),
     )
-    ahead = await _ahead(session, run) if number > 1 else 0
+    ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:
         past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
         await _bear(session, Birth(run, access, project.limits, past))
@@ -271,14 +272,14 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
     Raises `SmithMismatch`, `NotFound`, and `RunNotPaused` for one that has ended otherwise.
     """
     caller.require("runs:write")
+    await threads.hold(session, *_thread_of(await _one(session, caller, smith_id, run_id)))
     run = await _one(session, caller, smith_id, run_id, to_change=True)
     if run.status is RunStatus.cancelled:
         return run
     if run.over:
         raise RunNotPaused(run_id=run.id, status=run.status)
-    await _stop(session, run, reason)
+    await _stop(session, caller, run, reason)
     if run.over:
-        await threads.hold(session, *_thread_of(run))
         await next_in_thread(session, *_thread_of(run))
     return run
 
@@ -289,7 +290,7 @@ async def close_project(session: AsyncSession, caller: Caller, project_id: str) 
     await projects.archive(session, caller, project_id)
     live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
     for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
-        await _stop(session, run, "The project was deleted.")
+        await _stop(session, replace(caller, project_id=project_id), run, "The project was deleted.")
 
 
 async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
@@ -341,23 +342,38 @@ def _row(run: Run) -> dict[str, Any]:
     return {column: getattr(run, name) for name, column in _COLUMNS.items()}
 
 
-async def _ahead(session: AsyncSession, run: Run) -> int:
-    """Return how many live runs of the thread came before. Raises `ConcurrencyLimitExceeded`."""
-    known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id}
-    ahead = int((await execute(session, _AHEAD, known)).scalar_one())
-    if ahead > QUEUE_LENGTH:
-        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
+async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int:
+    """Find the run's place on its thread, stop those that make way, and return how many still come before it.
+
+    Raises `ThreadBusy`, `ConcurrencyLimitExceeded`.
+    """
+    place = await arrivals.place(session, *_thread_of(run), run.turn, run.on_busy)
+    run.turn, ahead = place.turn, place.ahead
+    if place.making_way:
+        stopped = (await session.exec(select(Run).where(col(Run.id).in_(place.making_way)))).all()
+        for other in stopped:
+            if other.cancel_asked_at is None:  # what was decided of one that is about to stop holds
+                other.interrupted = run.on_busy is OnBusy.interrupt
+            await _stop(session, caller, other, f"The run {run.id} took its place.")
+        ahead -= sum(other.over for other in stopped)
+        if ahead and all(other.status is not RunStatus.running for other in stopped):
+            await next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
     return ahead
 
 
-async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
-    """Ask a run that is carried to stop; end one that is not."""
+async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | None) -> None:
+    """Ask a run to stop that is carried, or whose words are to be kept in their turn; end one that is not."""
     run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
-    if run.status is RunStatus.running:
+    if run.status is RunStatus.running or (run.status is RunStatus.queued and run.interrupted):
         signals.send(session, f"{CANCEL}:{run.id}")
     else:
+        if run.interrupted:
+            await transcripts.break_off(session, run.project_id, run.id)
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
         run.status, run.finished_at, run.updated_at = RunStatus.cancelled, now(), now()
+        whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value)
+        cancelled = events.RunCancelled(*whose, run.cancel_reason, run.usage)
+        await events.tell(session, caller, cancelled, smith_id=run.smith_id)
         changed(session, run)
     await session.flush()
 
@@ -369,7 +385,9 @@ async def _one(
     if smith_id is not None:
         caller.require_own(smith_id)
         query = query.where(Run.smith_id == smith_id)
-    run: Run | None = (await session.exec(query.with_for_update() if to_change else query)).first()
+    if to_change:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    run: Run | None = (await session.exec(query)).first()
     if run is None:
         raise NotFound(noun="run", id=run_id)
     return run

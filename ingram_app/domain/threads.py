@@ -62,7 +62,7 @@ async def enter(
     title = " ".join(said.split())[:TITLE_LENGTH] or "Untitled"
     thread_id = thread_id or new_id("thr")
     known = {"smith_id": smith_id, "id": thread_id, "project_id": caller.project_id, "title": title, "now": now()}
-    return thread_id, (await execute(session, _ENTER, known)).scalar_one()
+    return thread_id, (await execute(session, _ENTER, known)).scalar()
 
 
 async def hold(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:

@@ -44,6 +44,12 @@ class Asking:
         self._scribe = scribe
         self._candidates = Candidates(run, access, limits.max_seconds or 0, warn)
         self._warn = warn
+        self._retelling: Retelling | None = None
+
+    @property
+    def words(self) -> str:
+        """What watchers have heard of an answer that is on its way."""
+        return self._retelling.heard if self._retelling else ""
 
     async def ask(self, messages: Sequence[ModelMessage], said: str, used: Mapping[str, Any]) -> ModelResponse:
         """Return a model's answer to `messages`; watchers have heard `said` of it already, and the run has `used` that.
@@ -52,12 +58,13 @@ class Asking:
         `ModelKeyMissing`.
         """
         self._check_used(used)
-        retelling = Retelling(said)
+        self._retelling = retelling = Retelling(said)
         response = await self._unless_it_breaks(messages, retelling)
         if response is None:
-            retelling = Retelling(retelling.heard, differs=retelling.differs)
+            self._retelling = retelling = Retelling(retelling.heard, differs=retelling.differs)
             response = await self._candidates.answer(partial(self._hear, messages, retelling))
         self._scribe.say(*retelling.end())
+        self._retelling = None
         if retelling.differs:
             self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
         return response

@@ -93,7 +93,7 @@ async def _close(loop: Loop, ending: Ending) -> None:
 
 async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
     """Return how the run ended: it answered, failed, or was stopped. Raises `LeaseLost`."""
-    answering = asyncio.ensure_future(loop.answer())
+    answering = asyncio.ensure_future(_answer(loop))
     watching = asyncio.ensure_future(_watch(loop))
     seconds = loop.limits.max_seconds or 0
     try:
@@ -107,7 +107,8 @@ async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
     except CancelAsked as asked:
         await _stop(answering)
         loop.last_words = [RunCancelled(asked.reason)]
-        return Ending(RunStatus.cancelled, {"warnings": loop.warnings, **loop.usage()})
+        values = {"warnings": loop.warnings, **loop.usage()}
+        return Ending(RunStatus.cancelled, values, loop.broken_off(), reason=asked.reason)
     except (LeaseLost, *UNREACHABLE):
         raise
     except Exception as failure:
@@ -115,6 +116,13 @@ async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
     finally:
         await _stop(answering)
         await _stop(watching)
+
+
+async def _answer(loop: Loop) -> Ending:
+    """Return how the run completed; one that was asked to stop while it waited asks no model. Raises `CancelAsked`."""
+    if loop.run.cancel_asked_at is not None:
+        raise CancelAsked(loop.run.cancel_reason)
+    return await loop.answer()
 
 
 def _failed(loop: Loop, failure: Exception) -> Ending:

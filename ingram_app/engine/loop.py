@@ -7,12 +7,12 @@ No transaction is open while a model is being asked.
 import logging
 from typing import Any
 
-from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.usage import RequestUsage
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, runs
+from ingram_app.domain import leases, runs, transcripts
 from ingram_app.domain.frames import (
     AnyFrame,
     MessageCompleted,
@@ -47,6 +47,8 @@ class Loop:
         self.standing = standing
         self.limits = standing.limits
         self.added = standing.added
+        self.said = standing.said
+        """The words of the message that it was in the middle of when it was taken up."""
         self.warnings: list[dict[str, str]] = list(run.warnings)
         self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
         self.last_words: list[AnyFrame] = []
@@ -54,10 +56,9 @@ class Loop:
 
     async def answer(self) -> Ending:
         """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
-        said = self.standing.said
         for _ in range(self.limits.max_steps or 0):
-            response = await self.asking.ask([*self.standing.history, *self.added], said, self.usage())
-            said = ""
+            response = await self.asking.ask([*self.standing.history, *self.added], self.said, self.usage())
+            self.said = ""
             self.added.append(response)
             self.asking.check_output(self.usage().get("output_tokens") or 0)
             if not response.tool_calls:
@@ -80,6 +81,15 @@ class Loop:
         async with self.scribe.batch() as batch, transaction(self.lease.tenancy) as session:
             await leases.checkpoint(session, self.lease, self.transcript(complete=False), batch)
 
+    def broken_off(self) -> Transcript:
+        """Return what the run has added when it is stopped: the words of an answer on its way too, its calls not."""
+        words = self.asking.words or self.said
+        if words:
+            self.added.append(ModelResponse(parts=[TextPart(words)], state="interrupted"))
+        transcript = self.transcript(complete=False)
+        transcript.messages = transcripts.broken_off(transcript.messages)
+        return transcript
+
     def transcript(self, *, complete: bool) -> Transcript:
         """Return what the run has added, to be kept."""
         run = self.run
@@ -88,6 +98,7 @@ class Loop:
             project_id=run.project_id,
             smith_id=run.smith_id,
             thread_id=run.thread_id,
+            turn=run.turn,
             messages=prompt.write(self.added),
             complete=complete,
         )

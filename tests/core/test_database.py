@@ -1,15 +1,17 @@
 """The second wall: what the database itself refuses, whatever a query forgets to say."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import ingram_app.domain
-from ingram_app.core.database import NOBODY, Tenancy, dispatching, transaction
+from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
+from ingram_app.domain.smiths import Smith
 from tests.world import Person, Tenant, World, ok
 
 assert ingram_app.domain  # its tables are known once it is loaded
@@ -153,12 +155,62 @@ async def test_a_transaction_is_for_an_id_and_for_nothing_that_could_be_sql(proj
                 pass
 
 
-async def test_what_fails_in_the_database_is_told_without_what_people_wrote(project: Tenant) -> None:
-    async with transaction(Tenancy(project_id=project.id)) as session:
-        with pytest.raises(DBAPIError, match="nowhere") as failed:
-            await session.execute(text("select :said from nowhere"), {"said": "my diary"})
-        await session.rollback()
+DOORS = pytest.mark.parametrize("door", [AsyncSession.execute, execute], ids=["mapper", "driver"])
+
+
+@DOORS
+async def test_what_fails_in_the_database_is_told_without_what_people_wrote(project: Tenant, door: Any) -> None:
+    with pytest.raises(DBAPIError, match="nowhere") as failed:
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            await door(session, text("select :said from nowhere"), {"said": "my diary"})
     assert "my diary" not in str(failed.value)
+
+
+@DOORS
+async def test_what_a_failed_transaction_did_is_undone_and_nothing_follows_it(project: Tenant, door: Any) -> None:
+    done: list[str] = []
+
+    async def fail_half_way() -> None:
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            afterwards(session, lambda: done.append("told"))
+            await door(session, text("update smiths set locale = :x"), {"x": "half"})
+            await door(session, text("select nothing"), {})
+
+    with pytest.raises(ProgrammingError):
+        await fail_half_way()
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        assert await value(session, "select count(*) from smiths where locale = 'half'") == 0
+    assert done == []
+
+
+async def test_both_doors_lead_into_one_transaction(project: Tenant, both: list[Person]) -> None:
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        await execute(session, text("update smiths set locale = 'both' where id = :id"), {"id": both[0].id})
+        smith = await session.get_one(Smith, both[0].id)
+        assert smith.locale == "both"
+        smith.timezone = "UTC"
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        found = await execute(session, text("select locale, timezone from smiths where id = :id"), {"id": both[0].id})
+    assert found.one() == ("both", "UTC")
+
+
+@DOORS
+async def test_connections_that_were_lost_cost_one_failure_and_no_more(
+    world: World, project: Tenant, door: Any
+) -> None:
+    ours = Tenancy(project_id=project.id)
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(transaction(ours))
+    others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    world.ask(f"select pg_terminate_backend(pid, 5000) {others}")
+    with pytest.raises(OperationalError) as failed:
+        async with transaction(ours) as session:
+            await door(session, text("select 1"), {})
+    assert failed.value.connection_invalidated
+    for _ in range(5):
+        async with transaction(ours) as session:
+            assert await value(session, "select 1") == 1
 
 
 async def test_the_dispatcher_sees_of_runs_that_they_are_there_and_not_a_word_of_them(both: list[Person]) -> None:

@@ -155,6 +155,7 @@ async def test_an_outdated_attempt_can_not_write(world: World, seats: object) ->
             async with transaction(lease.tenancy) as session:
                 await write(session)
     assert (await world.row(run)).status == "running"
+    assert (await world.sql("select count(*) from events where type = 'run.completed'")).scalar() == 0
 
 
 async def test_a_shutdown_lets_go_and_the_run_completes_elsewhere(world: World) -> None:
