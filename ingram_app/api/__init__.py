@@ -10,18 +10,20 @@ from ingram_app.api import (
     models,
     organization,
     reference,
+    rollouts,
     runs,
     sign_in,
     smiths,
     tenant_settings,
     threads,
     tokens,
+    versions,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, threads, runs, events)
+PUBLIC = (organization, tokens, tenant_settings, models, agents, versions, rollouts, smiths, threads, runs, events)
 
 
 def build() -> FastAPI:

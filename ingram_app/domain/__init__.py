@@ -1,7 +1,8 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · designs · agents · keyrings · organizations · teammates · sessions · projects ·
-tokens · idempotency · model_keys · smiths · threads · arrivals · turns · transcripts · frames · runs · leases
+access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
+projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
+frames · runs · guards · tryouts · leases
 """
 
 from ingram_app.domain import (
@@ -12,6 +13,7 @@ from ingram_app.domain import (
     designs,
     events,
     frames,
+    guards,
     idempotency,
     keyrings,
     leases,
@@ -19,6 +21,8 @@ from ingram_app.domain import (
     organizations,
     paging,
     projects,
+    rollouts,
+    rosters,
     runs,
     sessions,
     smiths,
@@ -26,7 +30,9 @@ from ingram_app.domain import (
     threads,
     tokens,
     transcripts,
+    tryouts,
     turns,
+    versions,
 )
 
 __all__ = [
@@ -37,6 +43,7 @@ __all__ = [
     "designs",
     "events",
     "frames",
+    "guards",
     "idempotency",
     "keyrings",
     "leases",
@@ -44,6 +51,8 @@ __all__ = [
     "organizations",
     "paging",
     "projects",
+    "rollouts",
+    "rosters",
     "runs",
     "sessions",
     "smiths",
@@ -51,5 +60,7 @@ __all__ = [
     "threads",
     "tokens",
     "transcripts",
+    "tryouts",
     "turns",
+    "versions",
 ]

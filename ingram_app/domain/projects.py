@@ -117,7 +117,7 @@ class Figures:
 
 
 _agents = sa.table("agents", sa.column("project_id"), sa.column("archived_at"))
-_smiths = sa.table("smiths", sa.column("project_id"), sa.column("archived_at"))
+_smiths = sa.table("smiths", sa.column("project_id"), sa.column("tester_id"), sa.column("archived_at"))
 _runs = sa.table("runs", sa.column("project_id"))
 _tokens = sa.table("tokens", sa.column("project_id"), sa.column("revoked_at"))
 
@@ -199,7 +199,7 @@ async def figures(session: AsyncSession, caller: Caller) -> Figures:
 
     counts = sa.select(
         live(_agents, _agents.c.archived_at.is_(None)),
-        live(_smiths, _smiths.c.archived_at.is_(None)),
+        live(_smiths, _smiths.c.archived_at.is_(None), _smiths.c.tester_id.is_(None)),
         live(_runs),
         live(_tokens, _tokens.c.revoked_at.is_(None)),
     )

@@ -181,7 +181,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     """
     caller.require("runs:write")
     clone = await smiths.embody(session, caller, smith_id)
-    if clone.version is None:
+    if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     project = await projects.own(session, caller)
     turn = replace(turn, input=keepable(turn.input))

@@ -15,6 +15,7 @@ from ingram_app.core.database import NOBODY, Tenancy, dispatching, transaction
 from ingram_app.core.settings import settings
 from ingram_app.domain import leases, runs
 from ingram_app.domain.runs import Birth, Run
+from ingram_app.engine import guards, sweeping
 from ingram_app.engine.carrier import carry
 from ingram_app.gateways import outbound
 
@@ -30,7 +31,14 @@ _carried: set[asyncio.Task[None]] = set()
 async def working(*, interactive: bool) -> AsyncIterator[None]:
     """Work while the block lasts. With `interactive`, also on the runs that are born in this process."""
     process.SEATS.open = settings().runs_per_process if interactive else 0
-    loops = [signals.relay_forever(), _take_up_born(), _recover_forever(), _do_jobs()]
+    loops = [
+        signals.relay_forever(),
+        _take_up_born(),
+        _recover_forever(),
+        _do_jobs(),
+        guards.watch_forever(),
+        sweeping.sweep_forever(),
+    ]
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:
         yield

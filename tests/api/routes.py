@@ -15,6 +15,8 @@ BODIES: dict[str, Any] = {
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": {"api_key": "sk-another"},
     "POST /v1/agents": {"name": "An agent"},
     "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},
+    "POST /v1/agents/import": {"from_smith": "smt_nobody", "name": "An agent"},
+    "POST /v1/agents/{agent_id}/attach": {"all": True},
     "POST /v1/agents/{agent_id}/rollout": {"version": 1},
     "POST /v1/smiths": {"external_id": "somebody"},
     "PATCH /v1/smiths/{smith_id}": {"display_name": "Renamed"},
@@ -23,8 +25,8 @@ BODIES: dict[str, Any] = {
 }
 """A good body of each route that needs one."""
 
-NAMES = {"provider", "version"}
-"""What stands in a path without being the id of something."""
+NAMES = {"provider": "openai", "version": "1", "a": "1", "b": "draft"}
+"""What stands in a path without being the id of something, and a good value of it."""
 
 
 @dataclass(frozen=True)

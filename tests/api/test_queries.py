@@ -90,6 +90,12 @@ BUSY = {
     "a person's smith": "select id from smiths where project_id = 'p' and external_id = 'e' and agent_id = 'a'"
     " and archived_at is null",
     "an agent's smiths": "select count(*) from smiths where agent_id = 'a' and archived_at is null",
+    "a share of an agent's smiths": "select count(*) from smiths where agent_id = 'a' and archived_at is null"
+    " and bucket < 3300",
+    "rollouts under guard": "select id from agents where guard is not null",
+    "a teammate's scratch smith": "select id from smiths where agent_id = 'a' and tester_id = 't'"
+    " and tester_id is not null",
+    "scratch smiths left alone": "select id from smiths where tester_id is not null and updated_at < now()",
     "an agent's last run": "select max(created_at) from runs where agent_id = 'a'",
     "a thread's history": "select run_id from transcripts where project_id = 'p' and smith_id = 's'"
     " and thread_id = 't' and complete order by turn desc limit 200",

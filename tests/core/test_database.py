@@ -17,6 +17,8 @@ from tests.world import Person, Tenant, World, ok
 assert ingram_app.domain  # its tables are known once it is loaded
 TENANT_TABLES = sorted(table.name for table in SQLModel.metadata.sorted_tables if "project_id" in table.columns)
 OWNED_TABLES = ["keyrings", "idempotency_keys"]
+DISPATCHED = {"runs": "input", "agents": "draft", "smiths": "external_id"}
+"""What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id", "threads": "smith_id", "transcripts": "smith_id", "runs": "smith_id"}
 
 
@@ -109,7 +111,7 @@ async def test_another_project_s_rows_can_be_neither_changed_nor_deleted(
 async def test_nothing_can_be_written_into_another_project(
     project: Tenant, other: Tenant, both: list[Person], table: str
 ) -> None:
-    columns = [column.name for column in SQLModel.metadata.tables[table].columns]
+    columns = [column.name for column in SQLModel.metadata.tables[table].columns if column.computed is None]
     shown = ", ".join(":other" if name == "project_id" else f'"{name}"' for name in columns)
     names = ", ".join(f'"{name}"' for name in columns)
     with pytest.raises(DBAPIError, match="row-level security"):
@@ -222,14 +224,28 @@ async def test_the_dispatcher_sees_of_runs_that_they_are_there_and_not_a_word_of
                 await session.execute(text(f"select {column} from runs"))
 
 
-@pytest.mark.parametrize("table", [*OWNED_TABLES, *(t for t in TENANT_TABLES if t != "runs"), "teammates", "sessions"])
+@pytest.mark.parametrize("table", sorted({*OWNED_TABLES, *TENANT_TABLES, "teammates", "sessions"} - {*DISPATCHED}))
 async def test_the_dispatcher_reads_no_other_table(table: str, both: list[Person]) -> None:
     with pytest.raises(DBAPIError, match="permission denied"):
         async with dispatching() as session:
             await session.execute(text(f"select 1 from {table}"))
 
 
-@pytest.mark.parametrize("deed", ["update runs set status = 'failed'", "delete from runs"])
+@pytest.mark.parametrize(("table", "column"), DISPATCHED.items())
+async def test_the_dispatcher_reads_no_more_of_a_table_than_it_needs(
+    table: str, column: str, both: list[Person]
+) -> None:
+    async with dispatching() as session:
+        assert await value(session, f"select count(distinct project_id) from {table}") == 2
+    with pytest.raises(DBAPIError, match="permission denied"):
+        async with dispatching() as session:
+            await session.execute(text(f"select {column} from {table}"))
+
+
+@pytest.mark.parametrize(
+    "deed",
+    ["update runs set status = 'failed'", "delete from runs", "update agents set guard = null", "delete from smiths"],
+)
 async def test_the_dispatcher_changes_nothing(both: list[Person], deed: str) -> None:
     with pytest.raises(DBAPIError, match="permission denied"):
         async with dispatching() as session:
@@ -264,6 +280,16 @@ async def test_a_published_version_can_not_be_changed(project: Tenant, both: lis
     with pytest.raises(DBAPIError, match="a published version can not be changed"):
         async with transaction(Tenancy(project_id=project.id)) as session:
             await session.execute(text(deed))
+
+
+async def test_a_published_version_goes_only_with_its_agent(world: World, project: Tenant, both: list[Person]) -> None:
+    agent = await project.agent()
+    for deed in ("delete from agent_versions", "delete from agent_versions where version = 1"):
+        with pytest.raises(DBAPIError, match="a published version can not be deleted"):
+            async with transaction(Tenancy(project_id=project.id)) as session:
+                await session.execute(text(deed))
+    world.do("delete from agents where id = %s", agent["id"])
+    assert world.ask("select count(*) from agent_versions where agent_id = %s", agent["id"]) == [(0,)]
 
 
 async def test_nothing_secret_lies_open_in_the_database(world: World, project: Tenant, both: list[Person]) -> None:
