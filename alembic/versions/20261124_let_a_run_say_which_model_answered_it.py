@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "1ea9c10a4aee"
-down_revision = "5a1c7e90b3d4"
+down_revision = "a41c7d90e2b5"
 
 
 def upgrade() -> None:

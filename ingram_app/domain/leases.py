@@ -32,8 +32,8 @@ _TAKE = text(
 _RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
 _RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
 _FINISH = text(
-    "with held as (select id as thread from threads"
-    " where project_id = :project_id and smith_id = :smith_id and id = :thread_id for no key update),"
+    "with held as (select t.id as thread from runs r join threads t on t.smith_id = r.smith_id and t.id = r.thread_id"
+    " where r.id = :run_id and r.project_id = :project_id and t.project_id = :project_id for no key update of t),"
     " closed as (update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
     " error = cast(:error as jsonb), warnings = cast(:warnings as jsonb), input_tokens = :input_tokens,"
     " output_tokens = :output_tokens, cost_micros = :cost_micros, answered_by = :answered_by,"
@@ -152,10 +152,9 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     outcome = {name: ending.values.get(name) for name in _OUTCOME}
     spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
-    thread = {"smith_id": lease.smith_id, "thread_id": lease.thread_id}
     about = {"status": ending.status.value, "now": now(), **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
-    done = await execute(session, _FINISH, lease.fence | outcome | spelt | thread | about | told)
+    done = await execute(session, _FINISH, lease.fence | outcome | spelt | about | told)
     if not done.scalar():
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)

@@ -305,8 +305,8 @@ async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, 
 
 
 def changed(session: AsyncSession, run: Run) -> None:
-    """Wake whoever looks at the project's runs."""
-    signals.send(session, topic(run.project_id))
+    """Wake whoever looks at the project's runs, or at those of the thread."""
+    signals.send(session, topic(run.project_id), threads.topic(run.smith_id, run.thread_id))
 
 
 def topic(project_id: str) -> str:

@@ -26,8 +26,9 @@ class Rollout:
         for status in statuses:
             self.world.do(
                 "insert into runs (id, project_id, smith_id, thread_id, agent_id, agent_version, model, config, status,"
-                " channel, input, warnings, metadata, cost_micros, attempt, created_at, updated_at)"
-                " values (%s, %s, %s, %s, %s, %s, 'm', '{}', %s, 'api', '[]', '[]', '{}', %s, 1,"
+                " channel, input, warnings, metadata, cost_micros, attempt, turn, on_busy, interrupted, carriers_lost,"
+                " created_at, updated_at)"
+                " values (%s, %s, %s, %s, %s, %s, 'm', '{}', %s, 'api', '[]', '[]', '{}', %s, 1, 1, 'queue', false, 0,"
                 " now() - make_interval(secs => %s), now())",
                 run_id := new_id("run"), self.project.id, self.smith_id, run_id, self.id, version, status, cost,
                 minutes_ago * 60,

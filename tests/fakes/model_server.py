@@ -78,7 +78,7 @@ class ModelServer:
         if knobs.first_seconds:
             await asyncio.sleep(knobs.first_seconds)
         if knobs.fail:
-            return reply.json(kind.refusal(knobs.fail), knobs.fail, **_waiting(knobs.wait))
+            return reply.json(kind.refusal(knobs.fail), knobs.fail, _waiting(knobs.wait))
         reply.begin_stream()
         await _stream(reply, kind(model, knobs, prompt_tokens=len(request.body) // 4), knobs)
 
@@ -105,7 +105,7 @@ async def _send(reply: Reply, piece: bytes) -> None:
 def _waiting(wait: str | None) -> dict[str, str]:
     if wait is None:
         return {}
-    return {"retry_after": formatdate(time.time() + 1, usegmt=True) if wait == "date" else wait}
+    return {"retry-after": formatdate(time.time() + 1, usegmt=True) if wait == "date" else wait}
 
 
 def _dialect(request: Request) -> tuple[type[Wire], str] | None:
