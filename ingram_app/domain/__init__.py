@@ -1,8 +1,8 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-frames · runs · guards · tryouts · leases · speech · conversations
+projects · slots · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns ·
+transcripts · frames · runs · guards · tryouts · leases · speech · conversations
 """
 
 from ingram_app.domain import (
@@ -26,6 +26,7 @@ from ingram_app.domain import (
     rosters,
     runs,
     sessions,
+    slots,
     smiths,
     speech,
     teammates,
@@ -58,6 +59,7 @@ __all__ = [
     "rosters",
     "runs",
     "sessions",
+    "slots",
     "smiths",
     "speech",
     "teammates",
