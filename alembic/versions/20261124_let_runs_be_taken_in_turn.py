@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "c90e4d7714fb"
-down_revision = "6c7f4b0de512"
+down_revision = "c2f1d8a7b064"
 
 WORKING = sa.text("status = 'running'")
 READY = sa.text("status = 'queued' and ready_at is not null")
