@@ -1,9 +1,9 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths · rosters · rollouts ·
-threads · arrivals · turns · transcripts · summaries · frames · runs · guards · tryouts · leases · memory · memories ·
-recollections · vectors · recalling · speech · conversations · webhooks · deliveries
+projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths · rosters ·
+rollouts · threads · arrivals · turns · transcripts · summaries · frames · runs · guards · tryouts · leases · memory ·
+memories · recollections · vectors · recalling · speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -35,6 +35,7 @@ from ingram_app.domain import (
     runs,
     sessions,
     signatures,
+    slots,
     smiths,
     speech,
     summaries,
@@ -78,6 +79,7 @@ __all__ = [
     "runs",
     "sessions",
     "signatures",
+    "slots",
     "smiths",
     "speech",
     "summaries",
