@@ -2,7 +2,7 @@
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
 projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-frames · runs · guards · tryouts · leases
+frames · runs · guards · tryouts · leases · speech · conversations
 """
 
 from ingram_app.domain import (
@@ -10,6 +10,7 @@ from ingram_app.domain import (
     agents,
     arrivals,
     audit,
+    conversations,
     designs,
     events,
     frames,
@@ -26,6 +27,7 @@ from ingram_app.domain import (
     runs,
     sessions,
     smiths,
+    speech,
     teammates,
     threads,
     tokens,
@@ -40,6 +42,7 @@ __all__ = [
     "agents",
     "arrivals",
     "audit",
+    "conversations",
     "designs",
     "events",
     "frames",
@@ -56,6 +59,7 @@ __all__ = [
     "runs",
     "sessions",
     "smiths",
+    "speech",
     "teammates",
     "threads",
     "tokens",

@@ -26,16 +26,18 @@ _FENCED = "where id = :run_id and project_id = :project_id and lease_owner = :ow
 _UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 _TAKE = text(
     "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, updated_at = :now,"
+    " carriers_lost = carriers_lost + (status = 'running' and lease_owner is not null)::int,"
     f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
 )
 _RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
-_RELEASE = text(f"update runs set lease_until = clock_timestamp() {_FENCED}")
+_RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
 _FINISH = text(
-    "with held as (select id as thread from threads"
-    " where project_id = :project_id and smith_id = :smith_id and id = :thread_id for no key update),"
+    "with held as (select t.id as thread from runs r join threads t on t.smith_id = r.smith_id and t.id = r.thread_id"
+    " where r.id = :run_id and r.project_id = :project_id and t.project_id = :project_id for no key update of t),"
     " closed as (update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
     " error = cast(:error as jsonb), warnings = cast(:warnings as jsonb), input_tokens = :input_tokens,"
-    " output_tokens = :output_tokens, cost_micros = :cost_micros, finished_at = :now, updated_at = :now,"
+    " output_tokens = :output_tokens, cost_micros = :cost_micros, answered_by = :answered_by,"
+    " finished_at = :now, updated_at = :now,"
     f" lease_owner = null, lease_until = null from held {_FENCED}"
     " returning runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted),"
     " told as (insert into events (id, project_id, type, smith_id, data, created_at)"
@@ -49,7 +51,7 @@ _FINISH = text(
     " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
     " select count(*) from closed"
 )
-_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros")
+_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros", "answered_by")
 _AS_JSON = {"output", "error", "warnings"}
 
 
@@ -150,10 +152,9 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     outcome = {name: ending.values.get(name) for name in _OUTCOME}
     spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
-    thread = {"smith_id": lease.smith_id, "thread_id": lease.thread_id}
     about = {"status": ending.status.value, "now": now(), **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
-    done = await execute(session, _FINISH, lease.fence | outcome | spelt | thread | about | told)
+    done = await execute(session, _FINISH, lease.fence | outcome | spelt | about | told)
     if not done.scalar():
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)

@@ -86,11 +86,16 @@ async def page(
         return Page(rows, None)
     last: Any = rows[place.limit - 1]
     value = getattr(last, by)
-    mark = f"{value.isoformat() if isinstance(value, datetime) else value} {getattr(last, then)}"
-    return Page(rows[: place.limit], base64.urlsafe_b64encode(mark.encode()).decode())
+    mark = cursor(value.isoformat() if isinstance(value, datetime) else value, getattr(last, then))
+    return Page(rows[: place.limit], mark)
 
 
-def _number(text: str, bits: int) -> int:
+def cursor(first: str | int, row_id: str) -> str:
+    """Return the cursor of the page after a row of this key."""
+    return base64.urlsafe_b64encode(f"{first} {row_id}".encode()).decode()
+
+
+def number(text: str, bits: int = 64) -> int:
     """Return a number that a column of so many bits can hold. Raises `ValueError`."""
     if (number := int(text)) not in range(2 ** (bits - 1)):
         raise ValueError(text)
@@ -99,7 +104,7 @@ def _number(text: str, bits: int) -> int:
 
 _READ: dict[str, Callable[[str], Any]] = {
     "created_at": datetime.fromisoformat,
-    "position": partial(_number, bits=64),
-    "version": partial(_number, bits=32),
+    "position": partial(number, bits=64),
+    "version": partial(number, bits=32),
 }
 """How the first part of a cursor is read."""

@@ -36,7 +36,13 @@ class Limits(BaseModel):
     max_steps: int | None = Shape(default=None, ge=1, le=1000)
     """Model calls."""
     max_seconds: int | None = Shape(default=None, ge=1, le=86_400)
+    max_seconds_to_first_token: int | None = Shape(default=None, ge=1, le=3600)
+    """How long a model may take to begin; then a fallback model is asked, or the run fails."""
     max_output_tokens: int | None = Shape(default=None, ge=1)
+    max_total_tokens: int | None = Shape(default=None, ge=1)
+    """Of input and output, of all model calls together; a call is not begun once they are exceeded."""
+    max_cost_micros: int | None = Shape(default=None, ge=1)
+    """Millionths of a US dollar; a model call is not begun once they are exceeded."""
     max_input_bytes: int | None = Shape(default=None, ge=1, le=1_048_576)
     max_concurrent_runs: int | None = Shape(default=None, ge=1)
 
@@ -62,7 +68,13 @@ class Preferences(BaseModel):
 
 PLATFORM = Preferences(
     default_model="local/smollm2-135m",
-    limits=Limits(max_steps=25, max_seconds=600, max_output_tokens=100_000, max_input_bytes=1_048_576),
+    limits=Limits(
+        max_steps=25,
+        max_seconds=600,
+        max_seconds_to_first_token=300,
+        max_output_tokens=100_000,
+        max_input_bytes=1_048_576,
+    ),
 )
 """What holds where a project says nothing."""
 

@@ -85,6 +85,8 @@ class Run(SQLModel, table=True):
     agent_version: int | None
     model: str
     """What `default` stood for when the run began."""
+    answered_by: str | None = None
+    """The model that gave the last answer: this one, or a fallback model. Null before there is an answer."""
     config: dict[str, Any] = Field(sa_type=JSONB)
     """The effective design it runs with, whatever is rolled out meanwhile."""
     status: RunStatus = Field(default=RunStatus.queued, sa_type=one_of(RunStatus))
@@ -105,6 +107,8 @@ class Run(SQLModel, table=True):
     """The process that carries the run. Every write of a carrier says `where lease_owner = me and attempt = mine`."""
     lease_until: datetime | None = Field(default=None, sa_type=Moment)
     attempt: int = 0
+    carriers_lost: int = 0
+    """How often a process went silent while it carried the run."""
     cancel_asked_at: datetime | None = Field(default=None, sa_type=Moment)
     cancel_reason: str | None = None
     interrupted: bool = False
@@ -301,8 +305,8 @@ async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, 
 
 
 def changed(session: AsyncSession, run: Run) -> None:
-    """Wake whoever looks at the project's runs."""
-    signals.send(session, topic(run.project_id))
+    """Wake whoever looks at the project's runs, or at those of the thread."""
+    signals.send(session, topic(run.project_id), threads.topic(run.smith_id, run.thread_id))
 
 
 def topic(project_id: str) -> str:

@@ -30,6 +30,15 @@ UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 """The database is away: nothing is wrong with the run."""
 
 
+CARRIERS_LOST = 5
+"""As often as a process may die, or be killed, over one run."""
+
+
+class RunAbandoned(IngramError):
+    """{times} processes stopped working while they carried the run, so it is not begun again. It may be what makes
+    them stop: look into their logs at that time."""
+
+
 class TimeLimitExceeded(IngramError):
     """The run worked for {seconds} seconds without coming to an end. The setting max_seconds allows more."""
 
@@ -62,6 +71,8 @@ async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
     standing = at_birth(work) if isinstance(work, Birth) else await read(run)
     scribe = Scribe(lease, standing.latest)
     loop = Loop(run, lease, scribe, standing)
+    if run.carriers_lost >= CARRIERS_LOST:
+        return await _close(loop, _failed(loop, RunAbandoned(times=run.carriers_lost)))
     writing = asyncio.ensure_future(scribe.write_on())
     try:
         ending = await _end_of(loop, writing)

@@ -5,8 +5,10 @@ No transaction is open while a model is being asked.
 """
 
 import logging
+from typing import Any
 
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
+from pydantic_ai.usage import RequestUsage
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
@@ -23,6 +25,7 @@ from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt
 from ingram_app.engine.asking import Asking
+from ingram_app.engine.candidates import answered_by
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing
 from ingram_app.gateways import prices
@@ -54,7 +57,7 @@ class Loop:
     async def answer(self) -> Ending:
         """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
         for _ in range(self.limits.max_steps or 0):
-            response = await self.asking.ask([*self.standing.history, *self.added], self.said)
+            response = await self.asking.ask([*self.standing.history, *self.added], self.said, self.usage())
             self.said = ""
             self.added.append(response)
             self.asking.check_output(self.usage().get("output_tokens") or 0)
@@ -100,19 +103,27 @@ class Loop:
             complete=complete,
         )
 
-    def usage(self) -> dict[str, int | None]:
-        """Return columns of the run's row: what it has used. An unknown price counts as 0, with a warning."""
+    def usage(self) -> dict[str, Any]:
+        """Return columns of the run's row: what it has used, and which model answered last.
+
+        An unknown price counts as 0, with a warning.
+        """
         responses = [message for message in self.added if isinstance(message, ModelResponse)]
         if not any(response.usage.has_values() for response in responses):
             return {}
-        costs = [prices.cost_micros(self.run.model, response.usage) for response in responses]
-        if None in costs:
-            self._warn("price_unknown", f"The price of {self.run.model} is not known; its cost is counted as 0.")
+        costs = [self._cost(answered_by(response, self.run), response.usage) for response in responses]
         return {
+            "answered_by": answered_by(responses[-1], self.run),
             "input_tokens": sum(response.usage.input_tokens for response in responses),
             "output_tokens": sum(response.usage.output_tokens for response in responses),
-            "cost_micros": sum(cost or 0 for cost in costs),
+            "cost_micros": sum(costs),
         }
+
+    def _cost(self, model: str, used: RequestUsage) -> int:
+        cost = prices.cost_micros(model, used)
+        if cost is None:
+            self._warn("price_unknown", f"The price of {model} is not known; its cost is counted as 0.")
+        return cost or 0
 
     def _completed(self, response: ModelResponse) -> Ending:
         used = self.usage()

@@ -11,8 +11,8 @@ from tests.world import Client, Person, Tenant, World, error, ok, until
 
 SHOWN = {
     "id", "smith_id", "agent_id", "agent_version", "thread_id", "status", "channel", "model", "input", "output",
-    "stop_reason", "error", "warnings", "usage", "metadata", "actor", "created_at", "updated_at", "started_at",
-    "finished_at",
+    "stop_reason", "answered_by", "error", "warnings", "usage", "metadata", "actor", "created_at", "updated_at",
+    "started_at", "finished_at",
 }  # fmt: skip
 
 

@@ -27,8 +27,8 @@ class Reply:
     can_write: asyncio.Event
     streaming: bool = field(default=False)
 
-    def json(self, content: object, status: int = 200) -> None:
-        self.whole(json.dumps(content).encode(), status, content_type="application/json")
+    def json(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.whole(json.dumps(content).encode(), status, **{"content-type": "application/json"} | (headers or {}))
 
     def whole(self, body: bytes = b"", status: int = 200, **headers: str) -> None:
         named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
