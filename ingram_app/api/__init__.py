@@ -7,6 +7,7 @@ from ingram_app.api import (
     errors,
     events,
     health,
+    memory,
     models,
     organization,
     reference,
@@ -23,7 +24,20 @@ from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, versions, rollouts, smiths, threads, runs, events)
+PUBLIC = (
+    organization,
+    tokens,
+    tenant_settings,
+    models,
+    agents,
+    versions,
+    rollouts,
+    smiths,
+    threads,
+    runs,
+    events,
+    memory,
+)
 
 
 def build() -> FastAPI:

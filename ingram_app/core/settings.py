@@ -134,6 +134,7 @@ def _make_key(file: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
+@cache
 def _key_in(file: Path) -> bytes:
     """Return the key that a file holds. Raises `SettingsWrong`: with a short one, links and seals could be guessed."""
     text = file.read_text().strip()

@@ -2,7 +2,8 @@
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
 projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-frames · runs · guards · tryouts · leases · speech · conversations
+frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
+recalling · speech · conversations
 """
 
 from ingram_app.domain import (
@@ -18,10 +19,14 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    memories,
+    memory,
     model_keys,
     organizations,
     paging,
     projects,
+    recalling,
+    recollections,
     rollouts,
     rosters,
     runs,
@@ -34,6 +39,7 @@ from ingram_app.domain import (
     transcripts,
     tryouts,
     turns,
+    vectors,
     versions,
 )
 
@@ -50,10 +56,14 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "memories",
+    "memory",
     "model_keys",
     "organizations",
     "paging",
     "projects",
+    "recalling",
+    "recollections",
     "rollouts",
     "rosters",
     "runs",
@@ -66,5 +76,6 @@ __all__ = [
     "transcripts",
     "tryouts",
     "turns",
+    "vectors",
     "versions",
 ]

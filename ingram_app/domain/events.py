@@ -143,6 +143,17 @@ class SmithArchived:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryUpdated:
+    """What a smith keeps about its person has changed."""
+
+    name: ClassVar[str] = "memory.updated"
+    what: str
+    """`document`, or `fact`."""
+    memory_id: str | None
+    """The fact."""
+
+
+@dataclass(frozen=True, slots=True)
 class SmithErased:
     """All that was held about a person is gone."""
 
@@ -162,6 +173,7 @@ AnyEvent = (
     | SmithClaimed
     | SmithArchived
     | SmithErased
+    | MemoryUpdated
 )
 TYPES = tuple(kind.name for kind in get_args(AnyEvent))
 

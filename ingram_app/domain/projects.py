@@ -68,6 +68,7 @@ class Preferences(BaseModel):
 
 PLATFORM = Preferences(
     default_model="local/smollm2-135m",
+    embedding_model="local/multilingual-e5-small",
     limits=Limits(
         max_steps=25,
         max_seconds=600,
@@ -98,6 +99,10 @@ class Project(SQLModel, table=True):
     @property
     def default_model(self) -> str:
         return self.preferences.get("default_model") or PLATFORM.default_model or ""
+
+    @property
+    def embedding_model(self) -> str:
+        return self.preferences.get("embedding_model") or PLATFORM.embedding_model or ""
 
     @property
     def limits(self) -> Limits:

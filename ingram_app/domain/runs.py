@@ -24,6 +24,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.readings import Prepared
 from ingram_app.core.settings import settings
 from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, threads, transcripts, turns
 from ingram_app.domain.access import Caller
@@ -32,6 +33,7 @@ from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
+from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn
 
 TAKE_UP = "take_up"
@@ -143,19 +145,12 @@ class Birth:
 
 _COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
 _RUNS: sa.Table = Run.__table__  # type: ignore[attr-defined]
-_INSERT = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
-_BORN = _INSERT.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
-_INSERT_BORN = sa.insert(frames.Frame).from_select(
-    ["run_id", "project_id", "created_at", "seq", "event", "data"],
-    sa.select(
-        _BORN.c.id,
-        _BORN.c.project_id,
-        _BORN.c.created_at,
-        sa.literal(1),
-        sa.bindparam("event", type_=sa.Text),
-        sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON),
-    ),
-)
+_INSERTED = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
+_INSERT = Prepared(_INSERTED)
+_BORN = _INSERTED.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
+_EVENT = sa.bindparam("event", type_=sa.Text), sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON)
+_FRAME = ["run_id", "project_id", "created_at", "seq", "event", "data"]
+_INSERT_BORN = Prepared(sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT)))
 _OF_THREAD = "from runs where project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
 _WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by turn limit 1")
 
@@ -180,32 +175,16 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
     """
     caller.require("runs:write")
-    clone = await smiths.embody(session, caller, smith_id)
+    clone, project = await smiths.summon(session, caller, smith_id)
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
-    project = await projects.own(session, caller)
     turn = replace(turn, input=keepable(turn.input))
     turns.check(turn, project.limits.max_input_bytes or 0)
-    config = clone.config
-    model = project.default_model if config["model"] == "default" else config["model"]
+    wanted = clone.config["model"]
+    model = project.default_model if wanted == "default" else wanted
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
     thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
-    run = Run(
-        project_id=caller.project_id,
-        smith_id=smith_id,
-        thread_id=thread_id,
-        turn=number,
-        on_busy=turn.on_busy,
-        agent_id=clone.agent.id,
-        agent_version=clone.version,
-        model=model,
-        config=config,
-        channel=turn.channel,
-        input=turn.input,
-        response_format=turn.response_format,
-        about=turn.metadata,
-        actor=caller.actor.as_json(),
-    )
+    run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:
         past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
@@ -319,6 +298,31 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
     return run.project_id, run.smith_id, run.thread_id
 
 
+def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
+    """Return the run that a turn becomes. Defaults that are not given would be worked out anew for every run."""
+    moment = now()
+    return Run(
+        id=new_id("run"),
+        project_id=caller.project_id,
+        smith_id=clone.smith.id,
+        thread_id=thread_id,
+        turn=number,
+        on_busy=turn.on_busy,
+        agent_id=clone.agent.id,
+        agent_version=clone.version,
+        model=model,
+        config=clone.config,
+        channel=turn.channel,
+        input=turn.input,
+        response_format=turn.response_format,
+        warnings=[],
+        about=turn.metadata,
+        actor=caller.actor.as_json(),
+        created_at=moment,
+        updated_at=moment,
+    )
+
+
 async def _bear(session: AsyncSession, birth: Birth) -> None:
     """Insert the run as one that this process carries, with its first frame, and tell the engine once it is there."""
     run = birth.run
@@ -326,14 +330,14 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     run.lease_owner = process.NAME
     run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    await execute(session, _INSERT_BORN, _row(run) | {"event": started.event, "data": started.data})
+    await _INSERT_BORN.execute(session, _row(run) | {"event": started.event, "data": started.data})
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 
 
 async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
     """Insert the run as one that waits, and hand it over unless others come first."""
-    await execute(session, _INSERT, _row(run))
+    await _INSERT.execute(session, _row(run))
     if not ahead:
         await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run.id)
 

@@ -8,6 +8,11 @@ from ingram_app.api import build
 
 RUN = {"input": [{"role": "user", "content": "hello"}]}
 BODIES: dict[str, Any] = {
+    "PUT /v1/smiths/{smith_id}/memory": {"content": "Likes tea."},
+    "POST /v1/smiths/{smith_id}/memory/recall": {"query": "hello"},
+    "POST /v1/smiths/{smith_id}/memories": {"content": "Likes tea."},
+    "POST /v1/smiths/{smith_id}/memories/search": {"query": "tea"},
+    "PATCH /v1/smiths/{smith_id}/memories/{memory_id}": {"content": "Likes coffee."},
     "POST /v1/organization/projects": {"name": "A third"},
     "POST /v1/tenant/tokens": {"scope": "admin"},
     "PATCH /v1/tenant/settings": {"embedding_model": "other"},

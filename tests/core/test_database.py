@@ -19,7 +19,9 @@ TENANT_TABLES = sorted(table.name for table in SQLModel.metadata.sorted_tables i
 OWNED_TABLES = ["keyrings", "idempotency_keys"]
 DISPATCHED = {"runs": "input", "agents": "draft", "smiths": "external_id"}
 """What the dispatcher sees of, and what is not for it."""
-OF_SMITHS = {"smiths": "id", "threads": "smith_id", "transcripts": "smith_id", "runs": "smith_id"}
+OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
+    ("threads", "transcripts", "runs", "memory_documents", "memories", "recollections", "vectors"), "smith_id"
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,17 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         run = {"input": [{"role": "user", "content": "hello"}], "thread_id": "one"}
         ok(await tenant.api.post(f"/v1/smiths/{person.id}/runs", json=run))
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
+        await remember(tenant, person.id)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
+
+
+async def remember(tenant: Tenant, smith_id: str) -> None:
+    """Have a smith hold a document, a fact and a past turn, with their vectors."""
+    path = f"/v1/smiths/{smith_id}"
+    ok(await tenant.api.put(f"{path}/memory", json={"content": "Likes tea."}))
+    ok(await tenant.api.post(f"{path}/memories", json={"content": "Likes tea."}))
+    ok(await tenant.api.post(f"{path}/memories/search", json={"query": "tea"}))
+    ok(await tenant.api.post(f"{path}/memory/recall", json={"query": "hello"}))
 
 
 async def value(session: AsyncSession, query: str, **values: Any) -> Any:
@@ -258,6 +270,7 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
 ) -> None:
     for person in both:
         await project.run(person.id)
+        await remember(project, person.id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
     assert world.ask(siblings, project.id) == [(True,)]
