@@ -2,7 +2,7 @@
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
 projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
+summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
 recalling · speech · conversations
 """
 
@@ -33,6 +33,7 @@ from ingram_app.domain import (
     sessions,
     smiths,
     speech,
+    summaries,
     teammates,
     threads,
     tokens,
@@ -70,6 +71,7 @@ __all__ = [
     "sessions",
     "smiths",
     "speech",
+    "summaries",
     "teammates",
     "threads",
     "tokens",

@@ -26,7 +26,7 @@ from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.readings import Prepared
 from ingram_app.core.settings import settings
-from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, threads, transcripts, turns
+from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, summaries, threads, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.arrivals import OnBusy
@@ -34,7 +34,7 @@ from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.smiths import Clone
-from ingram_app.domain.turns import Turn
+from ingram_app.domain.turns import Turn, check
 
 TAKE_UP = "take_up"
 """The engine's task that carries a queued run."""
@@ -139,8 +139,8 @@ class Birth:
     run: Run
     access: Access
     limits: Limits
-    past: str
-    """The thread's history, as JSON."""
+    past: summaries.Past
+    """What the thread remembers."""
 
 
 _COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
@@ -179,7 +179,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     turn = replace(turn, input=keepable(turn.input))
-    turns.check(turn, project.limits.max_input_bytes or 0)
+    check(turn, project.limits.max_input_bytes or 0)
     wanted = clone.config["model"]
     model = project.default_model if wanted == "default" else wanted
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
@@ -187,7 +187,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:
-        past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
+        past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
         await _bear(session, Birth(run, access, project.limits, past))
     else:
         await _queue(session, run, ahead)
@@ -347,10 +347,7 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int:
-    """Find the run's place on its thread, stop those that make way, and return how many still come before it.
-
-    Raises `ThreadBusy`, `ConcurrencyLimitExceeded`.
-    """
+    """Find the run's place on its thread, stop those that make way, and return how many still come before it."""
     place = await arrivals.place(session, *_thread_of(run), run.turn, run.on_busy)
     run.turn, ahead = place.turn, place.ahead
     if place.making_way:

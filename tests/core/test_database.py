@@ -20,7 +20,8 @@ OWNED_TABLES = ["keyrings", "idempotency_keys"]
 DISPATCHED = {"runs": "input", "agents": "draft", "smiths": "external_id"}
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
-    ("threads", "transcripts", "runs", "memory_documents", "memories", "recollections", "vectors"), "smith_id"
+    ("threads", "transcripts", "summaries", "runs", "memory_documents", "memories", "recollections", "vectors"),
+    "smith_id",
 )
 
 
@@ -32,8 +33,9 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await tenant.agent()
         ok(await tenant.api.put(f"/v1/smiths/{person.id}/model_keys/openai", json={"api_key": "sk-1"}))
         ok(await tenant.api.put("/v1/tenant/model_keys/openai", json={"api_key": "sk-1"}))
-        run = {"input": [{"role": "user", "content": "hello"}], "thread_id": "one"}
-        ok(await tenant.api.post(f"/v1/smiths/{person.id}/runs", json=run))
+        ok(await tenant.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": 100}}))
+        for _ in range(2):  # the second makes a summary of the first
+            await tenant.run(person.id, "hello " * 200, thread_id="one")
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
         await remember(tenant, person.id)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
@@ -269,7 +271,8 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
     world: World, project: Tenant, both: list[Person], table: str
 ) -> None:
     for person in both:
-        await project.run(person.id)
+        for _ in range(2):
+            await project.run(person.id, "hello " * 200, thread_id="one")
         await remember(project, person.id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
