@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = 'cd53c46424e4'
-down_revision = 'c2f1d8a7b064'
+down_revision = 'c90e4d7714fb'
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 SMITH = "nullif(current_setting('app.smith_id', true), '')"

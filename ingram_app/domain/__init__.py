@@ -1,9 +1,10 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · rendering · agents · versions · keyrings · organizations · teammates ·
-sessions · projects · tokens · idempotency · model_keys · revisions · smiths · rosters · rollouts · threads · arrivals ·
-turns · transcripts · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
-recalling · speech · conversations · claims · erasures · exports
+sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · revisions ·
+smiths · rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · runs · guards · tryouts ·
+leases · memory · memories · recollections · vectors · recalling · speech · conversations · claims · erasures ·
+exports · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -11,8 +12,10 @@ from ingram_app.domain import (
     agents,
     arrivals,
     audit,
+    catalog,
     claims,
     conversations,
+    deliveries,
     designs,
     erasures,
     events,
@@ -22,6 +25,7 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    mcp_servers,
     memories,
     memory,
     model_keys,
@@ -36,8 +40,11 @@ from ingram_app.domain import (
     rosters,
     runs,
     sessions,
+    signatures,
+    slots,
     smiths,
     speech,
+    summaries,
     teammates,
     threads,
     tokens,
@@ -46,6 +53,7 @@ from ingram_app.domain import (
     turns,
     vectors,
     versions,
+    webhooks,
 )
 
 __all__ = [
@@ -53,8 +61,10 @@ __all__ = [
     "agents",
     "arrivals",
     "audit",
+    "catalog",
     "claims",
     "conversations",
+    "deliveries",
     "designs",
     "erasures",
     "events",
@@ -64,6 +74,7 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "mcp_servers",
     "memories",
     "memory",
     "model_keys",
@@ -78,8 +89,11 @@ __all__ = [
     "rosters",
     "runs",
     "sessions",
+    "signatures",
+    "slots",
     "smiths",
     "speech",
+    "summaries",
     "teammates",
     "threads",
     "tokens",
@@ -88,4 +102,5 @@ __all__ = [
     "turns",
     "vectors",
     "versions",
+    "webhooks",
 ]

@@ -16,13 +16,16 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import audit, events, memory, runs, smiths, tokens
+from ingram_app.domain import audit, events, memory, runs, slots, smiths, tokens
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import ANONYMOUS, Clone, Smith
 
 THREADS = {"threads": "id", "runs": "thread_id", "transcripts": "thread_id", "recollections": "thread_id"}
-"""The tables that move, in the order in which carriers lock them, and where each names its thread."""
+"""The tables that move, in the order in which carriers lock them, and where each names its thread.
+
+Summaries go with their thread.
+"""
 
 
 class SmithNotAnonymous(Conflict):
@@ -105,7 +108,7 @@ async def _move(session: AsyncSession, caller: Caller, smith: Smith, user: Smith
     smith.moved_to = user.id
     await session.flush()
     for (thread_id,) in (await execute(session, _WAITING, between)).all():  # whoever came for one meanwhile went away
-        await runs.next_in_thread(session, user.project_id, user.id, thread_id)
+        await slots.next_in_thread(session, user.project_id, user.id, thread_id)
     signals.send(session, runs.topic(smith.project_id))
 
 

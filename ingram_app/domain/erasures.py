@@ -73,6 +73,7 @@ _COUNT = {
     "threads": f"threads {_OF_SMITH}",
     "runs": f"runs {_OF_SMITH}",
     "messages": f"(select jsonb_array_elements(messages) from transcripts {_OF_RUNS}) m",
+    "summaries": f"summaries {_OF_SMITH}",
     "frames": f"frames {_OF_RUNS}",
     "revisions": f"smith_revisions {_OF_SMITH}",
     "memories": f"memories {_OF_SMITH}",

@@ -26,6 +26,7 @@ from ingram_app.domain.model_keys import ModelKey
 from ingram_app.domain.revisions import Revision
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
+from ingram_app.domain.summaries import Summary
 from ingram_app.domain.threads import Thread
 from ingram_app.domain.tokens import Token, subject
 from ingram_app.domain.transcripts import Transcript
@@ -60,6 +61,9 @@ SECTIONS = (
     ),
     Section("revision", Revision, ("version", "snapshot", "note", "created_at"), ("smith_id", "version")),
     Section("thread", Thread, ("id", "title", "run_count", "created_at", "last_activity_at"), at_once=500),
+    Section(
+        "summary", Summary, ("thread_id", "reaches", "text", "run_id", "model", "created_at"), ("thread_id", "reaches")
+    ),
     Section(
         "run",
         Run,
