@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from ingram_app.api import (
     agents,
+    downloads,
     errors,
     events,
     health,
@@ -63,7 +64,7 @@ def build() -> FastAPI:
     )
     for module in PUBLIC:
         api.include_router(module.router, prefix="/v1")
-    for module in (health, sign_in, reference):
+    for module in (health, sign_in, downloads, reference):
         api.include_router(module.router)
     errors.handle_all(api)
     api.add_middleware(Gate)

@@ -4,11 +4,12 @@ access · paging · audit · events · designs · rendering · agents · version
 sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · revisions ·
 smiths · rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · runs · guards · tryouts ·
 leases · memory · memories · recollections · vectors · recalling · speech · conversations · claims · erasures ·
-exports · webhooks · deliveries
+exports · activity · webhooks · deliveries
 """
 
 from ingram_app.domain import (
     access,
+    activity,
     agents,
     arrivals,
     audit,
@@ -58,6 +59,7 @@ from ingram_app.domain import (
 
 __all__ = [
     "access",
+    "activity",
     "agents",
     "arrivals",
     "audit",
