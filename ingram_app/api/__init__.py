@@ -6,6 +6,7 @@ from ingram_app.api import (
     agents,
     errors,
     health,
+    hosted_tools,
     models,
     organization,
     reference,
@@ -20,7 +21,7 @@ from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, smiths, threads, runs)
+PUBLIC = (organization, tokens, tenant_settings, models, hosted_tools, agents, smiths, threads, runs)
 
 
 def build() -> FastAPI:

@@ -1,7 +1,7 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · designs · agents · keyrings · organizations · teammates · sessions · projects · tokens · idempotency ·
-model_keys · smiths · threads · turns · transcripts · frames · runs · leases
+access · paging · hosted_tools · designs · agents · keyrings · organizations · teammates · sessions · projects · tokens ·
+idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases
 """
 
 from ingram_app.domain import (
@@ -9,6 +9,7 @@ from ingram_app.domain import (
     agents,
     designs,
     frames,
+    hosted_tools,
     idempotency,
     keyrings,
     leases,
@@ -31,6 +32,7 @@ __all__ = [
     "agents",
     "designs",
     "frames",
+    "hosted_tools",
     "idempotency",
     "keyrings",
     "leases",
