@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from ingram_app.api import (
     agents,
     errors,
+    events,
     health,
     hosted_tools,
     models,
@@ -21,7 +22,7 @@ from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, hosted_tools, agents, smiths, threads, runs)
+PUBLIC = (organization, tokens, tenant_settings, models, hosted_tools, agents, smiths, threads, runs, events)
 
 
 def build() -> FastAPI:

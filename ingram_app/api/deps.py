@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
@@ -79,7 +80,7 @@ async def _authenticate(request: Request) -> access.Caller:
         raise Unauthenticated()
     caller = await tokens.authenticate(words.strip())
     log.bind(project_id=caller.project_id or None, token_id=caller.actor.token_id)
-    return caller
+    return replace(caller, address=request.client.host if request.client else "")
 
 
 async def _caller(request: Request, _: Annotated[object, Depends(_bearer)]) -> access.Caller:

@@ -9,7 +9,7 @@ import json
 import logging
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 import reflex as rx
@@ -185,7 +185,8 @@ async def _seated(session: AsyncSession, state: rx.State) -> Teammate:
 async def _caller(session: AsyncSession, state: rx.State, teammate: Teammate) -> Caller:
     named = _PROJECT.match(state.router.url.path)
     try:
-        return await projects.standing(session, teammate, named[1] if named else "")
+        caller = await projects.standing(session, teammate, named[1] if named else "")
+        return replace(caller, address=state.router.session.client_ip)
     except NotFound as error:
         raise NotHere(error.sentence) from None
 

@@ -42,6 +42,7 @@ def migrate(url: str) -> None:
             _make_queue(owner)
         if _version(owner) != _newest():
             _upgrade(owner, url)
+        _go_on_with_the_feed(owner)
 
 
 def admit(url: str) -> str:
@@ -88,6 +89,17 @@ def _make_queue(owner: psycopg.Connection) -> None:
 
     with owner.transaction():
         owner.execute(SchemaManager.get_schema())
+
+
+def _go_on_with_the_feed(owner: psycopg.Connection) -> None:
+    """Have new events come after all that are there: in a restored database transactions are counted anew."""
+    ahead = (
+        "select max(position) - feed_position() + feed_base() + 1 from events having max(position) > feed_position()"
+    )
+    row = owner.execute(ahead).fetchone()
+    if row is not None:
+        base = sql.SQL("create or replace function feed_base() returns bigint language sql stable as {}")
+        owner.execute(base.format(sql.Literal(f"select {row[0]}::bigint")))
 
 
 def _newest() -> str | None:

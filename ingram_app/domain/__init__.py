@@ -1,13 +1,15 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · hosted_tools · designs · agents · keyrings · organizations · teammates · sessions · projects · tokens ·
-idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases
+access · paging · audit · events · hosted_tools · designs · agents · keyrings · organizations · teammates · sessions ·
+projects · tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    audit,
     designs,
+    events,
     frames,
     hosted_tools,
     idempotency,
@@ -30,7 +32,9 @@ from ingram_app.domain import (
 __all__ = [
     "access",
     "agents",
+    "audit",
     "designs",
+    "events",
     "frames",
     "hosted_tools",
     "idempotency",

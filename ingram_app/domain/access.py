@@ -24,7 +24,7 @@ _NOUNS = [
     "skills",
 ]
 PERMISSIONS = frozenset(f"{noun}:{verb}" for noun in _NOUNS for verb in ("read", "write")) | {"embeddings:write"}
-"""What a smith token may carry. `agents`, `smiths`, `tokens` and `project` are for whoever runs the project."""
+"""What a smith token may carry. `agents`, `smiths`, `tokens`, `events` and `project` are for who runs the project."""
 
 TENANT = "tenant:*"
 ORGANIZATION = "organization:*"
@@ -34,6 +34,7 @@ _OPERATORS_READ = frozenset(p for p in PERMISSIONS if p.endswith(":read")) | {
     "smiths:read",
     "tokens:read",
     "project:read",
+    "events:read",
 }
 _OPERATORS_BUILD = (PERMISSIONS - {"model_keys:write"}) | _OPERATORS_READ | {"agents:write", "smiths:write"}
 """Keys are for owners and admins: whoever sets one says where every conversation of the project is sent."""
@@ -55,7 +56,7 @@ class Role(StrEnum):
         return frozenset({TENANT, ORGANIZATION})
 
 
-ActorKind = Literal["smith", "tenant", "operator", "organization"]
+ActorKind = Literal["smith", "tenant", "operator", "organization", "platform"]
 
 
 class InsufficientScope(Refused):
@@ -101,6 +102,8 @@ class Caller:
     organization_id: str = ""
     smith_id: str = ""
     """Set on smith tokens: the one smith they are for."""
+    address: str = ""
+    """Where the request comes from."""
 
     @property
     def tenancy(self) -> Tenancy:
@@ -129,3 +132,8 @@ class Caller:
             raise TenantTokenRequired()
         if self.smith_id and self.smith_id != smith_id:
             raise SmithMismatch(own=self.smith_id, smith_id=smith_id)
+
+
+def platform(project_id: str) -> Caller:
+    """Return the caller that the platform itself is, for what it does in a project unasked."""
+    return Caller(Actor("platform", "platform"), frozenset({TENANT}), project_id=project_id)

@@ -1,14 +1,14 @@
-"""Paging: newest first, keyset on (created_at, id), so that a page costs the same at any depth.
+"""Paging: newest first, keyset on (created_at, id) or (position, id), so that a page costs the same at any depth.
 
 A cursor is opaque to clients: the place of the last row shown. Rows made meanwhile neither repeat nor hide others.
 """
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from sqlalchemy import tuple_
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -50,16 +50,15 @@ class Place:
         if not 1 <= self.limit <= MOST:
             raise InvalidLimit(limit=self.limit, param="limit")
 
-    @property
-    def after(self) -> tuple[datetime, str] | None:
-        """The last row shown. Raises `InvalidCursor`."""
+    def after(self, read: Callable[[str], Any] = datetime.fromisoformat) -> tuple[Any, str] | None:
+        """Return the last row shown, the first part of its key as `read` reads it. Raises `InvalidCursor`."""
         if self.cursor is None:
             return None
         try:
-            moment, _, row_id = base64.urlsafe_b64decode(self.cursor.encode("ascii", "strict")).decode().partition(" ")
+            first, _, row_id = base64.urlsafe_b64decode(self.cursor.encode("ascii", "strict")).decode().partition(" ")
             if not row_id or not row_id.isprintable():
                 raise ValueError(row_id)
-            return datetime.fromisoformat(moment), row_id
+            return read(first), row_id
         except (ValueError, binascii.Error):
             raise InvalidCursor(cursor=repr(self.cursor[:80]), param="cursor") from None
 
@@ -67,15 +66,30 @@ class Place:
 FIRST = Place()
 
 
-async def page(session: AsyncSession, query: SelectOfScalar[Row], table: Any, place: Place) -> Page[Row]:
-    """Return one page of `query` over `table`, whose rows have `created_at` and `id`."""
-    key = tuple_(table.created_at, table.id)
-    if (after := place.after) is not None:
-        query = query.where(key < after)
-    query = query.order_by(table.created_at.desc(), table.id.desc()).limit(place.limit + 1)
+async def page(
+    session: AsyncSession,
+    query: SelectOfScalar[Row],
+    table: Any,
+    place: Place,
+    *,
+    by: Literal["created_at", "position"] = "created_at",
+) -> Page[Row]:
+    """Return one page of `query` over `table`, whose rows have `id` and what they are ordered `by`."""
+    first = getattr(table, by)
+    if (after := place.after(_number if by == "position" else datetime.fromisoformat)) is not None:
+        query = query.where(tuple_(first, table.id) < after)
+    query = query.order_by(first.desc(), table.id.desc()).limit(place.limit + 1)
     rows = (await session.exec(query)).all()
     if len(rows) <= place.limit:
         return Page(rows, None)
     last: Any = rows[place.limit - 1]
-    mark = f"{last.created_at.isoformat()} {last.id}"
+    value = getattr(last, by)
+    mark = f"{value.isoformat() if isinstance(value, datetime) else value} {last.id}"
     return Page(rows[: place.limit], base64.urlsafe_b64encode(mark.encode()).decode())
+
+
+def _number(text: str) -> int:
+    """Return a number that the database can hold. Raises `ValueError`."""
+    if (number := int(text)) not in range(2**63):
+        raise ValueError(text)
+    return number

@@ -19,7 +19,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import agents, designs, tokens
+from ingram_app.domain import agents, audit, designs, events, tokens
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -100,6 +100,9 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
     row = smith.model_dump()
     new = insert(Smith).values(row).on_conflict_do_nothing().returning(col(Smith.id))
     if (await execute(session, new)).first() is not None:
+        created = events.SmithCreated(external_id=smith.external_id, agent_id=agent.id)
+        await events.tell(session, caller, created, smith_id=smith.id)
+        await audit.note(session, caller, "smith.created", smith.id, external_id=smith.external_id)
         return await find(session, caller, smith.id), True
     same = (Smith.external_id == smith.external_id, Smith.agent_id == agent.id)
     found = await _clones(session, caller, *same)

@@ -1,0 +1,195 @@
+"""Events: what has happened in a project, for its operators and their systems, in one feed.
+
+To add one: write its class and name it in `AnyEvent`. The feed, its catalogue and webhooks follow.
+An event is written in the transaction of the change it tells of: there is neither without the other.
+
+The feed's order is that in which the transactions began to write, and it shows an event only once no earlier one can
+still come: whoever has read down to an event has missed none before it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, get_args
+
+import sqlalchemy as sa
+from sqlalchemy import Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core import signals
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment, compact, execute
+from ingram_app.core.ids import new_id
+from ingram_app.domain.access import Caller
+from ingram_app.domain.paging import FIRST, Page, Place, page
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    name: ClassVar[str] = "run.paused"
+    run_id: str
+    thread_id: str
+    reason: str
+    """`approval` or `tool`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCompleted:
+    name: ClassVar[str] = "run.completed"
+    run_id: str
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    name: ClassVar[str] = "run.failed"
+    run_id: str
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelled:
+    name: ClassVar[str] = "run.cancelled"
+    run_id: str
+    thread_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPublished:
+    name: ClassVar[str] = "agent.published"
+    agent_id: str
+    version: int
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRolledOut:
+    name: ClassVar[str] = "agent.rolled_out"
+    agent_id: str
+    version: int
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRolloutHalted:
+    """A guarded rollout went back to 0 percent by itself; `figures` say why."""
+
+    name: ClassVar[str] = "agent.rollout_halted"
+    agent_id: str
+    version: int
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SmithCreated:
+    name: ClassVar[str] = "smith.created"
+    external_id: str | None
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SmithClaimed:
+    """Someone who was anonymous has signed in; `from_smith_id` is the anonymous smith, if that was another one."""
+
+    name: ClassVar[str] = "smith.claimed"
+    external_id: str
+    from_smith_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SmithArchived:
+    name: ClassVar[str] = "smith.archived"
+    external_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SmithErased:
+    """All that was held about a person is gone."""
+
+    name: ClassVar[str] = "smith.erased"
+    receipt_id: str
+
+
+AnyEvent = (
+    RunPaused
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+    | AgentPublished
+    | AgentRolledOut
+    | AgentRolloutHalted
+    | SmithCreated
+    | SmithClaimed
+    | SmithArchived
+    | SmithErased
+)
+TYPES = tuple(kind.name for kind in get_args(AnyEvent))
+
+
+class Event(SQLModel, table=True):
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_feed", "project_id", "position", "id"),)
+
+    id: str = Field(default_factory=lambda: new_id("evt"), primary_key=True)
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
+    position: int = Field(sa_column=sa.Column(sa.BigInteger, nullable=False, server_default=text("feed_position()")))
+    """Its transaction's place among all; see `feed_base` in core/migrations.py."""
+    type: str
+    smith_id: str | None = None
+    data: dict[str, Any] = Field(sa_type=JSONB)
+    actor: dict[str, str | None] | None = Field(default=None, sa_type=JSONB)
+    """Null for what the platform did by itself."""
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+
+
+_TELL = text(
+    "insert into events (id, project_id, type, smith_id, data, actor, created_at)"
+    " values (:id, :project_id, :type, :smith_id, cast(:data as jsonb), cast(:actor as jsonb), :now)"
+)
+
+
+async def tell(session: AsyncSession, caller: Caller, event: AnyEvent, *, smith_id: str | None = None) -> None:
+    """Put an event of the caller's project on its feed, about one smith if there is one."""
+    row = {
+        "id": new_id("evt"),
+        "project_id": caller.project_id,
+        "type": event.name,
+        "smith_id": smith_id,
+        "data": compact(asdict(event)),
+        "actor": None if caller.actor.kind == "platform" else compact(caller.actor.as_json()),
+        "now": now(),
+    }
+    await execute(session, _TELL, row)
+    signals.send(session, topic(caller.project_id))
+
+
+async def browse(
+    session: AsyncSession,
+    caller: Caller,
+    place: Place = FIRST,
+    *,
+    type: str | None = None,
+    smith_id: str | None = None,
+    since: datetime | None = None,
+) -> Page[Event]:
+    """Return the project's events, newest first; `type` is one exactly, or a family: `agent` or `agent.`."""
+    caller.require("events:read")
+    query = select(Event).where(Event.project_id == caller.project_id, Event.position < func.feed_horizon())
+    if type:
+        query = query.where(col(Event.type).in_(_types(type)))
+    if smith_id is not None:
+        query = query.where(Event.smith_id == smith_id)
+    if since is not None:
+        query = query.where(Event.created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
+    return await page(session, query, Event, place, by="position")
+
+
+def topic(project_id: str) -> str:
+    """Return what to listen to for a project's new events."""
+    return f"events:{project_id}"
+
+
+def _types(asked: str) -> Sequence[str]:
+    return [name for name in TYPES if name == asked or name.startswith(asked.rstrip(".") + ".")]
