@@ -4,6 +4,8 @@ from fastapi import FastAPI
 
 from ingram_app.api import (
     agents,
+    answers,
+    approvals,
     errors,
     events,
     health,
@@ -22,7 +24,10 @@ from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, hosted_tools, agents, smiths, threads, runs, events)
+PUBLIC = (
+    *(organization, tokens, tenant_settings, models, hosted_tools, agents),
+    *(smiths, threads, runs, answers, approvals, events),
+)
 
 
 def build() -> FastAPI:

@@ -1,12 +1,15 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · hosted_tools · designs · agents · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · runs · leases
+projects · tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · tool_calls ·
+approvals · runs · leases · answers
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    answers,
+    approvals,
     audit,
     designs,
     events,
@@ -25,6 +28,7 @@ from ingram_app.domain import (
     teammates,
     threads,
     tokens,
+    tool_calls,
     transcripts,
     turns,
 )
@@ -32,6 +36,8 @@ from ingram_app.domain import (
 __all__ = [
     "access",
     "agents",
+    "answers",
+    "approvals",
     "audit",
     "designs",
     "events",
@@ -50,6 +56,7 @@ __all__ = [
     "teammates",
     "threads",
     "tokens",
+    "tool_calls",
     "transcripts",
     "turns",
 ]

@@ -57,6 +57,44 @@ class RunCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolExecuting:
+    name: ClassVar[str] = "tool.executing"
+    run_id: str
+    tool: str
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCompleted:
+    name: ClassVar[str] = "tool.completed"
+    run_id: str
+    tool: str
+    tool_call_id: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequired:
+    name: ClassVar[str] = "approval.required"
+    approval_id: str
+    run_id: str
+    tool: str
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalResolved:
+    name: ClassVar[str] = "approval.resolved"
+    approval_id: str
+    run_id: str
+    tool: str
+    tool_call_id: str
+    status: str
+    """`approved`, `rejected` or `expired`."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AgentPublished:
     name: ClassVar[str] = "agent.published"
     agent_id: str
@@ -117,6 +155,10 @@ AnyEvent = (
     | RunCompleted
     | RunFailed
     | RunCancelled
+    | ToolExecuting
+    | ToolCompleted
+    | ApprovalRequired
+    | ApprovalResolved
     | AgentPublished
     | AgentRolledOut
     | AgentRolloutHalted

@@ -1,6 +1,7 @@
 """Leases: who carries which run. A lease ends by itself when its holder is silent; then another takes the run up.
 
 Every write of a carrier is fenced: it names its process and its attempt, and does nothing when either is outdated.
+A run that pauses is let go of; when all that it waits for has been answered, it is leased anew.
 """
 
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from sqlalchemy import func, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core import process, signals
+from ingram_app.core import jobs, process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Tenancy, compact, execute
+from ingram_app.core.database import Tenancy, afterwards, compact, execute
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, runs, transcripts
+from ingram_app.domain import access, approvals, events, frames, runs, tool_calls, transcripts
+from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.runs import BUSY, Run, RunStatus
+from ingram_app.domain.tool_calls import ToolCall
 from ingram_app.domain.transcripts import Transcript
 
 RELEASED = "runs.released"
@@ -47,12 +50,28 @@ _FINISH = text(
     " for no key update)"
     " select (select count(*) from closed), (select id from held)"
 )
+_PAUSE = text(
+    "update runs set status = :status, output = cast(:output as jsonb), warnings = cast(:warnings as jsonb),"
+    " input_tokens = :input_tokens, output_tokens = :output_tokens, cost_micros = :cost_micros, updated_at = :now,"
+    f" lease_owner = null, lease_until = null {_FENCED}"
+)
+_LEAVE = text(
+    "update runs set status = 'running', lease_owner = null, lease_until = clock_timestamp(), updated_at = :now"
+    " where id = :run_id"
+)
 _OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros")
 _AS_JSON = {"output", "error", "warnings"}
 
 
 class LeaseLost(Exception):
     """Another process carries the run by now: let go of it at once, and write nothing more."""
+
+
+class CancelAsked(Exception):
+    """Somebody wants the run stopped."""
+
+    def __init__(self, reason: str | None) -> None:
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +109,19 @@ class Ending:
     transcript: Transcript | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a run waits for."""
+
+    status: RunStatus
+    reason: str
+    """`approval` or `tool`."""
+    values: dict[str, Any]
+    """Columns of the run: output, warnings, usage."""
+    asked: list[Approval]
+    handed_out: list[ToolCall]
+
+
 def of(run: Run) -> Lease:
     """Return the lease on a run that this process has just claimed."""
     return Lease(run.id, run.project_id, run.smith_id, run.thread_id, run.attempt)
@@ -102,10 +134,7 @@ async def claim(session: AsyncSession, run_id: str) -> Run | None:
         return None
     if run.attempt == 0:
         await frames.write(session, run.project_id, run.id, frames.RunStarted(run.smith_id, run.thread_id))
-    taken = {"run_id": run.id, "owner": process.NAME, "now": now(), "seconds": settings().run_lease_seconds}
-    await execute(session, _TAKE, taken)
-    await session.refresh(run)
-    runs.changed(session, run)
+    await _take(session, run)
     return run
 
 
@@ -153,6 +182,40 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     await runs.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
 
 
+async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown]) -> None:
+    """Let go of a run that waits for others: what it waits for, its frames and its row, all in one.
+
+    Raises `LeaseLost`, and `CancelAsked` when there is no more to wait for.
+    """
+    cancelled, reason = await renew(session, lease)
+    if cancelled:
+        raise CancelAsked(reason)
+    await tool_calls.begin(session, lease.project_id, pause.handed_out)
+    await approvals.ask(session, pause.asked)
+    await say(session, lease, last_frames)
+    values = {name: pause.values.get(name) for name in ("input_tokens", "output_tokens", "cost_micros")}
+    spelt = {name: compact(pause.values[name]) for name in ("output", "warnings")}
+    await execute(session, _PAUSE, lease.fence | values | spelt | {"status": pause.status.value, "now": now()})
+    paused = events.RunPaused(lease.run_id, lease.thread_id, pause.reason)
+    await events.tell(session, access.platform(lease.project_id), paused, smith_id=lease.smith_id)
+    signals.send(session, runs.topic(lease.project_id))
+
+
+async def resume(session: AsyncSession, run: Run) -> None:
+    """Have a paused run, which the caller of this has locked, go on: here at once, or by way of the queue."""
+    run.output = None
+    session.add(run)
+    await frames.write(session, run.project_id, run.id, frames.RunResumed())
+    if process.SEATS.free:
+        await _take(session, run)
+        afterwards(session, lambda: signals.publish(runs.BORN, item=run))
+        return
+    await execute(session, _LEAVE, {"run_id": run.id, "now": now()})
+    await session.refresh(run)
+    runs.changed(session, run)
+    await jobs.defer(session, runs.TAKE_UP, project_id=run.project_id, run_id=run.id)
+
+
 async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[tuple[str, str]]:
     """Return (project, run) of every run whose carrier went silent, or that has waited with nobody coming for it.
 
@@ -169,6 +232,13 @@ async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[
     forgotten = (runs_.c.status == "queued") & (runs_.c.created_at < since) & ~blocked
     query = sa.select(runs_.c.project_id, runs_.c.id).where(silent | forgotten).order_by(runs_.c.created_at).limit(100)
     return [(row[0], row[1]) for row in (await execute(session, query)).all()]
+
+
+async def _take(session: AsyncSession, run: Run) -> None:
+    taken = {"run_id": run.id, "owner": process.NAME, "now": now(), "seconds": settings().run_lease_seconds}
+    await execute(session, _TAKE, taken)
+    await session.refresh(run)
+    runs.changed(session, run)
 
 
 async def _may_be_taken(session: AsyncSession, run: Run) -> bool:

@@ -1,7 +1,11 @@
 """Runs: one turn of one smith, however long it takes. Input in, frames while it works, output recorded.
 
 queued ──▶ running ──▶ completed | failed
-   └──────────┴──────▶ cancelled
+   │        ▲ │
+   │        │ ▼
+   │   paused_for_approval | paused_for_tool
+   │            │
+   └────────────┴──▶ cancelled                 a running one too
 
 A run that is started by someone who waits is claimed at birth by the process that took it in; all others are queued,
 and the engine of any process takes them up. Of one thread only one run works at a time, in order of arrival.
@@ -25,7 +29,7 @@ from ingram_app.core.database import Moment, afterwards, execute, keepable, one_
 from ingram_app.core.errors import Conflict, NotFound, TooMany
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, model_keys, projects, smiths, threads, transcripts, turns
+from ingram_app.domain import approvals, frames, model_keys, projects, smiths, threads, transcripts, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.model_keys import Access
@@ -36,7 +40,7 @@ from ingram_app.domain.turns import Turn
 TAKE_UP = "take_up"
 """The engine's task that carries a queued run."""
 BORN = "runs.born"
-"""Told within this process, with its `Birth`, when a run was claimed at birth."""
+"""Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
 CANCEL = "runs.cancel"
 """Told, with the run's id behind a colon, when a run that is carried somewhere is to stop."""
 QUEUE_LENGTH = 20
@@ -54,6 +58,7 @@ class RunStatus(StrEnum):
 
 
 OVER = frozenset({RunStatus.completed, RunStatus.failed, RunStatus.cancelled})
+PAUSED = frozenset({RunStatus.paused_for_approval, RunStatus.paused_for_tool})
 BUSY = ("running", "paused_for_approval", "paused_for_tool")
 
 
@@ -112,6 +117,10 @@ class Run(SQLModel, table=True):
     @property
     def over(self) -> bool:
         return self.status in OVER
+
+    @property
+    def paused(self) -> bool:
+        return self.status in PAUSED
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -227,6 +236,11 @@ async def started(session: AsyncSession, caller: Caller, smith_id: str, run_id: 
     """Return a run as it stands now, for whoever may start one. Raises `SmithMismatch`, `NotFound`."""
     caller.require("runs:write")
     return await _one(session, caller, smith_id, run_id)
+
+
+async def hold(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
+    """Return a run that nobody else changes until the transaction ends. Raises `SmithMismatch`, `NotFound`."""
+    return await _one(session, caller, smith_id, run_id, to_change=True)
 
 
 async def browse(
@@ -352,6 +366,9 @@ async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
     if run.status is RunStatus.running:
         signals.send(session, f"{CANCEL}:{run.id}")
     else:
+        if run.paused:
+            await approvals.lapse(session, run.project_id, run.id)
+            run.output = None
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
         run.status, run.finished_at, run.updated_at = RunStatus.cancelled, now(), now()
         changed(session, run)

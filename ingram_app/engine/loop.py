@@ -1,44 +1,31 @@
 """The loop of one run: ask the model, do what it asks for, ask again, until it has answered.
 
-Before each model call the messages so far are kept; whoever takes the run up again begins with that call.
-No transaction is open while a model is being asked.
+The model's answer is kept together with the tool calls it asks for, and each call's result as it comes. Whoever takes
+the run up again goes on with the calls that are open, or asks the model again. No transaction is open while a model is
+being asked or a tool is at work.
 """
 
-import logging
+from dataclasses import replace
 
-from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
+from pydantic_ai.messages import ModelResponse
 
-from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, runs
-from ingram_app.domain.frames import (
-    AnyFrame,
-    MessageCompleted,
-    ReasoningDelta,
-    RunCompleted,
-    ToolCompleted,
-    ToolExecuting,
-)
-from ingram_app.domain.leases import Ending, Lease
-from ingram_app.domain.model_keys import Access
+from ingram_app.domain import runs
+from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
+from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt
-from ingram_app.engine.retelling import Retelling
+from ingram_app.engine.asking import Asking
 from ingram_app.engine.scribe import Scribe
-from ingram_app.engine.standing import Standing, reach
-from ingram_app.gateways import prices, providers
-from ingram_app.gateways.providers import TextDelta
-
-log = logging.getLogger(__name__)
+from ingram_app.engine.standing import Standing
+from ingram_app.engine.step import Step, make_distinct
+from ingram_app.engine.toolbox import Toolbox, assemble
+from ingram_app.gateways import prices
 
 
 class StepLimitExceeded(IngramError):
     """The run made {steps} model calls without coming to an answer. The setting max_steps allows more."""
-
-
-class OutputLimitExceeded(IngramError):
-    """The run wrote {tokens} tokens; {most} are allowed. The setting max_output_tokens allows more."""
 
 
 class Loop:
@@ -52,59 +39,56 @@ class Loop:
         self.limits = standing.limits
         self.added = standing.added
         self.warnings: list[dict[str, str]] = list(run.warnings)
+        self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
         self.last_words: list[AnyFrame] = []
-        """The frames with which the run ends: they are written together with its row."""
+        """The frames with which the run ends or pauses: they are written together with its row."""
 
-    async def answer(self) -> Ending:
-        """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
-        access, said = self.standing.access or await reach(self.run), self.standing.said
-        for _ in range(self.limits.max_steps or 0):
-            response = await self._ask(access, said)
-            said = ""
-            self.added.append(response)
-            self._check_output(self.usage().get("output_tokens") or 0)
+    async def answer(self) -> Ending | Pause:
+        """Return how the run completed, or what it waits for.
+
+        Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`.
+        """
+        toolbox = await assemble(self.run)
+        for warning in toolbox.warnings:
+            self._warn(*warning)
+        said, left = self.standing.said, self._asked()
+        while True:
+            response = left or await self._ask(toolbox, said)
             if not response.tool_calls:
                 return self._completed(response)
-            if response.text:
-                self.scribe.say(MessageCompleted(response.text))
-            self.added.append(ModelRequest(parts=[self._use(call) for call in response.tool_calls]))
-            await self._checkpoint()
-        raise StepLimitExceeded(steps=self.limits.max_steps)
+            step = Step(self.lease, self.scribe, toolbox, self._steps, self._warn)
+            await (step.go_on() if left else step.begin(response, self.transcript(complete=False)))
+            await step.make()
+            if step.open:
+                return self._paused(step)
+            self.added.append(step.returns())
+            said, left = "", None
 
-    async def _ask(self, access: Access, said: str) -> ModelResponse:
-        """Have the model answer, its words handed on as they come. Raises `OutputLimitExceeded`."""
-        retelling = Retelling(said)
-        deltas = 0
-        async with providers.stream(
-            self.run.model,
-            access.credential,
-            [*self.standing.history, *self.added],
-            instructions=prompt.instructions(self.run),
-            settings=prompt.settings(self.run, self.limits.max_output_tokens),
-        ) as answer:
-            async for delta in answer:
-                deltas += 1
-                self._check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
-                if isinstance(delta, TextDelta):
-                    self.scribe.say(*retelling.hear(delta.text))
-                else:
-                    self.scribe.say(ReasoningDelta(delta.text))
-        self.scribe.say(*retelling.end())
-        if retelling.differs:
-            self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
-        return answer.response
+    async def _ask(self, toolbox: Toolbox, said: str) -> ModelResponse:
+        """Have the model answer. Raises `StepLimitExceeded` when it has been asked often enough."""
+        if self._steps >= (self.limits.max_steps or 0):
+            raise StepLimitExceeded(steps=self.limits.max_steps)
+        response = await self.asking.ask([*self.standing.history, *self.added], said, toolbox)
+        make_distinct(response, self.added)
+        self.added.append(response)
+        self.asking.check_output(self.usage().get("output_tokens") or 0)
+        return response
 
-    def _use(self, call: ToolCallPart) -> ToolReturnPart:
-        """Return the tool's result. No tools are registered yet: the model is told so, and goes on."""
-        self.scribe.say(ToolExecuting(call.tool_name, call.tool_call_id))
-        self.scribe.say(ToolCompleted(call.tool_name, call.tool_call_id, is_error=True))
-        told = f"There is no tool {call.tool_name}."
-        return ToolReturnPart(tool_name=call.tool_name, content=told, tool_call_id=call.tool_call_id, outcome="failed")
+    def _asked(self) -> ModelResponse | None:
+        """Return the answer whose tool calls the run was left with."""
+        last = self.added[-1]
+        return last if isinstance(last, ModelResponse) and last.tool_calls else None
 
-    async def _checkpoint(self) -> None:
-        """Keep the step that is done together with its frames: repeated after a crash, it would be told twice."""
-        async with self.scribe.batch() as batch, transaction(self.lease.tenancy) as session:
-            await leases.checkpoint(session, self.lease, self.transcript(complete=False), batch)
+    @property
+    def _steps(self) -> int:
+        """How often the model has been asked, pauses and lost carriers included."""
+        given = [message for message in self.run.input if message["role"] == "assistant"]
+        return sum(isinstance(message, ModelResponse) for message in self.added) - len(given)
+
+    def _paused(self, step: Step) -> Pause:
+        pause = step.pause()
+        self.last_words = step.why(pause)
+        return replace(pause, values=pause.values | {"warnings": self.warnings, **self.usage()})
 
     def transcript(self, *, complete: bool) -> Transcript:
         """Return what the run has added, to be kept."""
@@ -144,11 +128,6 @@ class Loop:
             {"output": output, "stop_reason": stop_reason, "warnings": self.warnings, **used},
             self.transcript(complete=True),
         )
-
-    def _check_output(self, written: int) -> None:
-        most = self.limits.max_output_tokens
-        if most is not None and written > most:
-            raise OutputLimitExceeded(tokens=written, most=most)
 
     def _warn(self, code: str, message: str) -> None:
         warning = {"code": code, "message": message}

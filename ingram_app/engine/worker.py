@@ -16,6 +16,7 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import leases, runs
 from ingram_app.domain.runs import Birth, Run
 from ingram_app.engine.carrier import carry
+from ingram_app.engine.expiry import expire_forever
 from ingram_app.gateways import outbound
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ _carried: set[asyncio.Task[None]] = set()
 async def working(*, interactive: bool) -> AsyncIterator[None]:
     """Work while the block lasts. With `interactive`, also on the runs that are born in this process."""
     process.SEATS.open = settings().runs_per_process if interactive else 0
-    loops = [signals.relay_forever(), _take_up_born(), _recover_forever(), _do_jobs()]
+    loops = [signals.relay_forever(), _take_up_born(), _recover_forever(), expire_forever(), _do_jobs()]
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:
         yield
@@ -70,9 +71,9 @@ async def _carry(run: Run, work: Run | Birth) -> None:
 async def _take_up_born() -> None:
     with signals.listening(runs.BORN) as born:
         while True:
-            birth = await born.get()
-            if isinstance(birth, Birth):
-                _begin(_carry(birth.run, birth))
+            work = await born.get()
+            if isinstance(work, Birth | Run):
+                _begin(_carry(work.run if isinstance(work, Birth) else work, work))
 
 
 async def _recover_forever() -> None:

@@ -13,7 +13,15 @@ from tests.api.routes import Route
 from tests.forgery import forgeries
 from tests.world import Client, Person, Tenant, World, error, ok
 
-KINDS = {"project": "proj", "agent": "agt", "smith": "smt", "run": "run", "thread": "thr", "token": "tok"}
+KINDS = {
+    "project": "proj",
+    "agent": "agt",
+    "smith": "smt",
+    "run": "run",
+    "thread": "thr",
+    "token": "tok",
+    "approval": "apr",
+}
 TENANT = pytest.mark.parametrize("route", routes.of_tenants(), ids=str)
 GUARDED = pytest.mark.parametrize("route", routes.guarded(), ids=str)
 ORGANIZATION = pytest.mark.parametrize("route", routes.of_organizations(), ids=str)
@@ -29,14 +37,17 @@ class Estate:
 
 @pytest.fixture(scope="module")
 async def estate(project: Tenant) -> Estate:
-    agent = await project.agent()
+    tools = {"enabled_hosted_tools": ["calculator"], "approval_policy": [{"match": "add", "approver": "smith"}]}
+    agent = await project.agent(model="test/tools", **tools)
     person = await project.person(agent_id=agent["id"], external_id="user-1")
     run = await project.run(person.id)
+    await project.run(person.id, '[[call add {"a": 1, "b": 2}]]')
+    [approval] = ok(await project.api.get("/v1/approvals"))["data"]
     token = ok(await project.api.post("/v1/tenant/tokens", json={"scope": "admin"}))
     for path in ("/v1/tenant/model_keys/openai", f"/v1/smiths/{person.id}/model_keys/openai"):
         ok(await project.api.put(path, json={"api_key": "sk-of-this-project"}))
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
-    names["thread_id"] = run["thread_id"]
+    names |= {"thread_id": run["thread_id"], "approval_id": approval["id"]}
     return Estate({"project_id": project.id, "provider": "openai", "version": "1"} | names, person)
 
 
@@ -207,7 +218,7 @@ async def test_a_run_of_another_smith_is_not_among_one_s_own(estate: Estate, vis
     assert without_ids(foreign, mixed) == without_ids(unknown, nowhere)
 
 
-OPEN_TO_SMITHS = {"GET /v1/runs", "GET /v1/tenant/models"}
+OPEN_TO_SMITHS = {"GET /v1/runs", "GET /v1/tenant/models", "GET /v1/approvals", "GET /v1/approvals/{approval_id}"}
 
 
 @pytest.mark.parametrize("route", [route for route in routes.of_tenants() if "smith_id" not in route.ids], ids=str)
@@ -215,6 +226,9 @@ async def test_a_smith_s_token_runs_no_project(estate: Estate, visitor: Person, 
     answer = await knock(visitor.api, route, estate.ids)
     if str(route) not in OPEN_TO_SMITHS:
         error(answer, 403, "tenant_token_required")
+        return
+    if route.ids:
+        error(answer, 404, "not_found")
         return
     assert answer.status_code == 200
     assert not [value for value in estate.ids.values() if value not in ("1", "openai") and value in answer.text]

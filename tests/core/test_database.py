@@ -15,7 +15,11 @@ from tests.world import Person, Tenant, World, ok
 assert ingram_app.domain  # its tables are known once it is loaded
 TENANT_TABLES = sorted(table.name for table in SQLModel.metadata.sorted_tables if "project_id" in table.columns)
 OWNED_TABLES = ["keyrings", "idempotency_keys"]
-OF_SMITHS = {"smiths": "id", "threads": "smith_id", "transcripts": "smith_id", "runs": "smith_id"}
+OF_SMITHS = {
+    "smiths": "id",
+    **dict.fromkeys(("threads", "transcripts", "runs", "tool_calls", "approvals"), "smith_id"),
+}
+DISPATCHED = ("runs", "approvals")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,17 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         run = {"input": [{"role": "user", "content": "hello"}], "thread_id": "one"}
         ok(await tenant.api.post(f"/v1/smiths/{person.id}/runs", json=run))
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
+        await pause(tenant, person.id)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
+
+
+async def pause(tenant: Tenant, smith_id: str) -> None:
+    """Have a run of this smith wait for an approval."""
+    tools = {"model": "test/tools", "enabled_hosted_tools": ["calculator"], "approval_policy": [{"match": "*"}]}
+    ok(await tenant.api.patch(f"/v1/smiths/{smith_id}", json=tools))
+    run = await tenant.run(smith_id, '[[call add {"a": 1, "b": 2}]]')
+    assert run["status"] == "paused_for_approval"
+    ok(await tenant.api.patch(f"/v1/smiths/{smith_id}", json=dict.fromkeys(tools)))
 
 
 async def value(session: AsyncSession, query: str, **values: Any) -> Any:
@@ -164,20 +178,29 @@ async def test_what_fails_in_the_database_is_told_without_what_people_wrote(proj
 async def test_the_dispatcher_sees_of_runs_that_they_are_there_and_not_a_word_of_them(both: list[Person]) -> None:
     async with dispatching() as session:
         assert await value(session, "select count(distinct project_id) from runs") == 2
-    for column in ("input", "output", "config", "metadata", "actor", "error", "*"):
+        assert await value(session, "select count(distinct project_id) from approvals") == 2
+    hidden = {
+        "runs": ("input", "output", "config", "metadata", "actor", "error", "*"),
+        "approvals": ("smith_id", "run_id", "tool", "args", "reason", "actor", "*"),
+    }
+    for table, column in [(table, column) for table, columns in hidden.items() for column in columns]:
         with pytest.raises(DBAPIError, match="permission denied"):
             async with dispatching() as session:
-                await session.execute(text(f"select {column} from runs"))
+                await session.execute(text(f"select {column} from {table}"))
 
 
-@pytest.mark.parametrize("table", [*OWNED_TABLES, *(t for t in TENANT_TABLES if t != "runs"), "teammates", "sessions"])
+@pytest.mark.parametrize(
+    "table", [*OWNED_TABLES, *(t for t in TENANT_TABLES if t not in DISPATCHED), "teammates", "sessions"]
+)
 async def test_the_dispatcher_reads_no_other_table(table: str, both: list[Person]) -> None:
     with pytest.raises(DBAPIError, match="permission denied"):
         async with dispatching() as session:
             await session.execute(text(f"select 1 from {table}"))
 
 
-@pytest.mark.parametrize("deed", ["update runs set status = 'failed'", "delete from runs"])
+@pytest.mark.parametrize(
+    "deed", ["update runs set status = 'failed'", "delete from runs", "update approvals set status = 'approved'"]
+)
 async def test_the_dispatcher_changes_nothing(both: list[Person], deed: str) -> None:
     with pytest.raises(DBAPIError, match="permission denied"):
         async with dispatching() as session:
@@ -190,6 +213,7 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
 ) -> None:
     for person in both:
         await project.run(person.id)
+    await pause(project, both[1].id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
     assert world.ask(siblings, project.id) == [(True,)]

@@ -18,6 +18,8 @@ class Use:
     run: Run
     idempotency_id: str
     """The same however often this one use is tried: hand it on to whatever the tool calls."""
+    content: dict[str, Any] | None = None
+    """What the person who approved it answered to the tool's question, if it asked one."""
 
 
 Deed = Callable[[Use, dict[str, Any]], Awaitable[Any]]
