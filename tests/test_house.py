@@ -72,8 +72,8 @@ def test_a_module_opens_with_a_sentence(file: Path) -> None:
 
 
 def test_nobody_commits_inside_a_verb() -> None:
-    for file in MODULES:
-        assert not re.search(r"\.(commit|rollback)\(", file.read_text()), name_of(file)
+    committing = {name_of(file) for file in MODULES if re.search(r"\.(commit|rollback)\(", file.read_text())}
+    assert committing == {"core/database.py"}
 
 
 def test_every_noun_has_its_test() -> None:

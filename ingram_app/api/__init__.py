@@ -13,19 +13,21 @@ from ingram_app.api import (
     models,
     organization,
     reference,
+    rollouts,
     runs,
     sign_in,
     smiths,
     tenant_settings,
     threads,
     tokens,
+    versions,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
 PUBLIC = (
-    *(organization, tokens, tenant_settings, models, hosted_tools, agents),
+    *(organization, tokens, tenant_settings, models, hosted_tools, agents, versions, rollouts),
     *(smiths, threads, runs, answers, approvals, events),
 )
 

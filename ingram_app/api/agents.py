@@ -1,17 +1,19 @@
-"""/v1/agents: the designs of assistants, their versions, and which is live."""
+"""/v1/agents: the designs of assistants, and which smiths run them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.api.deps import Caller, InTransaction, Place, Route
-from ingram_app.api.shapes import In, ListOut, Out, PageOut
-from ingram_app.domain import access, agents
-from ingram_app.domain.agents import Agent, AgentVersion, Figures
+from ingram_app.api.shapes import In, Out, PageOut
+from ingram_app.domain import access, agents, rosters
+from ingram_app.domain.agents import Agent, Figures
 from ingram_app.domain.designs import Design
+from ingram_app.domain.rollouts import Guard
+from ingram_app.domain.rosters import Roster
 
 router = APIRouter(prefix="/agents", tags=["agents"], route_class=Route)
 
@@ -25,13 +27,40 @@ class AgentChanges(Design):
     name: str | None = Field(default=None, min_length=1, max_length=120)
 
 
-class NewVersion(In):
-    note: str | None = Field(default=None, max_length=2000)
+class Import(In):
+    from_smith: str
+    name: str = Field(min_length=1, max_length=120)
 
 
-class Rollout(In):
+class Attach(In):
+    """Which smiths: all of the project, or those named."""
+
+    all: bool = False
+    smith_ids: list[str] = Field(default=[], max_length=rosters.AT_ONCE)
+
+
+class MeasuredOut(Out):
+    """The runs of one version that began in the guard's window and have ended."""
+
+    ended: int
+    failed: int
+    failure_rate: float
+    mean_cost: float | None
+    """In US dollars; null when no cost is known."""
+
+
+class ActiveOut(MeasuredOut):
     version: int
-    percent: int = 100
+
+
+class HaltOut(Out):
+    version: int
+    percent: int
+    halted_at: datetime
+    broke: Literal["max_failure_rate", "max_cost_ratio"]
+    guard: Guard
+    rollout: MeasuredOut
+    active: ActiveOut
 
 
 class AgentOut(Out):
@@ -43,6 +72,12 @@ class AgentOut(Out):
     active_version: int | None
     rollout_version: int | None
     rollout_percent: int
+    previous_version: int | None
+    """What was active before."""
+    guard: Guard | None
+    """What the version that rolls out has to keep."""
+    halted: HaltOut | None
+    """How the last rollout broke its guard and was taken back; null once there was another."""
     smith_count: int
     last_activity_at: datetime | None
     created_at: datetime
@@ -57,18 +92,21 @@ class AgentOut(Out):
         )
 
 
-class VersionOut(Out):
-    version: int
-    snapshot: dict[str, Any]
-    created_by: dict[str, str | None] | None
-    note: str | None
-    created_at: datetime
+class AttachedOut(Out):
+    smith_id: str
+    override_keys: list[str]
+
+
+class RosterOut(Out):
+    attached: list[AttachedOut]
+    """The smiths asked for, which all run the agent now; at most 200 of them with `all`."""
+    count: int
 
 
 @router.post("", status_code=201, response_model=AgentOut)
 async def create_agent(body: NewAgent, caller: Caller, session: InTransaction) -> AgentOut:
     """Draft an agent. Nothing is live before its first version is published."""
-    return await _shown(session, caller, await agents.create(session, caller, **body.model_dump(exclude_unset=True)))
+    return await shown(session, caller, await agents.create(session, caller, **body.model_dump(exclude_unset=True)))
 
 
 @router.get("", response_model=PageOut[AgentOut])
@@ -83,14 +121,14 @@ async def list_agents(caller: Caller, session: InTransaction, place: Place) -> P
 @router.get("/{agent_id}", response_model=AgentOut)
 async def get_agent(agent_id: str, caller: Caller, session: InTransaction) -> AgentOut:
     """Show one agent with its draft."""
-    return await _shown(session, caller, await agents.find(session, caller, agent_id))
+    return await shown(session, caller, await agents.find(session, caller, agent_id))
 
 
 @router.patch("/{agent_id}", response_model=AgentOut)
 async def change_agent(agent_id: str, body: AgentChanges, caller: Caller, session: InTransaction) -> AgentOut:
     """Edit the name and the draft. What is live stays as it is until a version is published and rolled out."""
     changes = body.model_dump(exclude_unset=True)
-    return await _shown(session, caller, await agents.change(session, caller, agent_id, changes))
+    return await shown(session, caller, await agents.change(session, caller, agent_id, changes))
 
 
 @router.delete("/{agent_id}", status_code=204)
@@ -99,33 +137,19 @@ async def delete_agent(agent_id: str, caller: Caller, session: InTransaction) ->
     await agents.archive(session, caller, agent_id)
 
 
-@router.post("/{agent_id}/versions", status_code=201, response_model=VersionOut)
-async def publish_version(
-    agent_id: str, caller: Caller, session: InTransaction, body: NewVersion | None = None
-) -> AgentVersion:
-    """Freeze the draft as the next version. The first goes live by itself; later ones wait for a rollout."""
-    return await agents.publish(session, caller, agent_id, body.note if body else None)
+@router.post("/import", status_code=201, response_model=AgentOut)
+async def import_agent(body: Import, caller: Caller, session: InTransaction) -> AgentOut:
+    """Draft an agent from what a smith runs with, its own overrides and all."""
+    return await shown(session, caller, await rosters.import_smith(session, caller, **body.model_dump()))
 
 
-@router.get("/{agent_id}/versions", response_model=ListOut[VersionOut])
-async def list_versions(agent_id: str, caller: Caller, session: InTransaction) -> dict[str, list[AgentVersion]]:
-    """List the agent's versions, newest first."""
-    return {"data": await agents.versions(session, caller, agent_id)}
+@router.post("/{agent_id}/attach", response_model=RosterOut)
+async def attach_smiths(agent_id: str, body: Attach, caller: Caller, session: InTransaction) -> Roster:
+    """Have smiths run this agent: all of them, or none if one can not. What they override stays; pins go."""
+    return await rosters.attach(session, caller, agent_id, **body.model_dump())
 
 
-@router.get("/{agent_id}/versions/{version}", response_model=VersionOut)
-async def get_version(agent_id: str, version: int, caller: Caller, session: InTransaction) -> AgentVersion:
-    """Show one version."""
-    return await agents.version(session, caller, agent_id, version)
-
-
-@router.post("/{agent_id}/rollout", response_model=AgentOut)
-async def roll_out(agent_id: str, body: Rollout, caller: Caller, session: InTransaction) -> AgentOut:
-    """Make a version live for all smiths of the agent at once."""
-    agent = await agents.roll_out(session, caller, agent_id, body.version, body.percent)
-    return await _shown(session, caller, agent)
-
-
-async def _shown(session: AsyncSession, caller: access.Caller, agent: Agent) -> AgentOut:
+async def shown(session: AsyncSession, caller: access.Caller, agent: Agent) -> AgentOut:
+    """Return the agent as it is shown, with its figures."""
     await session.flush()
     return AgentOut.of(agent, (await agents.figures(session, caller, [agent.id]))[agent.id])

@@ -13,7 +13,7 @@ from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import access, answers, frames, runs
 from ingram_app.domain.idempotency import IdempotencyInProgress
-from ingram_app.domain.runs import Run, RunNotPaused, RunStatus
+from ingram_app.domain.runs import PAUSED, Run, RunNotPaused, RunStatus
 
 router = APIRouter(tags=["runs"], route_class=Route)
 
@@ -75,7 +75,7 @@ async def submit(body: Answer, caller: Caller, submitted: Annotated[Submitted, D
     run, before = submitted.run, max(submitted.latest - 1, 0)
     if body.kind == "cancel":
         return await _cancelled(caller, run)
-    if submitted.again and not (run.over or run.paused):
+    if submitted.again and not (run.over or run.status in PAUSED):
         raise IdempotencyInProgress()
     if body.stream:
         return stream(run, before)

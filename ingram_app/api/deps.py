@@ -51,7 +51,7 @@ class Route(APIRoute):
             version = request.headers.get("ic-api-version", VERSION)
             if version != VERSION:
                 raise UnsupportedApiVersion(version=version[:40], param="IC-Api-Version")
-            request.state.caller = await _authenticate(request)
+            request.state.caller = await authenticate(request)
             # Here a body that is too long, or too deep, says so itself; FastAPI would only say that it is wrong.
             _refuse_depth(await request.body())
             response = await handle(request)
@@ -74,7 +74,8 @@ def _refuse_depth(body: bytes) -> None:
             raise SchemaError(field="body", reason=f"it is nested too deep: at most {DEPTH} levels are taken")
 
 
-async def _authenticate(request: Request) -> access.Caller:
+async def authenticate(request: Request) -> access.Caller:
+    """Return who asks. Raises `Unauthenticated`, `InvalidToken`."""
     scheme, _, words = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not words:
         raise Unauthenticated()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,6 +13,8 @@ from ingram_app.core import log
 from ingram_app.core.errors import IngramError, TooLarge
 from ingram_app.core.ids import new_id
 
+SLASH = "\ue02f"
+"""What stands in a path for a slash that belongs to a name, not to the path; nobody may use it in a name."""
 BODY_BYTES = 2 * 1024 * 1024
 _logger = logging.getLogger(__name__)
 _requests = Counter("ingram_requests_total", "Requests answered.", ["method", "route", "status"])
@@ -32,6 +34,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        scope = _with_slashes(scope)
         request_id = new_id("req")
         log.forget()
         log.bind(request_id=request_id)
@@ -56,6 +59,15 @@ class Gate:
             if started:
                 raise
             await answer(IngramError())(scope, receive, stamped)
+
+
+def _with_slashes(scope: Scope) -> Scope:
+    """Tell a slash that was sent as `%2F` from those that part the path."""
+    raw: bytes = scope.get("raw_path", b"").partition(b"?")[0]
+    if b"%2f" not in raw.lower():
+        return scope
+    names = [unquote(name).replace("/", SLASH) for name in raw.decode("ascii", "replace").split("/")]
+    return {**scope, "path": "/".join(names)}
 
 
 def _refuse_large(headers: Headers) -> None:

@@ -11,13 +11,15 @@ from pydantic import Field
 
 from ingram_app.api.deps import Caller, InTransaction, Place, Route, claim
 from ingram_app.api.shapes import In, Out, PageOut
+from ingram_app.api.streaming import STILL_HERE, event, event_stream
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import access, frames, runs, smiths
+from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.idempotency import IdempotencyInProgress, keep
 from ingram_app.domain.paging import Page
-from ingram_app.domain.runs import Run, RunStatus
+from ingram_app.domain.runs import PAUSED, Run, RunStatus
 from ingram_app.domain.turns import Turn
 
 router = APIRouter(tags=["runs"], route_class=Route)
@@ -36,6 +38,8 @@ class Message(In):
 class NewRun(In):
     input: list[Message] = Field(default=[], max_length=1000)
     thread_id: str | None = None
+    on_busy: OnBusy = OnBusy.queue
+    """What becomes of the turn under way on the thread: see *Threads*."""
     stream: bool = False
     background: bool = False
     channel: str = Field(default="api", max_length=40)
@@ -46,6 +50,7 @@ class NewRun(In):
         return Turn(
             input=[message.model_dump() for message in self.input],
             thread_id=self.thread_id,
+            on_busy=self.on_busy,
             channel=self.channel,
             metadata=self.metadata,
             response_format=self.response_format,
@@ -70,6 +75,7 @@ class RunOut(Out):
     status: RunStatus
     channel: str
     model: str
+    answered_by: str | None
     input: list[dict[str, Any]]
     output: dict[str, Any] | None
     stop_reason: str | None
@@ -114,7 +120,7 @@ async def create_run(body: NewRun, caller: Caller, accepted: Annotated[Accepted,
         return _duplicate(run) if accepted.again else stream(run, 0)
     if body.background:
         return Response(rendered(run), 202, media_type="application/json")
-    if accepted.again and not (run.over or run.paused):
+    if accepted.again and not (run.over or run.status in PAUSED):
         raise IdempotencyInProgress()
     headers = {"Idempotency-Replayed": "true"} if accepted.again else {}
     return Response(rendered(await ended(caller, run)), 200, headers, media_type="application/json")
@@ -195,17 +201,12 @@ def stream(run: Run, after: int) -> StreamingResponse:
 
 async def _written(following: AsyncIterator[Shown | None]) -> AsyncIterator[str]:
     async for frame in following:
-        yield f"event: {frame.event}\nid: {frame.seq}\ndata: {frame.data}\n\n" if frame else ": still here\n\n"
+        yield event(frame, frame.seq) if frame else STILL_HERE
 
 
 def _duplicate(run: Run) -> StreamingResponse:
     data = frames.duplicate(run.id, run.status)
     return event_stream(iter([f"event: {frames.DUPLICATE}\ndata: {data}\n\n"]))
-
-
-def event_stream(lines: Any) -> StreamingResponse:
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
 
 
 def rendered(run: Run) -> bytes:

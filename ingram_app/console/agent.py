@@ -142,7 +142,7 @@ def _top() -> rx.Component:
 
 
 def _body() -> rx.Component:
-    return rx.el.div(_design(), versions.versions(), class_name="stack wide-gap")
+    return rx.el.div(_design(), versions.version_list(), class_name="stack wide-gap")
 
 
 def _facts() -> rx.Component:

@@ -14,11 +14,12 @@ from ingram_app.console.looks import badge, button, field, relative_time, sectio
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import agents
+from ingram_app.domain import agents, rollouts, versions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion
+from ingram_app.domain.paging import Place
 
-_SHOWN = 50
+_SHOWN = Place(limit=50)
 """Versions on the page; the API has the rest."""
 _NOTE_LENGTH = 2000
 
@@ -74,7 +75,7 @@ class Versions(rx.State):
         caller = await standing(self)
         note = str(form.get("note", "")).strip()[:_NOTE_LENGTH] or None
         async with transaction(caller.tenancy) as session:
-            version = await agents.publish(session, caller, named(self, "agents"), note)
+            version = await versions.publish(session, caller, named(self, "agents"), note)
         await self._show(caller, named(self, "agents"))
         is_live = self.live == f"Version {version.version}"
         said = f"Version {version.version} is live" if is_live else f"Version {version.version} is published"
@@ -91,31 +92,31 @@ class Versions(rx.State):
         """Roll the candidate out to every smith of the agent."""
         caller = await standing(self)
         async with transaction(caller.tenancy) as session:
-            await agents.roll_out(session, caller, named(self, "agents"), self.candidate)
+            await rollouts.roll_out(session, caller, named(self, "agents"), self.candidate)
         await self._show(caller, named(self, "agents"))
         return rx.toast.success(f"Version {self.candidate} is live")
 
     async def _show(self, caller: Caller, wanted: str) -> None:
         async with transaction(caller.tenancy) as session:
             agent = await agents.find(session, caller, wanted)
-            versions = await agents.versions(session, caller, wanted)
+            found = (await versions.browse(session, caller, wanted, _SHOWN)).data
             figures = (await agents.figures(session, caller, [wanted]))[wanted]
-        self.rows = [VersionRow.of(version, agent) for version in versions[:_SHOWN]]
+        self.rows = [VersionRow.of(version, agent) for version in found]
         self.live = f"Version {agent.active_version}" if agent.published else ""
         self.smiths, self.last_activity = figures.smith_count, moment(figures.last_activity_at)
-        self.status = _status(agent, versions)
+        self.status = _status(agent, found)
 
 
-def _status(agent: Agent, versions: Sequence[AgentVersion]) -> str:
+def _status(agent: Agent, found: Sequence[AgentVersion]) -> str:
     """Return how far the draft has come."""
-    if not versions:
+    if not found:
         return "draft only"
-    if versions[0].snapshot != agent.draft:
+    if found[0].snapshot != agent.draft:
         return "unpublished changes"
-    return "live" if versions[0].version == agent.active_version else "published, not live"
+    return "live" if found[0].version == agent.active_version else "published, not live"
 
 
-def versions() -> rx.Component:
+def version_list() -> rx.Component:
     """The list of versions."""
     return section(
         "Versions",

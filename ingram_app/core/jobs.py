@@ -6,7 +6,7 @@ import procrastinate
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core.database import driver_url, execute
+from ingram_app.core.database import driver, driver_url, execute
 from ingram_app.core.roles import ROLE
 
 SILENT_SECONDS = 60
@@ -32,6 +32,5 @@ async def forget_lost(session: AsyncSession) -> None:
 
 async def defer(session: AsyncSession, task: str, **args: str) -> None:
     """Have `task` done once the transaction lands."""
-    raw = await (await session.connection()).get_raw_connection()
-    deferrer = app().configure_task(task, allow_unknown=True, connection=raw.driver_connection)
+    deferrer = app().configure_task(task, allow_unknown=True, connection=driver(session))
     await deferrer.defer_async(**args)

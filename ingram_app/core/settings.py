@@ -45,7 +45,16 @@ class Settings(BaseSettings):
     """Seals every project's keys: 64 hex digits. Default: made in `data_dir/master.key`, mode 0600."""
 
     allow_private_addresses: bool = False
-    """Let model endpoints of projects be at private addresses: localhost (Ollama, say), 10.x, 192.168.x …"""
+    """Let model endpoints and tool servers of projects be at private addresses: localhost (Ollama, say), 10.x …"""
+
+    search_provider: Literal["brave", "tavily", "searxng"] | None = None
+    """Who is asked when a smith searches the web; unset, nobody: the tool `web_search` is not to be had."""
+
+    search_api_key: SecretStr | None = None
+    """What Brave or Tavily wants to see."""
+
+    search_url: HttpUrl | None = None
+    """Where the service is, for a SearXNG of your own (its `json` format has to be on)."""
 
     metrics_token: SecretStr | None = None
     """The bearer that may read `/metrics`; unset, nobody may."""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import process
-from ingram_app.core.database import afterwards, driver_url, pool
+from ingram_app.core.database import afterwards, connected, driver_url
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +71,8 @@ async def _send_unsent() -> None:
     while _unsent:
         payload = _taken()
         try:
-            async with pool().connect() as connection:
-                raw = await connection.get_raw_connection()
-                assert raw.driver_connection is not None
-                await raw.driver_connection.execute("select pg_notify('ingram', %s)", [payload])
+            async with connected() as connection:
+                await connection.execute("select pg_notify('ingram', %s)", [payload])
         except (SQLAlchemyError, psycopg.Error) as failed:
             log.warning("could not tell other processes: %s", failed)
         await asyncio.sleep(GATHERED_SECONDS)

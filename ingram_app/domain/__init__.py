@@ -1,8 +1,8 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · hosted_tools · designs · agents · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · threads · turns · transcripts · frames · tool_calls ·
-approvals · runs · leases · answers
+access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
+sessions · projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns ·
+transcripts · frames · tool_calls · approvals · runs · guards · tryouts · leases · answers · speech · conversations
 """
 
 from ingram_app.domain import (
@@ -10,10 +10,13 @@ from ingram_app.domain import (
     agents,
     answers,
     approvals,
+    arrivals,
     audit,
+    conversations,
     designs,
     events,
     frames,
+    guards,
     hosted_tools,
     idempotency,
     keyrings,
@@ -22,15 +25,20 @@ from ingram_app.domain import (
     organizations,
     paging,
     projects,
+    rollouts,
+    rosters,
     runs,
     sessions,
     smiths,
+    speech,
     teammates,
     threads,
     tokens,
     tool_calls,
     transcripts,
+    tryouts,
     turns,
+    versions,
 )
 
 __all__ = [
@@ -38,10 +46,13 @@ __all__ = [
     "agents",
     "answers",
     "approvals",
+    "arrivals",
     "audit",
+    "conversations",
     "designs",
     "events",
     "frames",
+    "guards",
     "hosted_tools",
     "idempotency",
     "keyrings",
@@ -50,13 +61,18 @@ __all__ = [
     "organizations",
     "paging",
     "projects",
+    "rollouts",
+    "rosters",
     "runs",
     "sessions",
     "smiths",
+    "speech",
     "teammates",
     "threads",
     "tokens",
     "tool_calls",
     "transcripts",
+    "tryouts",
     "turns",
+    "versions",
 ]

@@ -1,7 +1,8 @@
 """Agents: the design of an assistant, as a draft, as numbered versions, and which of them is live.
 
 draft ──publish──▶ version 1, 2, 3 … (never changed) ──rollout──▶ active
-The first version goes live by itself. Every project has one default agent, for smiths that name none.
+Here are the tables and the draft; `versions` publishes, `rollouts` says who runs what. Every project has one default
+agent, for smiths that name none.
 """
 
 import re
@@ -20,16 +21,15 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import designs
+from ingram_app.domain import audit, designs
 from ingram_app.domain.access import Caller
 from ingram_app.domain.designs import Design
 from ingram_app.domain.paging import FIRST, Page, Place, page
 
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 SLUG_LENGTH = 63
-NUMBERS = range(1, 2**31)
-"""What a version can be numbered."""
 NAME_LENGTH = 120
+_OPTIONAL = JSONB(none_as_null=True)
 
 
 class Agent(SQLModel, table=True):
@@ -38,6 +38,7 @@ class Agent(SQLModel, table=True):
         Index("uq_agents_slug", "project_id", "slug", unique=True, postgresql_where=sa.text("archived_at is null")),
         Index("uq_agents_default", "project_id", unique=True, postgresql_where=sa.text("is_default")),
         Index("ix_agents_page", "project_id", "created_at", "id"),
+        Index("ix_agents_guarded", "id", postgresql_where=sa.text("guard is not null")),
     )
 
     id: str = Field(default_factory=lambda: new_id("agt"), primary_key=True)
@@ -48,8 +49,17 @@ class Agent(SQLModel, table=True):
     is_default: bool = False
     draft: dict[str, Any] = Field(default_factory=lambda: designs.plain(Design()), sa_type=JSONB)
     active_version: int | None = None
+    previous_version: int | None = None
+    """What was active before: the way back."""
     rollout_version: int | None = None
+    """What a share of the smiths runs beside the active one."""
     rollout_percent: int = 0
+    """The share: 1 to 99, or 0 while nothing rolls out."""
+    rollout_began_at: datetime | None = Field(default=None, sa_type=Moment)
+    guard: dict[str, Any] | None = Field(default=None, sa_type=_OPTIONAL)
+    """The bounds that the version which rolls out has to keep (`rollouts.Guard`)."""
+    halted: dict[str, Any] | None = Field(default=None, sa_type=_OPTIONAL)
+    """How the last rollout broke its guard (`guards.check`); none once there was another."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     updated_at: datetime = Field(default_factory=now, sa_type=Moment)
     archived_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -60,7 +70,7 @@ class Agent(SQLModel, table=True):
 
 
 class AgentVersion(SQLModel, table=True):
-    """The database refuses every change to a row of this table."""
+    """The database refuses to change a row of this table, and deletes it only with its agent."""
 
     __tablename__ = "agent_versions"
 
@@ -80,8 +90,8 @@ class Figures:
     last_activity_at: datetime | None
 
 
-_smiths = sa.table("smiths", sa.column("agent_id"), sa.column("archived_at"))
-_runs = sa.table("runs", sa.column("agent_id"), sa.column("created_at"))
+_smiths = sa.table("smiths", sa.column("agent_id"), sa.column("tester_id"), sa.column("archived_at"))
+_runs = sa.table("runs", sa.column("agent_id"), sa.column("agent_version"), sa.column("created_at"))
 
 
 class AgentExists(Conflict):
@@ -96,10 +106,6 @@ class DefaultAgent(Conflict):
     """This is the project's default agent, which smiths that name none run; it can not be deleted."""
 
 
-class AgentUnpublished(Invalid):
-    """The agent {agent_id} has no version{version}. Publish one first: POST /v1/agents/{agent_id}/versions."""
-
-
 class InvalidSlug(Invalid):
     """The slug {slug} must be of a-z, 0-9 and inner hyphens, at most 63 characters."""
 
@@ -110,12 +116,12 @@ class InvalidAgentName(Invalid):
     code = "invalid_name"
 
 
+class AgentUnpublished(Invalid):
+    """The agent {agent_id} has no version{version}. Publish one first: POST /v1/agents/{agent_id}/versions."""
+
+
 class NothingToUpdate(Invalid):
     """The request names nothing to change."""
-
-
-class InvalidPercent(Invalid):
-    """Only a rollout to 100 percent is possible here, not to {percent}."""
 
 
 async def create(session: AsyncSession, caller: Caller, *, name: str, slug: str | None = None, **design: Any) -> Agent:
@@ -135,6 +141,7 @@ async def create(session: AsyncSession, caller: Caller, *, name: str, slug: str 
             session.add(agent)
     except sa.exc.IntegrityError:
         raise AgentExists(slug=slug, param="slug") from None
+    await audit.note(session, caller, "agent.created", agent.id, name=name, slug=slug)
     return agent
 
 
@@ -196,66 +203,7 @@ async def change(session: AsyncSession, caller: Caller, agent_id: str, changes: 
         agent.name = named(changes["name"])
     agent.draft = designs.changed(agent.draft, {k: v for k, v in changes.items() if k in designs.FIELDS})
     agent.updated_at = now()
-    return agent
-
-
-async def publish(session: AsyncSession, caller: Caller, agent_id: str, note: str | None = None) -> AgentVersion:
-    """Freeze the draft as the next version; the first goes live by itself. Raises `NotFound`."""
-    agent = await find(session, caller, agent_id, to_change=True)
-    newest = select(func.max(AgentVersion.version)).where(AgentVersion.agent_id == agent.id)
-    version = AgentVersion(
-        agent_id=agent.id,
-        version=((await session.exec(newest)).one() or 0) + 1,
-        project_id=agent.project_id,
-        snapshot=agent.draft,
-        note=note,
-        created_by=caller.actor.as_json(),
-    )
-    session.add(version)
-    await session.flush()
-    if not agent.published:
-        agent.active_version = version.version
-    return version
-
-
-async def versions(session: AsyncSession, caller: Caller, agent_id: str) -> list[AgentVersion]:
-    """Return the agent's 200 newest versions, newest first. Raises `NotFound`."""
-    await find(session, caller, agent_id)
-    query = (
-        select(AgentVersion)
-        .where(AgentVersion.project_id == caller.project_id, AgentVersion.agent_id == agent_id)
-        .order_by(col(AgentVersion.version).desc())
-        .limit(200)
-    )
-    return list((await session.exec(query)).all())
-
-
-async def version(session: AsyncSession, caller: Caller, agent_id: str, number: int) -> AgentVersion:
-    """Return one version. Raises `NotFound`."""
-    caller.require("agents:read")
-    if number not in NUMBERS:
-        raise NotFound(noun="version", id=number)
-    query = select(AgentVersion).where(
-        AgentVersion.project_id == caller.project_id, AgentVersion.agent_id == agent_id, AgentVersion.version == number
-    )
-    found = (await session.exec(query)).first()
-    if found is None:
-        raise NotFound(noun="version", id=number)
-    return found
-
-
-async def roll_out(session: AsyncSession, caller: Caller, agent_id: str, number: int, percent: int = 100) -> Agent:
-    """Make a version live for every smith of the agent at once. Raises `AgentUnpublished`, `InvalidPercent`."""
-    agent = await find(session, caller, agent_id, to_change=True)
-    if percent != 100:
-        raise InvalidPercent(percent=percent, param="percent")
-    try:
-        await version(session, caller, agent_id, number)
-    except NotFound:
-        raise AgentUnpublished(agent_id=agent_id, version=f" {number}", param="version") from None
-    if agent.active_version != number:
-        agent.active_version, agent.updated_at = number, now()
-        agent.rollout_version, agent.rollout_percent = None, 0
+    await audit.note(session, caller, "agent.changed", agent.id, fields=sorted(changes))
     return agent
 
 
@@ -268,12 +216,16 @@ async def archive(session: AsyncSession, caller: Caller, agent_id: str) -> None:
     if smiths:
         raise AgentInUse(agent_id=agent_id, smiths=smiths)
     agent.archived_at = now()
+    await audit.note(session, caller, "agent.archived", agent.id)
 
 
 async def figures(session: AsyncSession, caller: Caller, agent_ids: Sequence[str]) -> dict[str, Figures]:
-    """Return how many live smiths each agent has, and when one of them last ran."""
-    live = sa.select(func.count()).where(_smiths.c.agent_id == Agent.id, _smiths.c.archived_at.is_(None))
-    latest = sa.select(func.max(_runs.c.created_at)).where(_runs.c.agent_id == Agent.id)
+    """Return how many live smiths each agent has, and when one of them last ran; whoever tries a draft is not one."""
+    theirs = (_smiths.c.archived_at.is_(None), _smiths.c.tester_id.is_(None))
+    live = sa.select(func.count()).where(_smiths.c.agent_id == Agent.id, *theirs)
+    latest = sa.select(func.max(_runs.c.created_at)).where(
+        _runs.c.agent_id == Agent.id, _runs.c.agent_version.is_not(None)
+    )
     query = sa.select(col(Agent.id), live.scalar_subquery(), latest.scalar_subquery()).where(
         col(Agent.project_id) == caller.project_id, col(Agent.id).in_(agent_ids)
     )

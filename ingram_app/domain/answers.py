@@ -5,14 +5,14 @@ When the last one has come the run goes on. Whoever answers holds the run's row,
 
 from typing import Any
 
-from sqlmodel import col, select
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.errors import Conflict, Invalid, NotFound, Refused
-from ingram_app.domain import access, approvals, audit, leases, runs, tool_calls
+from ingram_app.domain import approvals, audit, leases, runs, tool_calls
 from ingram_app.domain.access import Caller
 from ingram_app.domain.approvals import Approval, ApprovalStatus
-from ingram_app.domain.runs import Run, RunNotPaused, RunStatus
+from ingram_app.domain.runs import PAUSED, Run, RunNotPaused, RunStatus
 from ingram_app.domain.tool_calls import CallState, ToolKind
 
 DECISIONS = {"approve": ApprovalStatus.approved, "reject": ApprovalStatus.rejected}
@@ -52,10 +52,10 @@ async def decide(
     `DecisionRequired`, `ToolResultTooLarge`, `RunNotPaused`, and `ApprovalResolved` when somebody was faster.
     """
     caller.require("approvals:write")
-    run = await runs.hold(session, caller, smith_id, run_id)
+    run = await _hold(session, caller, smith_id, run_id)
     asked = await approvals.of_run(session, run.project_id, run.id)
     approval = next((one for one in asked if one.id == approval_id), None)
-    if not run.paused and approval is None:
+    if run.status not in PAUSED and approval is None:
         raise RunNotPaused(run_id=run.id, status=run.status)
     if approval_id is None or decision not in DECISIONS:
         raise DecisionRequired(param="decision" if approval_id else "approval_id")
@@ -86,8 +86,8 @@ async def give(
     """
     caller.require("runs:write")
     tool_calls.check(result)
-    run = await runs.hold(session, caller, smith_id, run_id)
-    if not run.paused:
+    run = await _hold(session, caller, smith_id, run_id)
+    if run.status not in PAUSED:
         raise RunNotPaused(run_id=run.id, status=run.status)
     if tool_call_id is None:
         raise ToolCallRequired(param="tool_call_id")
@@ -102,20 +102,28 @@ async def give(
     return await _go_on(session, run)
 
 
-async def expire(session: AsyncSession, project_id: str, approval_id: str) -> None:
-    """Close an approval whose time is over, if nobody was faster, and have its run go on if nothing else is open."""
-    of_run = select(Approval.run_id).where(Approval.project_id == project_id, Approval.id == approval_id)
-    run_id = (await session.exec(of_run)).first()
-    locked = select(Run).where(Run.project_id == project_id, Run.id == run_id).with_for_update()
-    run = (await session.exec(locked)).first()
-    late = select(Approval).where(
-        Approval.project_id == project_id, Approval.id == approval_id, col(Approval.status) == ApprovalStatus.pending
-    )
-    approval = (await session.exec(late)).first()
-    if run is None or not run.paused or approval is None or not approval.too_late:
-        return
-    await approvals.resolve(session, access.platform(project_id), approval, ApprovalStatus.expired)
+async def expire(session: AsyncSession, caller: Caller, approval_id: str) -> bool:
+    """Close an approval whose time is over and have its run go on; return whether nobody was faster."""
+    caller.require("approvals:write")
+    mine = (Approval.project_id == caller.project_id, Approval.id == approval_id)
+    smith_id, run_id = (await session.exec(select(Approval.smith_id, Approval.run_id).where(*mine))).one()
+    run = await _hold(session, caller, smith_id, run_id)
+    approval = (await session.exec(select(Approval).where(*mine))).one()
+    if approval.status is not ApprovalStatus.pending or not approval.too_late:
+        return False
+    await approvals.resolve(session, caller, approval, ApprovalStatus.expired)
     await _go_on(session, run)
+    return True
+
+
+async def _hold(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
+    """Return a run that nobody else changes until the transaction ends. Raises `SmithMismatch`, `NotFound`."""
+    caller.require_own(smith_id)
+    query = select(Run).where(Run.project_id == caller.project_id, Run.smith_id == smith_id, Run.id == run_id)
+    run = (await session.exec(query.with_for_update().execution_options(populate_existing=True))).first()
+    if run is None:
+        raise NotFound(noun="run", id=run_id)
+    return run
 
 
 async def _go_on(session: AsyncSession, run: Run) -> Run:

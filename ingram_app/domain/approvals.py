@@ -187,12 +187,11 @@ def check_decider(caller: Caller, approval: Approval, started_by: dict[str, str 
         raise ApprovalResolved(approval_id=approval.id, status="expired", by="")
 
 
-async def lapse(session: AsyncSession, project_id: str, run_id: str) -> None:
-    """Close what nobody has decided, now that the run is cancelled."""
-    for approval in await of_run(session, project_id, run_id):
+async def lapse(session: AsyncSession, caller: Caller, run_id: str) -> None:
+    """Close what nobody has decided, now that the caller cancels the run."""
+    for approval in await of_run(session, caller.project_id, run_id):
         if approval.status is ApprovalStatus.pending:
-            platform = access.platform(project_id)
-            await resolve(session, platform, approval, ApprovalStatus.expired, reason="The run was cancelled.")
+            await resolve(session, caller, approval, ApprovalStatus.expired, reason="The run was cancelled.")
 
 
 async def overdue(session: AsyncSession) -> list[tuple[str, str]]:

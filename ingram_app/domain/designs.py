@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ingram_app.core import schemas
 from ingram_app.core.errors import Invalid
@@ -83,6 +83,15 @@ class Design(Part):
     fallback_models: list[ModelId] = []
     cheaper_model: ModelId | None = None
     model_settings: ModelSettings = ModelSettings()
+
+    @field_validator("variables", "client_tools")
+    @classmethod
+    def _names_are_unique(cls, named: list[Variable] | list[ClientTool]) -> list[Variable] | list[ClientTool]:
+        names = [one.name for one in named]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the name {twice} is there twice")
+        return named
 
 
 FIELDS = tuple(Design.model_fields)

@@ -28,6 +28,8 @@ from ingram_app.domain.paging import FIRST, Page, Place, page
 
 @dataclass(frozen=True, slots=True)
 class RunPaused:
+    """A run waits for somebody: a person who approves, or a program that answers for a tool."""
+
     name: ClassVar[str] = "run.paused"
     run_id: str
     thread_id: str
@@ -37,27 +39,57 @@ class RunPaused:
 
 @dataclass(frozen=True, slots=True)
 class RunCompleted:
+    """A run has ended with an answer."""
+
     name: ClassVar[str] = "run.completed"
     run_id: str
     thread_id: str
+    agent_id: str
+    agent_version: int | None
+    status: str
+    """`completed`."""
+    stop_reason: str | None
+    """Why the model stopped: `stop`, or `length` when it was cut short."""
+    usage: dict[str, Any] | None
+    """Tokens and, in US dollars, cost, as the run shows them; null when no model was called."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailed:
+    """A run has ended without an answer."""
+
     name: ClassVar[str] = "run.failed"
     run_id: str
     thread_id: str
+    agent_id: str
+    agent_version: int | None
+    status: str
+    """`failed`."""
+    error: dict[str, str] | None
+    """`code`, for programs, and `message`, for people."""
+    usage: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class RunCancelled:
+    """A run has been stopped before it came to its end."""
+
     name: ClassVar[str] = "run.cancelled"
     run_id: str
     thread_id: str
+    agent_id: str
+    agent_version: int | None
+    status: str
+    """`cancelled`."""
+    reason: str | None
+    """What was said by who cancelled it."""
+    usage: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class ToolExecuting:
+    """A tool is about to be used."""
+
     name: ClassVar[str] = "tool.executing"
     run_id: str
     tool: str
@@ -66,6 +98,8 @@ class ToolExecuting:
 
 @dataclass(frozen=True, slots=True)
 class ToolCompleted:
+    """A tool has been used, or was not, and the model is told so."""
+
     name: ClassVar[str] = "tool.completed"
     run_id: str
     tool: str
@@ -75,6 +109,8 @@ class ToolCompleted:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequired:
+    """A tool call waits for a person to approve it; the approval shows its arguments."""
+
     name: ClassVar[str] = "approval.required"
     approval_id: str
     run_id: str
@@ -84,6 +120,8 @@ class ApprovalRequired:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalResolved:
+    """An approval was decided, or has expired."""
+
     name: ClassVar[str] = "approval.resolved"
     approval_id: str
     run_id: str
@@ -96,6 +134,8 @@ class ApprovalResolved:
 
 @dataclass(frozen=True, slots=True)
 class AgentPublished:
+    """A version of an agent has been made from its draft."""
+
     name: ClassVar[str] = "agent.published"
     agent_id: str
     version: int
@@ -104,6 +144,8 @@ class AgentPublished:
 
 @dataclass(frozen=True, slots=True)
 class AgentRolledOut:
+    """A version of an agent runs from now on, for all of its smiths or for a share of them."""
+
     name: ClassVar[str] = "agent.rolled_out"
     agent_id: str
     version: int
@@ -122,6 +164,8 @@ class AgentRolloutHalted:
 
 @dataclass(frozen=True, slots=True)
 class SmithCreated:
+    """There is a new smith."""
+
     name: ClassVar[str] = "smith.created"
     external_id: str | None
     agent_id: str
@@ -138,6 +182,8 @@ class SmithClaimed:
 
 @dataclass(frozen=True, slots=True)
 class SmithArchived:
+    """A smith answers no more, and its external id is free again."""
+
     name: ClassVar[str] = "smith.archived"
     external_id: str | None
 
@@ -187,24 +233,31 @@ class Event(SQLModel, table=True):
 
 
 _TELL = text(
-    "insert into events (id, project_id, type, smith_id, data, actor, created_at)"
-    " values (:id, :project_id, :type, :smith_id, cast(:data as jsonb), cast(:actor as jsonb), :now)"
+    "insert into events (id, project_id, type, smith_id, data, actor, created_at) values (:event_id, :project_id,"
+    " :event_type, :smith_id, cast(:event_data as jsonb), cast(:actor as jsonb), :now)"
 )
 
 
 async def tell(session: AsyncSession, caller: Caller, event: AnyEvent, *, smith_id: str | None = None) -> None:
     """Put an event of the caller's project on its feed, about one smith if there is one."""
-    row = {
-        "id": new_id("evt"),
+    about = {
         "project_id": caller.project_id,
-        "type": event.name,
         "smith_id": smith_id,
-        "data": compact(asdict(event)),
         "actor": None if caller.actor.kind == "platform" else compact(caller.actor.as_json()),
         "now": now(),
     }
-    await execute(session, _TELL, row)
-    signals.send(session, topic(caller.project_id))
+    await execute(session, _TELL, columns(event) | about)
+    told(session, caller.project_id)
+
+
+def columns(event: AnyEvent) -> dict[str, Any]:
+    """Return an event as parameters of a statement that puts it on the feed beside what it tells of."""
+    return {"event_id": new_id("evt"), "event_type": event.name, "event_data": compact(asdict(event))}
+
+
+def told(session: AsyncSession, project_id: str) -> None:
+    """Wake whoever looks at the project's feed, once there is something new on it."""
+    signals.send(session, topic(project_id))
 
 
 async def browse(

@@ -192,6 +192,11 @@ _BROWSE = text(
     "select seq, event, data::text, created_at from frames"
     " where project_id = :project_id and run_id = :run_id and seq > :after order by seq limit :limit"
 )
+_TOLD_ALL = text(
+    "select status in ('completed', 'failed', 'cancelled') and not exists (select from frames"
+    " where project_id = :project_id and run_id = :run_id and seq > :place)"
+    " from runs where project_id = :project_id and id = :run_id"
+)
 
 
 def shown(run_id: str, seq: int, frame: AnyFrame) -> Shown:
@@ -286,10 +291,12 @@ async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[
                     yield frame
             if batch and batch[-1].event in ENDS_STREAM:
                 return
-            item = await _next(heard)
+            item = await heard_on(heard)
             batch = item if isinstance(item, list) else []
             if not batch or batch[0].seq > place + 1:
                 batch = await _past(project_id, run_id, place)
+            if not batch and await told_all(project_id, run_id, place):
+                return  # what it said has been deleted
             if not batch and item is QUIET:
                 yield None
 
@@ -299,6 +306,16 @@ async def _from(project_id: str, run_id: str, after: int) -> list[Shown]:
     async with transaction(Tenancy(project_id=project_id)) as session:
         found = await browse(session, project_id, run_id, after - 1, MOST)
         return found or await browse(session, project_id, run_id, await latest(session, run_id) - 1)
+
+
+async def told_all(project_id: str, run_id: str, place: int) -> bool:
+    """Tell whether a run is over, or gone, and has said nothing past `place`; not so while the database is away."""
+    try:
+        async with transaction(Tenancy(project_id=project_id)) as session:
+            known = {"project_id": project_id, "run_id": run_id, "place": place}
+            return (await execute(session, _TOLD_ALL, known)).scalar() is not False
+    except OperationalError:
+        return False
 
 
 async def _past(project_id: str, run_id: str, place: int) -> list[Shown]:
@@ -313,7 +330,7 @@ async def _past(project_id: str, run_id: str, place: int) -> list[Shown]:
 QUIET = object()
 
 
-async def _next(heard: "asyncio.Queue[signals.Item]") -> signals.Item:
+async def heard_on(heard: "asyncio.Queue[signals.Item]") -> signals.Item:
     """Return what was heard, `QUIET` after some seconds of silence."""
     try:
         async with asyncio.timeout(CHECKED_EVERY_SECONDS):

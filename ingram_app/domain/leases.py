@@ -29,37 +29,41 @@ _FENCED = "where id = :run_id and project_id = :project_id and lease_owner = :ow
 _UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 _TAKE = text(
     "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, updated_at = :now,"
+    " carriers_lost = carriers_lost + (status = 'running' and lease_owner is not null)::int,"
     f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
 )
 _RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
-_RELEASE = text(f"update runs set lease_until = clock_timestamp() {_FENCED}")
+_RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
 _FINISH = text(
-    "with closed as ("
-    "update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
+    "with held as (select t.id as thread from runs r join threads t on t.smith_id = r.smith_id and t.id = r.thread_id"
+    " where r.id = :run_id and r.project_id = :project_id and t.project_id = :project_id for no key update of t),"
+    " closed as (update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
     " error = cast(:error as jsonb), warnings = cast(:warnings as jsonb), input_tokens = :input_tokens,"
-    " output_tokens = :output_tokens, cost_micros = :cost_micros, finished_at = :now, updated_at = :now,"
-    f" lease_owner = null, lease_until = null {_FENCED} returning project_id, smith_id, thread_id),"
+    " output_tokens = :output_tokens, cost_micros = :cost_micros, answered_by = :answered_by,"
+    " finished_at = :now, updated_at = :now,"
+    f" lease_owner = null, lease_until = null from held {_FENCED}"
+    " returning runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted),"
+    " told as (insert into events (id, project_id, type, smith_id, data, created_at)"
+    " select :event_id, project_id, :event_type, smith_id, cast(:event_data as jsonb), :now from closed),"
     " said as (insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select :run_id, f.seq, closed.project_id, f.event, f.data::json, clock_timestamp() from closed,"
     " unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)),"
-    " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, messages, complete)"
-    " select :run_id, project_id, smith_id, thread_id, cast(:messages as jsonb), true from closed"
-    " where cast(:messages as text) is not null"
-    " on conflict (run_id) do update set messages = excluded.messages, complete = true),"
-    " held as (select id from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"
-    " for no key update)"
-    " select (select count(*) from closed), (select id from held)"
+    " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, turn, messages, complete)"
+    " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
+    " from closed where cast(:messages as text) is not null"
+    " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
+    " select count(*) from closed"
 )
 _PAUSE = text(
     "update runs set status = :status, output = cast(:output as jsonb), warnings = cast(:warnings as jsonb),"
-    " input_tokens = :input_tokens, output_tokens = :output_tokens, cost_micros = :cost_micros, updated_at = :now,"
-    f" lease_owner = null, lease_until = null {_FENCED}"
+    " input_tokens = :input_tokens, output_tokens = :output_tokens, cost_micros = :cost_micros,"
+    f" answered_by = :answered_by, updated_at = :now, lease_owner = null, lease_until = null {_FENCED}"
 )
 _LEAVE = text(
     "update runs set status = 'running', lease_owner = null, lease_until = clock_timestamp(), updated_at = :now"
     " where id = :run_id"
 )
-_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros")
+_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros", "answered_by")
 _AS_JSON = {"output", "error", "warnings"}
 
 
@@ -82,6 +86,8 @@ class Lease:
     project_id: str
     smith_id: str
     thread_id: str
+    agent_id: str
+    agent_version: int | None
     attempt: int
 
     @property
@@ -107,6 +113,9 @@ class Ending:
     values: dict[str, Any]
     """Columns of the run: output, stop_reason, error, usage …"""
     transcript: Transcript | None = None
+    """What it added. Of a run that was stopped it joins the history only if it was interrupted."""
+    reason: str | None = None
+    """Said by who cancelled it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +129,13 @@ class Pause:
     """Columns of the run: output, warnings, usage."""
     asked: list[Approval]
     handed_out: list[ToolCall]
+    transcript: Transcript | None = None
+    """What the run has added, with what is known of its calls so far."""
 
 
 def of(run: Run) -> Lease:
     """Return the lease on a run that this process has just claimed."""
-    return Lease(run.id, run.project_id, run.smith_id, run.thread_id, run.attempt)
+    return Lease(run.id, run.project_id, run.smith_id, run.thread_id, run.agent_id, run.agent_version, run.attempt)
 
 
 async def claim(session: AsyncSession, run_id: str) -> Run | None:
@@ -168,17 +179,17 @@ async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript
 
 
 async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
-    """Close the run: last frames, transcript, row, and the next of its thread, all in one. Raises `LeaseLost`."""
-    outcome = {name: ending.values.get(name) for name in _OUTCOME}
-    spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
+    """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`."""
+    outcome = _columns(ending.values)
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
-    thread = {"smith_id": lease.smith_id, "thread_id": lease.thread_id}
-    about = {"status": ending.status.value, "now": now(), "messages": messages}
-    done = await execute(session, _FINISH, lease.fence | outcome | spelt | thread | about | frames.columns(last_frames))
-    if not done.one()[0]:
+    about = {"status": ending.status.value, "now": now(), **events.columns(_event(lease, ending))}
+    told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
+    done = await execute(session, _FINISH, lease.fence | outcome | about | told)
+    if not done.scalar():
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
+    events.told(session, lease.project_id)
     await runs.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
 
 
@@ -190,12 +201,13 @@ async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: 
     cancelled, reason = await renew(session, lease)
     if cancelled:
         raise CancelAsked(reason)
+    if pause.transcript is not None:
+        await transcripts.keep(session, pause.transcript)
     await tool_calls.begin(session, lease.project_id, pause.handed_out)
     await approvals.ask(session, pause.asked)
     await say(session, lease, last_frames)
-    values = {name: pause.values.get(name) for name in ("input_tokens", "output_tokens", "cost_micros")}
-    spelt = {name: compact(pause.values[name]) for name in ("output", "warnings")}
-    await execute(session, _PAUSE, lease.fence | values | spelt | {"status": pause.status.value, "now": now()})
+    row = _columns(pause.values) | {"status": pause.status.value, "now": now()}
+    await execute(session, _PAUSE, lease.fence | row)
     paused = events.RunPaused(lease.run_id, lease.thread_id, pause.reason)
     await events.tell(session, access.platform(lease.project_id), paused, smith_id=lease.smith_id)
     signals.send(session, runs.topic(lease.project_id))
@@ -214,6 +226,12 @@ async def resume(session: AsyncSession, run: Run) -> None:
     await session.refresh(run)
     runs.changed(session, run)
     await jobs.defer(session, runs.TAKE_UP, project_id=run.project_id, run_id=run.id)
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's outcome as parameters of a statement that keeps it."""
+    outcome = {name: values.get(name) for name in _OUTCOME}
+    return outcome | {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
 
 
 async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[tuple[str, str]]:
@@ -241,6 +259,20 @@ async def _take(session: AsyncSession, run: Run) -> None:
     runs.changed(session, run)
 
 
+def _event(lease: Lease, ending: Ending) -> events.AnyEvent:
+    values = ending.values
+    spent = None
+    if "input_tokens" in values:
+        spent = runs.usage(values["input_tokens"], values["output_tokens"], values.get("cost_micros"))
+    whose = (lease.run_id, lease.thread_id, lease.agent_id, lease.agent_version, ending.status.value)
+    match ending.status:
+        case RunStatus.completed:
+            return events.RunCompleted(*whose, values.get("stop_reason"), spent)
+        case RunStatus.failed:
+            return events.RunFailed(*whose, values.get("error"), spent)
+    return events.RunCancelled(*whose, ending.reason, spent)
+
+
 async def _may_be_taken(session: AsyncSession, run: Run) -> bool:
     if run.status is RunStatus.running:
         expired = select(col(Run.lease_until) < func.clock_timestamp()).where(Run.id == run.id)
@@ -250,7 +282,6 @@ async def _may_be_taken(session: AsyncSession, run: Run) -> bool:
     earlier = select(Run.id).where(
         Run.smith_id == run.smith_id,
         Run.thread_id == run.thread_id,
-        col(Run.status).in_(BUSY)
-        | ((col(Run.status) == "queued") & (sa.tuple_(Run.created_at, Run.id) < (run.created_at, run.id))),
+        col(Run.status).in_(BUSY) | ((col(Run.status) == "queued") & (Run.turn < run.turn)),
     )
     return (await session.exec(earlier.limit(1))).first() is None

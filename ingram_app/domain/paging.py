@@ -1,4 +1,4 @@
-"""Paging: newest first, keyset on (created_at, id) or (position, id), so that a page costs the same at any depth.
+"""Paging: newest first, keyset on (created_at, id) or its like, so that a page costs the same at any depth.
 
 A cursor is opaque to clients: the place of the last row shown. Rows made meanwhile neither repeat nor hide others.
 """
@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 from sqlalchemy import tuple_
@@ -72,24 +73,38 @@ async def page(
     table: Any,
     place: Place,
     *,
-    by: Literal["created_at", "position"] = "created_at",
+    by: Literal["created_at", "position", "version"] = "created_at",
+    then: Literal["id", "agent_id"] = "id",
 ) -> Page[Row]:
-    """Return one page of `query` over `table`, whose rows have `id` and what they are ordered `by`."""
-    first = getattr(table, by)
-    if (after := place.after(_number if by == "position" else datetime.fromisoformat)) is not None:
-        query = query.where(tuple_(first, table.id) < after)
-    query = query.order_by(first.desc(), table.id.desc()).limit(place.limit + 1)
+    """Return one page of `query` over `table`, whose rows are ordered `by` one column, `then` by another."""
+    first, second = getattr(table, by), getattr(table, then)
+    if (after := place.after(_READ[by])) is not None:
+        query = query.where(tuple_(first, second) < after)
+    query = query.order_by(first.desc(), second.desc()).limit(place.limit + 1)
     rows = (await session.exec(query)).all()
     if len(rows) <= place.limit:
         return Page(rows, None)
     last: Any = rows[place.limit - 1]
     value = getattr(last, by)
-    mark = f"{value.isoformat() if isinstance(value, datetime) else value} {last.id}"
-    return Page(rows[: place.limit], base64.urlsafe_b64encode(mark.encode()).decode())
+    mark = cursor(value.isoformat() if isinstance(value, datetime) else value, getattr(last, then))
+    return Page(rows[: place.limit], mark)
 
 
-def _number(text: str) -> int:
-    """Return a number that the database can hold. Raises `ValueError`."""
-    if (number := int(text)) not in range(2**63):
+def cursor(first: str | int, row_id: str) -> str:
+    """Return the cursor of the page after a row of this key."""
+    return base64.urlsafe_b64encode(f"{first} {row_id}".encode()).decode()
+
+
+def number(text: str, bits: int = 64) -> int:
+    """Return a number that a column of so many bits can hold. Raises `ValueError`."""
+    if (number := int(text)) not in range(2 ** (bits - 1)):
         raise ValueError(text)
     return number
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "created_at": datetime.fromisoformat,
+    "position": partial(number, bits=64),
+    "version": partial(number, bits=32),
+}
+"""How the first part of a cursor is read."""

@@ -36,7 +36,13 @@ class Limits(BaseModel):
     max_steps: int | None = Shape(default=None, ge=1, le=1000)
     """Model calls."""
     max_seconds: int | None = Shape(default=None, ge=1, le=86_400)
+    max_seconds_to_first_token: int | None = Shape(default=None, ge=1, le=3600)
+    """How long a model may take to begin; then a fallback model is asked, or the run fails."""
     max_output_tokens: int | None = Shape(default=None, ge=1)
+    max_total_tokens: int | None = Shape(default=None, ge=1)
+    """Of input and output, of all model calls together; a call is not begun once they are exceeded."""
+    max_cost_micros: int | None = Shape(default=None, ge=1)
+    """Millionths of a US dollar; a model call is not begun once they are exceeded."""
     max_input_bytes: int | None = Shape(default=None, ge=1, le=1_048_576)
     max_concurrent_runs: int | None = Shape(default=None, ge=1)
 
@@ -62,7 +68,13 @@ class Preferences(BaseModel):
 
 PLATFORM = Preferences(
     default_model="local/smollm2-135m",
-    limits=Limits(max_steps=25, max_seconds=600, max_output_tokens=100_000, max_input_bytes=1_048_576),
+    limits=Limits(
+        max_steps=25,
+        max_seconds=600,
+        max_seconds_to_first_token=300,
+        max_output_tokens=100_000,
+        max_input_bytes=1_048_576,
+    ),
 )
 """What holds where a project says nothing."""
 
@@ -105,7 +117,7 @@ class Figures:
 
 
 _agents = sa.table("agents", sa.column("project_id"), sa.column("archived_at"))
-_smiths = sa.table("smiths", sa.column("project_id"), sa.column("archived_at"))
+_smiths = sa.table("smiths", sa.column("project_id"), sa.column("tester_id"), sa.column("archived_at"))
 _runs = sa.table("runs", sa.column("project_id"))
 _tokens = sa.table("tokens", sa.column("project_id"), sa.column("revoked_at"))
 
@@ -187,7 +199,7 @@ async def figures(session: AsyncSession, caller: Caller) -> Figures:
 
     counts = sa.select(
         live(_agents, _agents.c.archived_at.is_(None)),
-        live(_smiths, _smiths.c.archived_at.is_(None)),
+        live(_smiths, _smiths.c.archived_at.is_(None), _smiths.c.tester_id.is_(None)),
         live(_runs),
         live(_tokens, _tokens.c.revoked_at.is_(None)),
     )

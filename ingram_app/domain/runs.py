@@ -1,11 +1,7 @@
 """Runs: one turn of one smith, however long it takes. Input in, frames while it works, output recorded.
 
-queued ──▶ running ──▶ completed | failed
-   │        ▲ │
-   │        │ ▼
-   │   paused_for_approval | paused_for_tool
-   │            │
-   └────────────┴──▶ cancelled                 a running one too
+queued ──▶ running ◀──▶ paused_for_approval | paused_for_tool
+   └──────────┴───────────┴──▶ cancelled          running ──▶ completed | failed
 
 A run that is started by someone who waits is claimed at birth by the process that took it in; all others are queued,
 and the engine of any process takes them up. Of one thread only one run works at a time, in order of arrival.
@@ -26,16 +22,17 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import jobs, process, signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
-from ingram_app.core.errors import Conflict, NotFound, TooMany
+from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
-from ingram_app.domain import approvals, frames, model_keys, projects, smiths, threads, transcripts, turns
+from ingram_app.domain import approvals, arrivals, events, frames, model_keys, projects, smiths, threads, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
+from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
-from ingram_app.domain.turns import Turn
+from ingram_app.domain.turns import Turn, check
 
 TAKE_UP = "take_up"
 """The engine's task that carries a queued run."""
@@ -43,8 +40,6 @@ BORN = "runs.born"
 """Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
 CANCEL = "runs.cancel"
 """Told, with the run's id behind a colon, when a run that is carried somewhere is to stop."""
-QUEUE_LENGTH = 20
-"""Runs that may wait on one thread."""
 
 
 class RunStatus(StrEnum):
@@ -68,7 +63,8 @@ class Run(SQLModel, table=True):
         Index("ix_runs_page", "project_id", "created_at", "id"),
         Index("ix_runs_smith", "smith_id", "created_at", "id"),
         Index("ix_runs_agent", "agent_id", "created_at"),
-        Index("ix_runs_waiting", "smith_id", "thread_id", "created_at", postgresql_where=sa.text("status = 'queued'")),
+        Index("ix_runs_thread", "smith_id", "thread_id", "turn"),
+        Index("ix_runs_waiting", "smith_id", "thread_id", "turn", postgresql_where=sa.text("status = 'queued'")),
         Index(
             "uq_runs_one_at_a_time",
             "smith_id",
@@ -83,10 +79,15 @@ class Run(SQLModel, table=True):
     project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
     smith_id: str = Field(foreign_key="smiths.id", ondelete="CASCADE")
     thread_id: str
+    turn: int = 0
+    """Its number on the thread. They work in this order; one that has not begun may step back for one that presses."""
+    on_busy: OnBusy = Field(default=OnBusy.queue, sa_type=one_of(OnBusy))
     agent_id: str
     agent_version: int | None
     model: str
     """What `default` stood for when the run began."""
+    answered_by: str | None = None
+    """The model that gave the last answer: this one, or a fallback model. Null before there is an answer."""
     config: dict[str, Any] = Field(sa_type=JSONB)
     """The effective design it runs with, whatever is rolled out meanwhile."""
     status: RunStatus = Field(default=RunStatus.queued, sa_type=one_of(RunStatus))
@@ -107,8 +108,12 @@ class Run(SQLModel, table=True):
     """The process that carries the run. Every write of a carrier says `where lease_owner = me and attempt = mine`."""
     lease_until: datetime | None = Field(default=None, sa_type=Moment)
     attempt: int = 0
+    carriers_lost: int = 0
+    """How often a process went silent while it carried the run."""
     cancel_asked_at: datetime | None = Field(default=None, sa_type=Moment)
     cancel_reason: str | None = None
+    interrupted: bool = False
+    """It is stopped for a turn that goes on from it: what it did stays in the thread's history."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     updated_at: datetime = Field(default_factory=now, sa_type=Moment)
     started_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -117,10 +122,6 @@ class Run(SQLModel, table=True):
     @property
     def over(self) -> bool:
         return self.status in OVER
-
-    @property
-    def paused(self) -> bool:
-        return self.status in PAUSED
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -157,12 +158,7 @@ _INSERT_BORN = sa.insert(frames.Frame).from_select(
     ),
 )
 _OF_THREAD = "from runs where project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
-_AHEAD = sa.text(f"select count(*) {_OF_THREAD} and status in ('queued', {', '.join(map(repr, BUSY))})")
-_WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by created_at, id limit 1")
-
-
-class ConcurrencyLimitExceeded(TooMany):
-    """{waiting} runs already wait on the thread {thread_id}. Send the next when some are done."""
+_WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by turn limit 1")
 
 
 class RunNotPaused(Conflict):
@@ -182,16 +178,15 @@ def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dic
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
     """Take in a turn; the row is the hand-over to the engine.
 
-    Raises `SmithMismatch`, `NotFound`, `AgentUnpublished`, `EmptyInput`, `PayloadTooLarge`, `ModelKeyMissing`,
-    `UnknownProvider`, `ConcurrencyLimitExceeded`, `UnsupportedResponseFormat`.
+    Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
     """
     caller.require("runs:write")
     clone = await smiths.embody(session, caller, smith_id)
-    if clone.version is None:
+    if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     project = await projects.own(session, caller)
     turn = replace(turn, input=keepable(turn.input))
-    turns.check(turn, project.limits.max_input_bytes or 0)
+    check(turn, project.limits.max_input_bytes or 0)
     config = clone.config
     model = project.default_model if config["model"] == "default" else config["model"]
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
@@ -200,6 +195,8 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         project_id=caller.project_id,
         smith_id=smith_id,
         thread_id=thread_id,
+        turn=number,
+        on_busy=turn.on_busy,
         agent_id=clone.agent.id,
         agent_version=clone.version,
         model=model,
@@ -210,7 +207,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         about=turn.metadata,
         actor=caller.actor.as_json(),
     )
-    ahead = await _ahead(session, run) if number > 1 else 0
+    ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:
         past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
         await _bear(session, Birth(run, access, project.limits, past))
@@ -236,11 +233,6 @@ async def started(session: AsyncSession, caller: Caller, smith_id: str, run_id: 
     """Return a run as it stands now, for whoever may start one. Raises `SmithMismatch`, `NotFound`."""
     caller.require("runs:write")
     return await _one(session, caller, smith_id, run_id)
-
-
-async def hold(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
-    """Return a run that nobody else changes until the transaction ends. Raises `SmithMismatch`, `NotFound`."""
-    return await _one(session, caller, smith_id, run_id, to_change=True)
 
 
 async def browse(
@@ -281,14 +273,14 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
     Raises `SmithMismatch`, `NotFound`, and `RunNotPaused` for one that has ended otherwise.
     """
     caller.require("runs:write")
+    await threads.hold(session, *_thread_of(await _one(session, caller, smith_id, run_id)))
     run = await _one(session, caller, smith_id, run_id, to_change=True)
     if run.status is RunStatus.cancelled:
         return run
     if run.over:
         raise RunNotPaused(run_id=run.id, status=run.status)
-    await _stop(session, run, reason)
+    await _stop(session, caller, run, reason)
     if run.over:
-        await threads.hold(session, *_thread_of(run))
         await next_in_thread(session, *_thread_of(run))
     return run
 
@@ -299,7 +291,7 @@ async def close_project(session: AsyncSession, caller: Caller, project_id: str) 
     await projects.archive(session, caller, project_id)
     live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
     for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
-        await _stop(session, run, "The project was deleted.")
+        await _stop(session, replace(caller, project_id=project_id), run, "The project was deleted.")
 
 
 async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
@@ -314,8 +306,8 @@ async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, 
 
 
 def changed(session: AsyncSession, run: Run) -> None:
-    """Wake whoever looks at the project's runs."""
-    signals.send(session, topic(run.project_id))
+    """Wake whoever looks at the project's runs, or at those of the thread."""
+    signals.send(session, topic(run.project_id), threads.topic(run.smith_id, run.thread_id))
 
 
 def topic(project_id: str) -> str:
@@ -324,7 +316,6 @@ def topic(project_id: str) -> str:
 
 
 def _thread_of(run: Run) -> tuple[str, str, str]:
-    """Return the project, the smith and the thread that a run belongs to."""
     return run.project_id, run.smith_id, run.thread_id
 
 
@@ -351,26 +342,40 @@ def _row(run: Run) -> dict[str, Any]:
     return {column: getattr(run, name) for name, column in _COLUMNS.items()}
 
 
-async def _ahead(session: AsyncSession, run: Run) -> int:
-    """Return how many live runs of the thread came before. Raises `ConcurrencyLimitExceeded`."""
-    known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id}
-    ahead = int((await execute(session, _AHEAD, known)).scalar_one())
-    if ahead > QUEUE_LENGTH:
-        raise ConcurrencyLimitExceeded(waiting=ahead - 1, thread_id=run.thread_id)
+async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int:
+    """Find the run's place on its thread, stop those that make way, and return how many still come before it.
+
+    Raises `ThreadBusy`, `ConcurrencyLimitExceeded`.
+    """
+    place = await arrivals.place(session, *_thread_of(run), run.turn, run.on_busy)
+    run.turn, ahead = place.turn, place.ahead
+    if place.making_way:
+        stopped = (await session.exec(select(Run).where(col(Run.id).in_(place.making_way)))).all()
+        for other in stopped:
+            if other.cancel_asked_at is None:  # what was decided of one that is about to stop holds
+                other.interrupted = run.on_busy is OnBusy.interrupt
+            await _stop(session, caller, other, f"The run {run.id} took its place.")
+        ahead -= sum(other.over for other in stopped)
+        if ahead and all(other.status is not RunStatus.running for other in stopped):
+            await next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
     return ahead
 
 
-async def _stop(session: AsyncSession, run: Run, reason: str | None) -> None:
-    """Ask a run that is carried to stop; end one that is not."""
+async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | None) -> None:
+    """Ask a run to stop that is carried, or whose words are to be kept in their turn; end one that is not."""
     run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
-    if run.status is RunStatus.running:
+    if run.status is RunStatus.running or (run.status is RunStatus.queued and run.interrupted):
         signals.send(session, f"{CANCEL}:{run.id}")
     else:
-        if run.paused:
-            await approvals.lapse(session, run.project_id, run.id)
-            run.output = None
+        if run.status in PAUSED:
+            await approvals.lapse(session, caller, run.id)
+        if run.interrupted:
+            await transcripts.break_off(session, run.project_id, run.id)
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
-        run.status, run.finished_at, run.updated_at = RunStatus.cancelled, now(), now()
+        run.status, run.output, run.finished_at, run.updated_at = RunStatus.cancelled, None, now(), now()
+        whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value)
+        told = events.RunCancelled(*whose, run.cancel_reason, run.usage)
+        await events.tell(session, caller, told, smith_id=run.smith_id)
         changed(session, run)
     await session.flush()
 
@@ -382,7 +387,9 @@ async def _one(
     if smith_id is not None:
         caller.require_own(smith_id)
         query = query.where(Run.smith_id == smith_id)
-    run: Run | None = (await session.exec(query.with_for_update() if to_change else query)).first()
+    if to_change:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    run: Run | None = (await session.exec(query)).first()
     if run is None:
         raise NotFound(noun="run", id=run_id)
     return run

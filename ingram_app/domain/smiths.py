@@ -19,13 +19,14 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import agents, audit, designs, events, tokens
+from ingram_app.domain import agents, audit, designs, events, tokens, versions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.tokens import Minted
 
 PROFILE = ("display_name", "locale", "timezone", "customer_id")
+BUCKETS_PER_PERCENT = 100
 
 
 class Smith(SQLModel, table=True):
@@ -40,7 +41,10 @@ class Smith(SQLModel, table=True):
             postgresql_where=sa.text("archived_at is null"),
         ),
         Index("ix_smiths_page", "project_id", "created_at", "id"),
-        Index("ix_smiths_agent_id", "agent_id", postgresql_where=sa.text("archived_at is null")),
+        Index("ix_smiths_agent_id", "agent_id", "bucket", postgresql_where=sa.text("archived_at is null")),
+        Index(
+            "uq_smiths_tester", "agent_id", "tester_id", unique=True, postgresql_where=sa.text("tester_id is not null")
+        ),
     )
 
     id: str = Field(default_factory=lambda: new_id("smt"), primary_key=True)
@@ -57,6 +61,14 @@ class Smith(SQLModel, table=True):
     """Fields of the design that are this smith's own."""
     pin: int | None = None
     """The agent's version it stays on, whatever is rolled out."""
+    tester_id: str | None = None
+    """Whose scratch smith it is: that of one who tries the agent's draft. Nobody else sees it (`tryouts`)."""
+    bucket: int | None = Field(
+        default=None,
+        sa_column=sa.Column(sa.Integer, sa.Computed("smith_bucket(agent_id, id)", persisted=True)),
+        exclude=True,
+    )
+    """Its place among the 10,000 by which versions roll out, kept by the database; see `rollouts`."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     updated_at: datetime = Field(default_factory=now, sa_type=Moment)
     archived_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -69,9 +81,9 @@ class Clone:
     smith: Smith
     agent: Agent
     version: int | None
-    """The agent's version it runs; none while the agent has not been published."""
+    """The agent's version it runs; none while the agent has not been published, or when it tries the draft."""
     inherited: dict[str, Any]
-    """What the agent's version says."""
+    """What the agent's version says, or the draft that it tries."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -112,11 +124,17 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
 async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
     """Return a live smith of the caller's project. Raises `NotFound`."""
     caller.require("smiths:read")
-    return await embody(session, caller, smith_id)
+    clone = await embody(session, caller, smith_id)
+    if clone.smith.tester_id is not None:
+        raise NotFound(noun="smith", id=smith_id)
+    return clone
 
 
 async def embody(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
-    """Return a live smith for one who acts as it or for it. Raises `SmithMismatch`, `NotFound`."""
+    """Return a live smith for one who acts as it or for it, also one that tries a draft.
+
+    Raises `SmithMismatch`, `NotFound`.
+    """
     caller.require_own(smith_id)
     found = await _clones(session, caller, Smith.id == smith_id)
     if not found:
@@ -221,30 +239,45 @@ async def _apply(session: AsyncSession, caller: Caller, smith: Smith, given: dic
 
 async def _check_pin(session: AsyncSession, caller: Caller, agent_id: str, pin: int) -> None:
     try:
-        await agents.version(session, caller, agent_id, pin)
+        await versions.find(session, caller, agent_id, pin)
     except NotFound:
         raise InvalidPin(agent_id=agent_id, pin=pin, param="pin") from None
 
 
-def _is_live(caller: Caller) -> tuple[Any, ...]:
+def are_live(caller: Caller) -> tuple[Any, ...]:
+    """Return the conditions that the project's live smiths meet, without those that try a draft."""
+    return *_are_there(caller), col(Smith.tester_id).is_(None)
+
+
+def _are_there(caller: Caller) -> tuple[Any, ...]:
     return Smith.project_id == caller.project_id, col(Smith.archived_at).is_(None)
 
 
 def _live(caller: Caller) -> Any:
-    return select(Smith).where(*_is_live(caller))
+    return select(Smith).where(*are_live(caller))
 
 
 async def _clones(session: AsyncSession, caller: Caller, *which: Any) -> list[Clone]:
     """Return live smiths with their agents and the versions that they run, in one query."""
-    runs_version = func.coalesce(Smith.pin, Agent.active_version)
-    is_run = (col(AgentVersion.agent_id) == Smith.agent_id) & (AgentVersion.version == runs_version)
+    rolls_out = col(Smith.bucket) < col(Agent.rollout_percent) * BUCKETS_PER_PERCENT
+    runs_version = func.coalesce(
+        Smith.pin, sa.case((rolls_out, col(Agent.rollout_version)), else_=col(Agent.active_version))
+    )
+    is_run = (
+        (col(AgentVersion.agent_id) == Smith.agent_id)
+        & (AgentVersion.version == runs_version)
+        & col(Smith.tester_id).is_(None)
+    )
     query = (
         select(Smith, Agent, AgentVersion)
         .join(Agent, col(Agent.id) == Smith.agent_id)
         .outerjoin(AgentVersion, is_run)
-        .where(*_is_live(caller), *which)
+        .where(*_are_there(caller), *which)
     )
-    return [
-        Clone(smith, agent, version.version if version else None, version.snapshot if version else {})
-        for smith, agent, version in (await session.exec(query)).all()
-    ]
+    return [_clone(*row) for row in (await session.exec(query)).all()]
+
+
+def _clone(smith: Smith, agent: Agent, version: AgentVersion | None) -> Clone:
+    if version is None:
+        return Clone(smith, agent, None, agent.draft if smith.tester_id else {})
+    return Clone(smith, agent, version.version, version.snapshot)

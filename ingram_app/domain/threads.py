@@ -11,6 +11,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.secrets import digest
 from ingram_app.domain import smiths
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -46,6 +47,10 @@ _HOLD = text(
 )
 
 
+class InvalidTitle(Invalid):
+    """A thread's title has from 1 to 80 printable characters."""
+
+
 class InvalidThreadId(Invalid):
     """A thread id has from 1 to 200 printable characters."""
 
@@ -62,7 +67,7 @@ async def enter(
     title = " ".join(said.split())[:TITLE_LENGTH] or "Untitled"
     thread_id = thread_id or new_id("thr")
     known = {"smith_id": smith_id, "id": thread_id, "project_id": caller.project_id, "title": title, "now": now()}
-    return thread_id, (await execute(session, _ENTER, known)).scalar_one()
+    return thread_id, (await execute(session, _ENTER, known)).scalar()
 
 
 async def hold(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
@@ -81,11 +86,26 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str, thread_id: 
     return thread
 
 
+async def rename(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str, title: str) -> Thread:
+    """Give a thread another title. Raises `SmithMismatch`, `NotFound`, `InvalidTitle`."""
+    caller.require("runs:write")
+    thread = await find(session, caller, smith_id, thread_id)
+    thread.title = title.strip()
+    if not (1 <= len(thread.title) <= TITLE_LENGTH and thread.title.isprintable()):
+        raise InvalidTitle(param="title")
+    return thread
+
+
 async def browse(session: AsyncSession, caller: Caller, smith_id: str, place: Place = FIRST) -> Page[Thread]:
     """Return a smith's threads, newest first. Raises `SmithMismatch`, `NotFound`."""
     caller.require("runs:read")
     await smiths.embody(session, caller, smith_id)
     return await page(session, _of(caller, smith_id), Thread, place)
+
+
+def topic(smith_id: str, thread_id: str) -> str:
+    """Return what to listen to for runs that come in, or begin, on a thread."""
+    return f"thread:{digest(f'{smith_id} {thread_id}')[:32]}"
 
 
 async def totals(session: AsyncSession, caller: Caller, smith_id: str) -> tuple[int, int]:

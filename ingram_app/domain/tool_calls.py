@@ -7,6 +7,7 @@ asked ──▶ begun ──▶ done            a client's call is begun when it
 """
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -25,6 +26,7 @@ from ingram_app.core.ids import new_id
 from ingram_app.core.secrets import digest
 
 RESULT_BYTES = 64 * 1024
+_MARK = re.compile(r"<(/?\s*untrusted-data)", re.IGNORECASE)
 
 
 class ToolKind(StrEnum):
@@ -129,6 +131,20 @@ def bounded(result: Any) -> Any:
 def shown(call: ToolCall) -> dict[str, Any]:
     """Return a call that was handed out, as the run's output shows it."""
     return {"tool": call.tool, "tool_call_id": call.tool_call_id, "args": call.args}
+
+
+def told(call: ToolCall) -> str:
+    """Return what the model is told of a call: in our words, or in the tool's, which can not end the marks around."""
+    if call.state is CallState.refused:
+        return str(call.result)
+    text = call.result if isinstance(call.result, str) else compact(call.result)
+    harmless = _MARK.sub(r"&lt;\1", text)
+    return f"<untrusted-data>\n{harmless}\n</untrusted-data>"
+
+
+def unmarked(told: str) -> str:
+    """Return what a tool said, without the marks that the model reads around it."""
+    return told.removeprefix("<untrusted-data>\n").removesuffix("\n</untrusted-data>")
 
 
 async def add(session: AsyncSession, calls: Sequence[ToolCall]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ingram_app.core.database import compact
 from ingram_app.core.errors import Invalid, TooLarge
+from ingram_app.domain.arrivals import OnBusy
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class Turn:
     input: list[dict[str, Any]]
     """`{role, content}`, content a string or a list of `{type: "text", text}`."""
     thread_id: str | None = None
+    on_busy: OnBusy = OnBusy.queue
     channel: str = "api"
     metadata: dict[str, Any] = field(default_factory=dict)
     response_format: dict[str, Any] | None = None

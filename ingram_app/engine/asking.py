@@ -1,6 +1,12 @@
-"""Asking: the model calls of one run, their words handed on as they come."""
+"""Asking: the model calls of one run, their words handed on as they come.
 
-from collections.abc import Callable, Sequence
+A call that breaks off in the middle of its answer is made again once, as after a crash: watchers are told
+(`message.restarted`) when its words turn out differently. If it breaks off again, the run fails.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelResponse
 
@@ -10,46 +16,85 @@ from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
 from ingram_app.engine import prompt
+from ingram_app.engine.candidates import Candidates, Warn
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
-from ingram_app.engine.standing import reach
 from ingram_app.engine.toolbox import Toolbox
 from ingram_app.gateways import providers
-from ingram_app.gateways.providers import TextDelta
+from ingram_app.gateways.providers import Answer, ModelStreamBroken, TextDelta
 
 
 class OutputLimitExceeded(IngramError):
     """The run wrote {tokens} tokens; {most} are allowed. The setting max_output_tokens allows more."""
 
 
-class Asking:
-    """Has the run's model answer, call after call. No transaction is open meanwhile."""
+class TokenLimitExceeded(IngramError):
+    """The run used {tokens} tokens and is not done; {most} are allowed. The setting max_total_tokens allows more."""
 
-    def __init__(
-        self, run: Run, limits: Limits, scribe: Scribe, access: Access | None, warn: Callable[[str, str], None]
-    ) -> None:
+
+class CostLimitExceeded(IngramError):
+    """The run cost {dollars} dollars and is not done; {most} are allowed. The setting max_cost_micros allows more."""
+
+
+class Asking:
+    """Has a model answer, call after call. No transaction is open meanwhile."""
+
+    def __init__(self, run: Run, limits: Limits, scribe: Scribe, access: Access | None, warn: Warn) -> None:
         self._run = run
         self._limits = limits
         self._scribe = scribe
-        self._access = access
+        self._candidates = Candidates(run, access, limits.max_seconds or 0, warn)
         self._warn = warn
+        self._answer: Answer | None = None
+        self.toolbox: Toolbox
+        """What the model may call; the loop assembles it."""
 
-    async def ask(self, messages: Sequence[ModelMessage], said: str, toolbox: Toolbox) -> ModelResponse:
-        """Return the model's answer to `messages`; watchers have heard `said` of it already.
+    @property
+    def words(self) -> str:
+        """What has come of an answer that is on its way."""
+        return (self._answer.response.text if self._answer else None) or ""
 
-        Raises `OutputLimitExceeded`, `ModelRequestFailed`, `ModelKeyMissing`.
+    async def ask(self, messages: Sequence[ModelMessage], said: str, used: Mapping[str, Any]) -> ModelResponse:
+        """Return a model's answer to `messages`; watchers have heard `said` of it already, and the run has `used` that.
+
+        Raises `TokenLimitExceeded`, `CostLimitExceeded`, `OutputLimitExceeded`, `ModelRequestFailed`,
+        `ModelKeyMissing`.
         """
-        self._access = self._access or await reach(self._run)
+        self._check_used(used)
         retelling = Retelling(said)
+        response = await self._unless_it_breaks(messages, retelling)
+        if response is None:
+            retelling = Retelling(retelling.heard, differs=retelling.differs)
+            response = await self._candidates.answer(partial(self._hear, messages, retelling))
+        self._scribe.say(*retelling.end())
+        if retelling.differs:
+            self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
+        return response
+
+    async def _unless_it_breaks(self, messages: Sequence[ModelMessage], retelling: Retelling) -> ModelResponse | None:
+        """Return the answer; nothing, if it breaks off. Raises the other kinds of `ModelRequestFailed`."""
+        try:
+            return await self._candidates.answer(partial(self._hear, messages, retelling))
+        except ModelStreamBroken as broken:
+            if not broken.begun:
+                raise
+            return None
+
+    async def _hear(
+        self, messages: Sequence[ModelMessage], retelling: Retelling, model: str, access: Access
+    ) -> ModelResponse:
+        """Hand on what one model answers. Raises `OutputLimitExceeded`, `ModelRequestFailed`."""
         deltas = 0
         async with providers.stream(
-            self._run.model,
-            self._access.credential,
+            model,
+            access.credential,
             messages,
-            instructions=toolbox.instructions(prompt.instructions(self._run)),
+            instructions=self.toolbox.instructions(prompt.instructions(self._run)),
             settings=prompt.settings(self._run, self._limits.max_output_tokens),
-            tools=toolbox.definitions,
+            tools=self.toolbox.definitions,
+            begins_within_seconds=self._limits.max_seconds_to_first_token,
         ) as answer:
+            self._answer = answer
             async for delta in answer:
                 deltas += 1
                 self.check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
@@ -57,9 +102,7 @@ class Asking:
                     self._scribe.say(*retelling.hear(delta.text))
                 else:
                     self._scribe.say(ReasoningDelta(delta.text))
-        self._scribe.say(*retelling.end())
-        if retelling.differs:
-            self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
+        self._answer = None
         return answer.response
 
     def check_output(self, written: int) -> None:
@@ -67,3 +110,11 @@ class Asking:
         most = self._limits.max_output_tokens
         if most is not None and written > most:
             raise OutputLimitExceeded(tokens=written, most=most)
+
+    def _check_used(self, used: Mapping[str, Any]) -> None:
+        tokens, most = (used.get("input_tokens") or 0) + (used.get("output_tokens") or 0), self._limits.max_total_tokens
+        if most is not None and tokens > most:
+            raise TokenLimitExceeded(tokens=tokens, most=most)
+        micros, dearest = used.get("cost_micros") or 0, self._limits.max_cost_micros
+        if dearest is not None and micros > dearest:
+            raise CostLimitExceeded(dollars=micros / 1_000_000, most=dearest / 1_000_000)

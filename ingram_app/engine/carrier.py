@@ -30,6 +30,15 @@ UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 """The database is away: nothing is wrong with the run."""
 
 
+CARRIERS_LOST = 5
+"""As often as a process may die, or be killed, over one run."""
+
+
+class RunAbandoned(IngramError):
+    """{times} processes stopped working while they carried the run, so it is not begun again. It may be what makes
+    them stop: look into their logs at that time."""
+
+
 class TimeLimitExceeded(IngramError):
     """The run worked for {seconds} seconds without coming to an end. The setting max_seconds allows more."""
 
@@ -55,6 +64,8 @@ async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
     standing = at_birth(work) if isinstance(work, Birth) else await read(run)
     scribe = Scribe(lease, standing.latest)
     loop = Loop(run, lease, scribe, standing)
+    if run.carriers_lost >= CARRIERS_LOST:
+        return await _close(loop, _failed(loop, RunAbandoned(times=run.carriers_lost)))
     writing = asyncio.ensure_future(scribe.write_on())
     try:
         ending = await _end_of(loop, writing)
@@ -80,7 +91,7 @@ async def _close(loop: Loop, ending: Ending | Pause) -> None:
 
 async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending | Pause:
     """Return how the run ended: it answered, waits for others, failed, or was stopped. Raises `LeaseLost`."""
-    answering = asyncio.ensure_future(loop.answer())
+    answering = asyncio.ensure_future(_answer(loop))
     watching = asyncio.ensure_future(_watch(loop))
     seconds = loop.limits.max_seconds or 0
     try:
@@ -103,9 +114,17 @@ async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending | Pause
         await _stop(watching)
 
 
+async def _answer(loop: Loop) -> Ending | Pause:
+    """Return how the run completed, or what it waits for. Raises `CancelAsked` for one that was to stop meanwhile."""
+    if loop.run.cancel_asked_at is not None:
+        raise CancelAsked(loop.run.cancel_reason)
+    return await loop.answer()
+
+
 def _cancelled(loop: Loop, asked: CancelAsked) -> Ending:
     loop.last_words = [RunCancelled(asked.reason)]
-    return Ending(RunStatus.cancelled, {"warnings": loop.warnings, **loop.usage()})
+    values = {"warnings": loop.warnings, **loop.usage()}
+    return Ending(RunStatus.cancelled, values, loop.broken_off(), reason=asked.reason)
 
 
 def _failed(loop: Loop, failure: Exception) -> Ending:

@@ -6,21 +6,24 @@ being asked or a tool is at work.
 """
 
 from dataclasses import replace
+from typing import Any
 
-from pydantic_ai.messages import ModelResponse
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart
+from pydantic_ai.usage import RequestUsage
 
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import runs
+from ingram_app.domain import runs, transcripts
 from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt
 from ingram_app.engine.asking import Asking
+from ingram_app.engine.candidates import answered_by
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing
 from ingram_app.engine.step import Step, make_distinct
-from ingram_app.engine.toolbox import Toolbox, assemble
+from ingram_app.engine.toolbox import assemble
 from ingram_app.gateways import prices
 
 
@@ -38,45 +41,53 @@ class Loop:
         self.standing = standing
         self.limits = standing.limits
         self.added = standing.added
+        self.said = standing.said
+        """The words of the message that it was in the middle of when it was taken up."""
         self.warnings: list[dict[str, str]] = list(run.warnings)
         self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends or pauses: they are written together with its row."""
+        self._step: Step | None = None
+        """The step whose tool calls are being made."""
 
     async def answer(self) -> Ending | Pause:
         """Return how the run completed, or what it waits for.
 
         Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`.
         """
-        toolbox = await assemble(self.run)
-        for warning in toolbox.warnings:
+        self.asking.toolbox = await assemble(self.run)
+        for warning in self.asking.toolbox.warnings:
             self._warn(*warning)
-        said, left = self.standing.said, self._asked()
+        left = self._left()
         while True:
-            response = left or await self._ask(toolbox, said)
+            response = left or await self._ask()
             if not response.tool_calls:
                 return self._completed(response)
-            step = Step(self.lease, self.scribe, toolbox, self._steps, self._warn)
+            self._step = step = Step(self.lease, self.scribe, self.asking.toolbox, self._steps, self._warn)
             await (step.go_on() if left else step.begin(response, self.transcript(complete=False)))
             await step.make()
             if step.open:
                 return self._paused(step)
-            self.added.append(step.returns())
-            said, left = "", None
+            self._take_returns()
+            left = None
 
-    async def _ask(self, toolbox: Toolbox, said: str) -> ModelResponse:
+    async def _ask(self) -> ModelResponse:
         """Have the model answer. Raises `StepLimitExceeded` when it has been asked often enough."""
         if self._steps >= (self.limits.max_steps or 0):
             raise StepLimitExceeded(steps=self.limits.max_steps)
-        response = await self.asking.ask([*self.standing.history, *self.added], said, toolbox)
+        response = await self.asking.ask([*self.standing.history, *self.added], self.said, self.usage())
+        self.said = ""
         make_distinct(response, self.added)
         self.added.append(response)
         self.asking.check_output(self.usage().get("output_tokens") or 0)
         return response
 
-    def _asked(self) -> ModelResponse | None:
-        """Return the answer whose tool calls the run was left with."""
-        last = self.added[-1]
+    def _left(self) -> ModelResponse | None:
+        """Return the answer whose tool calls the run was left with, without what was known of them then."""
+        *_, before, last = [None, *self.added]
+        if isinstance(before, ModelResponse) and len(last.parts) < len(before.tool_calls):
+            self.added.pop()
+            last = before
         return last if isinstance(last, ModelResponse) and last.tool_calls else None
 
     @property
@@ -88,7 +99,25 @@ class Loop:
     def _paused(self, step: Step) -> Pause:
         pause = step.pause()
         self.last_words = step.why(pause)
-        return replace(pause, values=pause.values | {"warnings": self.warnings, **self.usage()})
+        self._take_returns()
+        values = pause.values | {"warnings": self.warnings, **self.usage()}
+        return replace(pause, values=values, transcript=self.transcript(complete=False))
+
+    def _take_returns(self) -> None:
+        """Add what has come of the step's calls, as far as it is known."""
+        if self._step is not None and (returns := self._step.returns()):
+            self.added.append(ModelRequest(parts=returns))
+        self._step = None
+
+    def broken_off(self) -> Transcript:
+        """Return what the run has added when it is stopped: the words of an answer on its way too, its calls not."""
+        self._take_returns()
+        words = self.asking.words or self.said
+        if words:
+            self.added.append(ModelResponse(parts=[TextPart(words)], state="interrupted"))
+        transcript = self.transcript(complete=False)
+        transcript.messages = transcripts.broken_off(transcript.messages)
+        return transcript
 
     def transcript(self, *, complete: bool) -> Transcript:
         """Return what the run has added, to be kept."""
@@ -98,23 +127,32 @@ class Loop:
             project_id=run.project_id,
             smith_id=run.smith_id,
             thread_id=run.thread_id,
+            turn=run.turn,
             messages=prompt.write(self.added),
             complete=complete,
         )
 
-    def usage(self) -> dict[str, int | None]:
-        """Return columns of the run's row: what it has used. An unknown price counts as 0, with a warning."""
+    def usage(self) -> dict[str, Any]:
+        """Return columns of the run's row: what it has used, and which model answered last.
+
+        An unknown price counts as 0, with a warning.
+        """
         responses = [message for message in self.added if isinstance(message, ModelResponse)]
         if not any(response.usage.has_values() for response in responses):
             return {}
-        costs = [prices.cost_micros(self.run.model, response.usage) for response in responses]
-        if None in costs:
-            self._warn("price_unknown", f"The price of {self.run.model} is not known; its cost is counted as 0.")
+        costs = [self._cost(answered_by(response, self.run), response.usage) for response in responses]
         return {
+            "answered_by": answered_by(responses[-1], self.run),
             "input_tokens": sum(response.usage.input_tokens for response in responses),
             "output_tokens": sum(response.usage.output_tokens for response in responses),
-            "cost_micros": sum(cost or 0 for cost in costs),
+            "cost_micros": sum(costs),
         }
+
+    def _cost(self, model: str, used: RequestUsage) -> int:
+        cost = prices.cost_micros(model, used)
+        if cost is None:
+            self._warn("price_unknown", f"The price of {model} is not known; its cost is counted as 0.")
+        return cost or 0
 
     def _completed(self, response: ModelResponse) -> Ending:
         used = self.usage()

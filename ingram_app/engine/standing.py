@@ -47,7 +47,7 @@ async def read(run: Run) -> Standing:
     return Standing(limits, prompt.read(past), added, latest, said)
 
 
-async def reach(run: Run) -> Access:
-    """Return how the run's model is reached now. Raises `UnknownProvider`, `ModelKeyMissing`."""
+async def reach(run: Run, model: str) -> Access:
+    """Return how the run reaches a model now. Raises `UnknownProvider`, `ModelKeyMissing`."""
     async with transaction(leases.of(run).tenancy) as session:
-        return await model_keys.reach(session, run.project_id, run.smith_id, run.model)
+        return await model_keys.reach(session, run.project_id, run.smith_id, model)

@@ -8,8 +8,9 @@ after, so a carrier that dies leaves behind what is known: a call that may have 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import Literal
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolReturnPart
+from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, ToolReturnPart
 
 from ingram_app.core.database import transaction
 from ingram_app.core.ids import new_id
@@ -29,7 +30,6 @@ from ingram_app.domain.runs import RunStatus
 from ingram_app.domain.tool_calls import CallState, ToolCall, ToolKind
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine.scribe import Scribe
-from ingram_app.engine.told import told
 from ingram_app.engine.toolbox import Toolbox, refused
 from ingram_app.engine.tools import ToolRefused, Use
 
@@ -101,9 +101,9 @@ class Step:
     def open(self) -> list[ToolCall]:
         return [call for call in self.calls if call.open]
 
-    def returns(self) -> ModelRequest:
-        """Return what the model is told of its calls."""
-        return ModelRequest(parts=[self._return(call) for call in self.calls])
+    def returns(self) -> list[ModelRequestPart]:
+        """Return what the model is told of its calls, of those whose outcome is known."""
+        return [_return(call) for call in self.calls if not call.open]
 
     def pause(self) -> Pause:
         """Return what the run waits for, now that all other calls are made."""
@@ -190,17 +190,15 @@ class Step:
         approval = self._approvals.get(call.tool_call_id)
         return call.gate is None or (approval is not None and approval.status is ApprovalStatus.approved)
 
-    def _return(self, call: ToolCall) -> ToolReturnPart:
-        return ToolReturnPart(
-            tool_name=call.tool,
-            content=told(call),
-            tool_call_id=call.tool_call_id,
-            outcome="failed" if call.is_error else "success",
-        )
-
     @property
     def _platform(self) -> access.Caller:
         return access.platform(self._lease.project_id)
+
+
+def _return(call: ToolCall) -> ToolReturnPart:
+    outcome: Literal["failed", "success"] = "failed" if call.is_error else "success"
+    told = tool_calls.told(call)
+    return ToolReturnPart(tool_name=call.tool, content=told, tool_call_id=call.tool_call_id, outcome=outcome)
 
 
 def make_distinct(response: ModelResponse, before: Sequence[ModelMessage]) -> None:

@@ -15,8 +15,8 @@ from ingram_app.core.database import NOBODY, Tenancy, dispatching, transaction
 from ingram_app.core.settings import settings
 from ingram_app.domain import leases, runs
 from ingram_app.domain.runs import Birth, Run
+from ingram_app.engine import expiry, guards, sweeping
 from ingram_app.engine.carrier import carry
-from ingram_app.engine.expiry import expire_forever
 from ingram_app.gateways import outbound
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,15 @@ _carried: set[asyncio.Task[None]] = set()
 async def working(*, interactive: bool) -> AsyncIterator[None]:
     """Work while the block lasts. With `interactive`, also on the runs that are born in this process."""
     process.SEATS.open = settings().runs_per_process if interactive else 0
-    loops = [signals.relay_forever(), _take_up_born(), _recover_forever(), expire_forever(), _do_jobs()]
+    loops = [
+        signals.relay_forever(),
+        _take_up_born(),
+        _recover_forever(),
+        _do_jobs(),
+        guards.watch_forever(),
+        sweeping.sweep_forever(),
+        expiry.expire_forever(),
+    ]
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:
         yield
@@ -125,6 +133,9 @@ async def _do_jobs() -> None:
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel tasks until they are over: the queue's worker, while it begins, can miss that it is cancelled."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=3)

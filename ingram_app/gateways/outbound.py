@@ -1,16 +1,18 @@
-"""The way out: one HTTP client per event loop, which reaches public addresses only.
+"""The way out: HTTP clients, shared within an event loop, which reach public addresses only.
 
-Tenants name the addresses it calls, so it looks at the address a name resolves to and connects to that very address:
+Others name the addresses they call, so they look at the address a name resolves to and connect to that very address:
 a name that resolves differently a moment later gains nothing. Host header and TLS name stay what was asked for.
-Redirects are not followed, proxies of the environment are not used. `IC_ALLOW_PRIVATE_ADDRESSES` lifts the guard.
+Redirects are not followed, proxies of the environment are not used, and no cookie is kept: it would be every tenant's.
+`IC_ALLOW_PRIVATE_ADDRESSES` lifts the guard for addresses that operators name, never for those that a model names.
 """
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,14 +24,16 @@ from ingram_app.core.settings import settings
 
 TIMEOUT = httpx2.Timeout(300, connect=10, write=60, pool=30)
 """Seconds. Reading may take long: some models think for minutes before the first token."""
+ANSWER_BYTES = 4 * 1024 * 1024
+"""More than any answer but a model's is long."""
 
 _MOST_CONNECTIONS = 1000
 _LAST_PORT = 65535
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _CARRIES_AN_IPV4 = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 """NAT64 and the old IPv4-compatible form: the last 32 bits are the address that is meant."""
-
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient] = WeakKeyDictionary()
+_NOT_FOR_ALL = [ip_network(one) for one in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")]
+"""Reserved, or inside Azure: `ipaddress` takes them for public."""
 
 
 class ForbiddenTarget(Refused):
@@ -37,21 +41,55 @@ class ForbiddenTarget(Refused):
     private ones: IC_ALLOW_PRIVATE_ADDRESSES=true."""
 
 
-def client() -> httpx2.AsyncClient:
-    """Return the client of the running event loop. A new one costs 50 ms, so this is the only one there should be.
+class _Ways:
+    """The clients of one event loop. A new one costs 50 ms, so these are the only ones there should be."""
 
-    Its requests raise `ForbiddenTarget` besides the errors of httpx2.
+    def __init__(self) -> None:
+        operators, models = _Guarded(liftable=True), _Guarded(liftable=False)
+        self.bounded = Bounded(operators)
+        self.client = over(operators)
+        self.public_client = over(Bounded(models))
+
+    async def close(self) -> None:
+        await self.client.aclose()
+        await self.public_client.aclose()
+
+
+_ways: WeakKeyDictionary[asyncio.AbstractEventLoop, _Ways] = WeakKeyDictionary()
+
+
+def client() -> httpx2.AsyncClient:
+    """Return the client for addresses that operators name.
+
+    Its requests raise `ForbiddenTarget` besides the errors of httpx2, like those of all clients here.
     """
-    loop = asyncio.get_running_loop()
-    if loop not in _clients:
-        _clients[loop] = httpx2.AsyncClient(transport=_GuardedTransport(), timeout=TIMEOUT, trust_env=False)
-    return _clients[loop]
+    return _of_this_loop().client
+
+
+def bounded_client(**how: Any) -> httpx2.AsyncClient:
+    """Return one with headers and the like of its own, on the same connections, for answers of `ANSWER_BYTES` at most.
+
+    It need not be closed.
+    """
+    return over(_of_this_loop().bounded, **how)
+
+
+def public_client() -> httpx2.AsyncClient:
+    """Return the client for addresses that a model names: public ones whatever the settings say, answers bounded."""
+    return _of_this_loop().public_client
 
 
 async def close() -> None:
-    """Close the client of the running event loop, at the end of the process."""
-    if old := _clients.pop(asyncio.get_running_loop(), None):
-        await old.aclose()
+    """Close the clients of the running event loop, at the end of the process."""
+    if old := _ways.pop(asyncio.get_running_loop(), None):
+        await old.close()
+
+
+def over(transport: httpx2.AsyncBaseTransport, **how: Any) -> httpx2.AsyncClient:
+    """Return a client that follows nothing, believes no environment and keeps no cookie."""
+    none = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    usual: dict[str, Any] = {"timeout": TIMEOUT, "trust_env": False, "cookies": none}
+    return httpx2.AsyncClient(transport=transport, **usual | how)
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
@@ -61,7 +99,52 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
             return is_public(inner)
         if address not in _GLOBAL_UNICAST or address.teredo is not None:
             return False
+    if any(address in network for network in _NOT_FOR_ALL):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+class Bounded(httpx2.AsyncBaseTransport):
+    """Passes requests on, and reads no more of an answer than `ANSWER_BYTES`. What is packed can be a bomb: refused."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.headers["accept-encoding"] = "identity"
+        response = await self._inner.handle_async_request(request)
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            await response.aclose()
+            raise httpx2.RemoteProtocolError("it sends its answer packed, against our wish", request=request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _BoundedStream(response.stream)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read = 0
+        async for part in self._inner:
+            read += len(part)
+            if read > ANSWER_BYTES:
+                raise httpx2.ReadError(f"its answer is longer than {ANSWER_BYTES} bytes")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _of_this_loop() -> _Ways:
+    loop = asyncio.get_running_loop()
+    if loop not in _ways:
+        _ways[loop] = _Ways()
+    return _ways[loop]
 
 
 def _ipv4_inside(address: IPv6Address) -> IPv4Address | None:
@@ -70,13 +153,13 @@ def _ipv4_inside(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-class _GuardedTransport(httpx2.AsyncHTTPTransport):
-    def __init__(self) -> None:
+class _Guarded(httpx2.AsyncHTTPTransport):
+    def __init__(self, *, liftable: bool) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=_trust(),
             max_connections=_MOST_CONNECTIONS,
             keepalive_expiry=30,
-            network_backend=_GuardedNetwork(),
+            network_backend=_GuardedNetwork(liftable),
         )
 
 
@@ -86,8 +169,9 @@ def _trust() -> ssl.SSLContext:
 
 
 class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
-    def __init__(self) -> None:
+    def __init__(self, liftable: bool) -> None:
         self._network = httpcore2.AnyIOBackend()
+        self._liftable = liftable
 
     async def connect_tcp(
         self,
@@ -99,7 +183,7 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         if port > _LAST_PORT:
             raise httpcore2.ConnectError(f"there is no port {port}")
-        if settings().allow_private_addresses:
+        if self._liftable and settings().allow_private_addresses:
             return await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
         failure: Exception | None = None
         for address in await _public_addresses(host, port, within_seconds=timeout):

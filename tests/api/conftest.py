@@ -1,8 +1,15 @@
 """A client for each who may knock at the API."""
 
-import pytest
+import asyncio
+import socket
+from collections.abc import AsyncIterator
 
-from tests.world import Client, Person, Tenant, World
+import httpx
+import pytest
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from tests.world import Client, Person, Tenant, World, until
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +44,25 @@ async def organization_api(world: World) -> Client:
 async def nobody(world: World) -> Client:
     """One without a token."""
     return world.nobody
+
+
+@pytest.fixture(scope="module")
+async def address(world: World) -> AsyncIterator[str]:
+    """The address of a real server in this very process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Server(world.app, address="127.0.0.1", port=port, interface=Interfaces.ASGI)
+    serving = asyncio.create_task(server.serve())
+
+    async def answers() -> bool:
+        async with httpx.AsyncClient() as client:
+            try:
+                return (await client.get(f"http://127.0.0.1:{port}/health")).is_success
+            except httpx.TransportError:
+                return False
+
+    await until(answers)
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+    await asyncio.wait({serving}, timeout=5)

@@ -15,16 +15,19 @@ BODIES: dict[str, Any] = {
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": {"api_key": "sk-another"},
     "POST /v1/agents": {"name": "An agent"},
     "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},
+    "POST /v1/agents/import": {"from_smith": "smt_nobody", "name": "An agent"},
+    "POST /v1/agents/{agent_id}/attach": {"all": True},
     "POST /v1/agents/{agent_id}/rollout": {"version": 1},
     "POST /v1/smiths": {"external_id": "somebody"},
     "PATCH /v1/smiths/{smith_id}": {"display_name": "Renamed"},
+    "PATCH /v1/smiths/{smith_id}/threads/{thread_id}": {"title": "Renamed"},
     "POST /v1/smiths/{smith_id}/runs": RUN,
     "POST /v1/smiths/{smith_id}/runs/{run_id}/submit": {"kind": "cancel"},
 }
 """A good body of each route that needs one."""
 
-NAMES = {"provider", "version"}
-"""What stands in a path without being the id of something."""
+NAMES = {"provider": "openai", "version": "1", "a": "1", "b": "draft"}
+"""What stands in a path without being the id of something, and a good value of it."""
 
 
 @dataclass(frozen=True)

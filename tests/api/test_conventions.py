@@ -102,7 +102,7 @@ async def test_a_name_that_can_not_be_stored_is_refused(api: Client, name: str) 
 async def test_an_id_that_is_none_is_not_found(api: Client, organization_api: Client, route: routes.Route) -> None:
     client = organization_api if route.is_for_organizations else api
     for no_id in ("x", "smt_", "'; drop table runs; --", "%F0%9F%92%A9", "x" * 3000, "%2e%2e", "0"):
-        path = re.sub(r"\{\w+_id\}", no_id, route.path).format(version=1, provider="openai")
+        path = re.sub(r"\{\w+_id\}", no_id, route.path).format(**routes.NAMES)
         error(await client.request(route.method, path, json=route.body), 404, "not_found")
     path = re.sub(r"\{\w+\}", "%00", route.path)
     assert (await client.request(route.method, path, json=route.body)).status_code in (400, 404, 422)

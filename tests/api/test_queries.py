@@ -1,13 +1,13 @@
 """What a request costs the database: no more for thirty rows than for three, nor for what is not there."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import event
 
-from ingram_app.core.database import pool
 from ingram_app.core.ids import new_id
 from tests.api.routes import RUN
 from tests.world import Client, Person, Tenant, World, error, ok
@@ -15,19 +15,20 @@ from tests.world import Client, Person, Tenant, World, error, ok
 
 @contextmanager
 def counting() -> Iterator[list[str]]:
-    """Collect the statements that are sent."""
+    """Collect the statements that this task sends; the engine, in tasks of its own, sends others."""
     said: list[str] = []
+    task = asyncio.current_task()
+    execute = psycopg.AsyncCursor.execute
 
-    def hear(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if "fetch" not in statement:
+    async def hear(cursor: Any, statement: Any, *rest: Any, **terms: Any) -> Any:
+        mine = asyncio.current_task() is task and isinstance(statement, str)
+        if mine and not any(word in statement for word in ("fetch", "notify", "commit")):
             said.append(statement)
+        return await execute(cursor, statement, *rest, **terms)
 
-    engine = pool().sync_engine
-    event.listen(engine, "before_cursor_execute", hear)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.AsyncCursor, "execute", hear)
         yield said
-    finally:
-        event.remove(engine, "before_cursor_execute", hear)
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +90,19 @@ BUSY = {
     "a person's smith": "select id from smiths where project_id = 'p' and external_id = 'e' and agent_id = 'a'"
     " and archived_at is null",
     "an agent's smiths": "select count(*) from smiths where agent_id = 'a' and archived_at is null",
+    "a share of an agent's smiths": "select count(*) from smiths where agent_id = 'a' and archived_at is null"
+    " and bucket < 3300",
+    "rollouts under guard": "select id from agents where guard is not null",
+    "a teammate's scratch smith": "select id from smiths where agent_id = 'a' and tester_id = 't'"
+    " and tester_id is not null",
+    "scratch smiths left alone": "select id from smiths where tester_id is not null and updated_at < now()",
     "an agent's last run": "select max(created_at) from runs where agent_id = 'a'",
     "a thread's history": "select run_id from transcripts where project_id = 'p' and smith_id = 's'"
-    " and thread_id = 't' and complete order by run_id desc limit 200",
+    " and thread_id = 't' and complete order by turn desc limit 200",
     "who waits on a thread": "select count(*) from runs where smith_id = 's' and thread_id = 't'"
     " and status in ('queued', 'running', 'paused_for_approval', 'paused_for_tool')",
     "the next of a thread": "select id from runs where smith_id = 's' and thread_id = 't' and status = 'queued'"
-    " order by created_at, id limit 1",
+    " order by turn limit 1",
     "a run's frames": "select seq from frames where project_id = 'p' and run_id = 'r' and seq > 7 order by seq",
     "a run's last frame": "select max(seq) from frames where run_id = 'r'",
     "a page of approvals": "select id from approvals where project_id = 'p' order by created_at desc, id desc limit 51",

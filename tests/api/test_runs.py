@@ -11,8 +11,8 @@ from tests.world import Client, Person, Tenant, World, error, ok, until
 
 SHOWN = {
     "id", "smith_id", "agent_id", "agent_version", "thread_id", "status", "channel", "model", "input", "output",
-    "stop_reason", "error", "warnings", "usage", "metadata", "actor", "created_at", "updated_at", "started_at",
-    "finished_at",
+    "stop_reason", "answered_by", "error", "warnings", "usage", "metadata", "actor", "created_at", "updated_at",
+    "started_at", "finished_at",
 }  # fmt: skip
 
 
@@ -53,6 +53,8 @@ async def test_what_is_said_may_come_in_parts(project: Tenant, smith: Person) ->
         (said("x", thread_id=""), "invalid_thread_id", "thread_id"),
         (said("x", thread_id="x" * 201), "invalid_thread_id", "thread_id"),
         (said("x", thread_id="a\nb"), "invalid_thread_id", "thread_id"),
+        (said("x", on_busy="wait"), "schema_error", "on_busy"),
+        (said("x", on_busy=None), "schema_error", "on_busy"),
         (said("x", channel="x" * 41), "schema_error", "channel"),
         (said("x", wish=1), "schema_error", "wish"),
         ({"input": [{"role": "user", "content": "x"}] * 1001}, "schema_error", "input"),
@@ -93,6 +95,24 @@ async def test_a_run_keeps_the_config_it_began_with(project: Tenant, api: Client
     ok(await api.patch(f"/v1/smiths/{smith['id']}", json={"model": "test/slow"}))
     shown = ok(await api.get(f"/v1/smiths/{smith['id']}/runs/{run['id']}"))
     assert (shown["model"], shown["agent_version"], shown["agent_id"]) == ("test/echo", 1, agent["id"])
+
+
+async def test_a_new_turn_says_what_becomes_of_the_one_under_way(project: Tenant) -> None:
+    smith = await project.smith(model="test/slow")
+    path = f"/v1/smiths/{smith['id']}/runs"
+
+    async def begin(words: str, **more: Any) -> Any:
+        return await project.api.post(path, json=said(words, thread_id="t", background=True, **more))
+
+    first = ok(await begin("[[pause 20s]] on and on"))
+    told = error(await begin("no", on_busy="reject"), 409, "thread_busy")
+    assert first["id"] in told["message"]
+    second = ok(await begin("[[pause 20s]] on and on", on_busy="interrupt"))
+    third = await project.run(smith["id"], "[[pause 0ms]] now", thread_id="t", on_busy="rollback")
+    assert third["output"]["content"] == "now"
+    statuses = [ok(await project.api.get(f"{path}/{run['id']}"))["status"] for run in (first, second)]
+    assert statuses == ["cancelled", "cancelled"]
+    assert third["usage"]["input_tokens"] > 9  # it heard of the first, which was interrupted
 
 
 async def test_a_thread_keeps_its_history(world: World, project: Tenant) -> None:

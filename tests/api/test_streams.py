@@ -2,41 +2,16 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-from granian.constants import Interfaces
-from granian.server.embed import Server
 
-from tests.world import Person, Tenant, World, error, ok, until
+from tests.world import Person, Tenant, error, ok, until
 
 Frame = tuple[str, int | None, dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-async def address(world: World) -> AsyncIterator[str]:
-    """The address of a real server in this very process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(world.app, address="127.0.0.1", port=port, interface=Interfaces.ASGI)
-    serving = asyncio.create_task(server.serve())
-
-    async def answers() -> bool:
-        async with httpx.AsyncClient() as client:
-            try:
-                return (await client.get(f"http://127.0.0.1:{port}/health")).is_success
-            except httpx.TransportError:
-                return False
-
-    await until(answers)
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
-    await asyncio.wait({serving}, timeout=5)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ async def estate(project: Tenant) -> Estate:
         ok(await project.api.put(path, json={"api_key": "sk-of-this-project"}))
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
     names |= {"thread_id": run["thread_id"], "approval_id": approval["id"]}
-    return Estate({"project_id": project.id, "provider": "openai", "version": "1"} | names, person)
+    return Estate({"project_id": project.id} | routes.NAMES | names, person)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ async def test_whoever_asks_without_ids_asks_in_their_own_project(estate: Estate
     answer = await knock(other.api, route, estate.ids)
     assert answer.status_code in (200, 201, 204, 404), answer.text
     for value in (*estate.ids.values(), "sk-of-this-project"):
-        assert value in ("1", "openai") or value not in answer.text
+        assert value in routes.NAMES.values() or value not in answer.text
 
 
 @pytest.mark.parametrize("route", [route for route in routes.of_tenants() if "smith_id" in route.ids], ids=str)
@@ -231,7 +231,7 @@ async def test_a_smith_s_token_runs_no_project(estate: Estate, visitor: Person, 
         error(answer, 404, "not_found")
         return
     assert answer.status_code == 200
-    assert not [value for value in estate.ids.values() if value not in ("1", "openai") and value in answer.text]
+    assert not [value for value in estate.ids.values() if value not in routes.NAMES.values() and value in answer.text]
 
 
 @pytest.mark.parametrize("route", [route for route in routes.of_organizations() if route.ids], ids=str)

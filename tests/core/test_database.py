@@ -1,25 +1,28 @@
 """The second wall: what the database itself refuses, whatever a query forgets to say."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import ingram_app.domain
-from ingram_app.core.database import NOBODY, Tenancy, dispatching, transaction
+from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
+from ingram_app.domain.smiths import Smith
 from tests.world import Person, Tenant, World, ok
 
 assert ingram_app.domain  # its tables are known once it is loaded
 TENANT_TABLES = sorted(table.name for table in SQLModel.metadata.sorted_tables if "project_id" in table.columns)
 OWNED_TABLES = ["keyrings", "idempotency_keys"]
+DISPATCHED = {"runs": "input", "agents": "draft", "smiths": "external_id", "approvals": "args"}
+"""What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {
     "smiths": "id",
     **dict.fromkeys(("threads", "transcripts", "runs", "tool_calls", "approvals"), "smith_id"),
 }
-DISPATCHED = ("runs", "approvals")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ async def test_another_project_s_rows_can_be_neither_changed_nor_deleted(
 async def test_nothing_can_be_written_into_another_project(
     project: Tenant, other: Tenant, both: list[Person], table: str
 ) -> None:
-    columns = [column.name for column in SQLModel.metadata.tables[table].columns]
+    columns = [column.name for column in SQLModel.metadata.tables[table].columns if column.computed is None]
     shown = ", ".join(":other" if name == "project_id" else f'"{name}"' for name in columns)
     names = ", ".join(f'"{name}"' for name in columns)
     with pytest.raises(DBAPIError, match="row-level security"):
@@ -167,12 +170,62 @@ async def test_a_transaction_is_for_an_id_and_for_nothing_that_could_be_sql(proj
                 pass
 
 
-async def test_what_fails_in_the_database_is_told_without_what_people_wrote(project: Tenant) -> None:
-    async with transaction(Tenancy(project_id=project.id)) as session:
-        with pytest.raises(DBAPIError, match="nowhere") as failed:
-            await session.execute(text("select :said from nowhere"), {"said": "my diary"})
-        await session.rollback()
+DOORS = pytest.mark.parametrize("door", [AsyncSession.execute, execute], ids=["mapper", "driver"])
+
+
+@DOORS
+async def test_what_fails_in_the_database_is_told_without_what_people_wrote(project: Tenant, door: Any) -> None:
+    with pytest.raises(DBAPIError, match="nowhere") as failed:
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            await door(session, text("select :said from nowhere"), {"said": "my diary"})
     assert "my diary" not in str(failed.value)
+
+
+@DOORS
+async def test_what_a_failed_transaction_did_is_undone_and_nothing_follows_it(project: Tenant, door: Any) -> None:
+    done: list[str] = []
+
+    async def fail_half_way() -> None:
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            afterwards(session, lambda: done.append("told"))
+            await door(session, text("update smiths set locale = :x"), {"x": "half"})
+            await door(session, text("select nothing"), {})
+
+    with pytest.raises(ProgrammingError):
+        await fail_half_way()
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        assert await value(session, "select count(*) from smiths where locale = 'half'") == 0
+    assert done == []
+
+
+async def test_both_doors_lead_into_one_transaction(project: Tenant, both: list[Person]) -> None:
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        await execute(session, text("update smiths set locale = 'both' where id = :id"), {"id": both[0].id})
+        smith = await session.get_one(Smith, both[0].id)
+        assert smith.locale == "both"
+        smith.timezone = "UTC"
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        found = await execute(session, text("select locale, timezone from smiths where id = :id"), {"id": both[0].id})
+    assert found.one() == ("both", "UTC")
+
+
+@DOORS
+async def test_connections_that_were_lost_cost_one_failure_and_no_more(
+    world: World, project: Tenant, door: Any
+) -> None:
+    ours = Tenancy(project_id=project.id)
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(transaction(ours))
+    others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    world.ask(f"select pg_terminate_backend(pid, 5000) {others}")
+    with pytest.raises(OperationalError) as failed:
+        async with transaction(ours) as session:
+            await door(session, text("select 1"), {})
+    assert failed.value.connection_invalidated
+    for _ in range(5):
+        async with transaction(ours) as session:
+            assert await value(session, "select 1") == 1
 
 
 async def test_the_dispatcher_sees_of_runs_that_they_are_there_and_not_a_word_of_them(both: list[Person]) -> None:
@@ -189,17 +242,33 @@ async def test_the_dispatcher_sees_of_runs_that_they_are_there_and_not_a_word_of
                 await session.execute(text(f"select {column} from {table}"))
 
 
-@pytest.mark.parametrize(
-    "table", [*OWNED_TABLES, *(t for t in TENANT_TABLES if t not in DISPATCHED), "teammates", "sessions"]
-)
+@pytest.mark.parametrize("table", sorted({*OWNED_TABLES, *TENANT_TABLES, "teammates", "sessions"} - {*DISPATCHED}))
 async def test_the_dispatcher_reads_no_other_table(table: str, both: list[Person]) -> None:
     with pytest.raises(DBAPIError, match="permission denied"):
         async with dispatching() as session:
             await session.execute(text(f"select 1 from {table}"))
 
 
+@pytest.mark.parametrize(("table", "column"), DISPATCHED.items())
+async def test_the_dispatcher_reads_no_more_of_a_table_than_it_needs(
+    table: str, column: str, both: list[Person]
+) -> None:
+    async with dispatching() as session:
+        assert await value(session, f"select count(distinct project_id) from {table}") == 2
+    with pytest.raises(DBAPIError, match="permission denied"):
+        async with dispatching() as session:
+            await session.execute(text(f"select {column} from {table}"))
+
+
 @pytest.mark.parametrize(
-    "deed", ["update runs set status = 'failed'", "delete from runs", "update approvals set status = 'approved'"]
+    "deed",
+    [
+        "update runs set status = 'failed'",
+        "delete from runs",
+        "update agents set guard = null",
+        "delete from smiths",
+        "update approvals set status = 'approved'",
+    ],
 )
 async def test_the_dispatcher_changes_nothing(both: list[Person], deed: str) -> None:
     with pytest.raises(DBAPIError, match="permission denied"):
@@ -236,6 +305,16 @@ async def test_a_published_version_can_not_be_changed(project: Tenant, both: lis
     with pytest.raises(DBAPIError, match="a published version can not be changed"):
         async with transaction(Tenancy(project_id=project.id)) as session:
             await session.execute(text(deed))
+
+
+async def test_a_published_version_goes_only_with_its_agent(world: World, project: Tenant, both: list[Person]) -> None:
+    agent = await project.agent()
+    for deed in ("delete from agent_versions", "delete from agent_versions where version = 1"):
+        with pytest.raises(DBAPIError, match="a published version can not be deleted"):
+            async with transaction(Tenancy(project_id=project.id)) as session:
+                await session.execute(text(deed))
+    world.do("delete from agents where id = %s", agent["id"])
+    assert world.ask("select count(*) from agent_versions where agent_id = %s", agent["id"]) == [(0,)]
 
 
 async def test_nothing_secret_lies_open_in_the_database(world: World, project: Tenant, both: list[Person]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from ingram_app.domain import events
 from ingram_app.domain.access import Caller
 from ingram_app.domain.events import SmithArchived
 from ingram_app.domain.paging import Place
-from tests.world import Tenant, World, error, ok
+from tests.world import Tenant, World, error, ok, until
 
 
 async def test_an_event_has_the_shape_of_the_contract(project: Tenant) -> None:
@@ -44,6 +45,79 @@ async def test_a_change_that_fails_has_no_event(tenant: Caller) -> None:
         await fail()
     async with transaction(tenant.tenancy) as session:
         assert (await events.browse(session, tenant, smith_id=smith_id)).data == []
+
+
+async def told_of(tenant: Tenant, smith_id: str, run_id: str) -> dict[str, Any]:
+    """Return the one event of the family `run` that tells of a run, once there is one."""
+
+    async def found() -> list[dict[str, Any]]:
+        told = ok(await tenant.api.get("/v1/events", params={"type": "run", "smith_id": smith_id}))["data"]
+        return [event for event in told if event["data"]["run_id"] == run_id]
+
+    [event] = await until(found)
+    return dict(event)
+
+
+async def test_the_end_of_a_run_is_told_with_what_it_took(project: Tenant) -> None:
+    smith = await project.smith(model="test/echo")
+    run = await project.run(smith["id"])
+    event = await told_of(project, smith["id"], run["id"])
+    assert (event["type"], event["smith_id"], event["actor"]) == ("run.completed", smith["id"], None)
+    assert event["data"] == {
+        "run_id": run["id"],
+        "thread_id": run["thread_id"],
+        "agent_id": smith["agent_id"],
+        "agent_version": run["agent_version"],
+        "status": "completed",
+        "stop_reason": "stop",
+        "usage": run["usage"],
+    }
+
+
+async def test_a_run_that_fails_is_told_with_its_error(project: Tenant) -> None:
+    smith = await project.smith(model="test/fail")
+    run = await project.run(smith["id"])
+    event = await told_of(project, smith["id"], run["id"])
+    assert (event["type"], event["data"]["status"]) == ("run.failed", "failed")
+    assert event["data"]["error"] == run["error"]
+    assert run["error"]["code"]
+
+
+async def test_a_run_that_is_stopped_is_told_whether_it_was_carried_or_waited(project: Tenant) -> None:
+    smith = await project.smith(model="test/slow")
+    path = f"/v1/smiths/{smith['id']}/runs"
+    asked = {"input": [{"content": "[[pause 30s]] wait"}], "thread_id": "t", "background": True}
+    carried, waiting = [ok(await project.api.post(path, json=asked))["id"] for _ in range(2)]
+
+    async def begun() -> bool:
+        return bool(ok(await project.api.get(f"{path}/{carried}"))["status"] == "running")
+
+    await until(begun)
+    for run_id, actor in ((waiting, "tenant"), (carried, None)):
+        stop = {"kind": "cancel", "reason": "enough"}
+        ok(await project.api.post(f"{path}/{run_id}/submit", json=stop))
+        event = await told_of(project, smith["id"], run_id)
+        assert (event["type"], event["data"]["status"], event["data"]["reason"]) == (
+            "run.cancelled",
+            "cancelled",
+            "enough",
+        )
+        assert (event["actor"] and event["actor"]["kind"]) == actor
+
+
+async def test_runs_that_end_with_their_project_are_told(world: World) -> None:
+    tenant = await world.tenant("Short-lived")
+    smith = await tenant.smith(model="test/slow")
+    path = f"/v1/smiths/{smith['id']}/runs"
+    asked = {"input": [{"content": "[[pause 30s]] wait"}], "thread_id": "t", "background": True}
+    made = [ok(await tenant.api.post(path, json=asked))["id"] for _ in range(2)]
+    assert (await world.organization_api.delete(f"/v1/organization/projects/{tenant.id}")).status_code == 204
+
+    async def told() -> bool:
+        query = "select data ->> 'run_id' from events where project_id = %s and type = 'run.cancelled'"
+        return {run_id for (run_id,) in world.ask(query, tenant.id)} == set(made)
+
+    await until(told)
 
 
 @pytest.mark.parametrize("asked", ["smith.created", "smith", "smith."])

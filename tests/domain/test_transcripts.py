@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
 from ingram_app.core.database import transaction
 from ingram_app.domain import transcripts
 from ingram_app.domain.access import Caller
+from ingram_app.domain.runs import Run
 from ingram_app.domain.transcripts import Transcript
 from tests.world import Tenant
 
@@ -26,7 +28,9 @@ async def history(tenant: Caller, run: dict[str, Any]) -> str:
 async def keep(tenant: Caller, run: dict[str, Any], messages: list[dict[str, Any]], *, complete: bool) -> None:
     names = {name: run[name] for name in ("smith_id", "thread_id")}
     async with transaction(tenant.tenancy) as session:
-        row = Transcript(run_id=run["id"], project_id=tenant.project_id, messages=messages, complete=complete, **names)
+        turn = await session.scalar(select(Run.turn).where(Run.id == run["id"]))
+        known = {"run_id": run["id"], "project_id": tenant.project_id, "turn": turn, **names}
+        row = Transcript(**known, messages=messages, complete=complete)
         await transcripts.keep(session, row)
 
 

@@ -11,7 +11,7 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import frames, leases
 from ingram_app.domain.leases import LeaseLost
 from ingram_app.domain.runs import Run, RunNotPaused
-from ingram_app.engine.carrier import carry
+from ingram_app.engine.carrier import CARRIERS_LOST, carry
 from tests.engine.conftest import World, engine, until
 from tests.fakes.knobs import Knobs
 from tests.fakes.model_server import ModelServer
@@ -155,6 +155,7 @@ async def test_an_outdated_attempt_can_not_write(world: World, seats: object) ->
             async with transaction(lease.tenancy) as session:
                 await write(session)
     assert (await world.row(run)).status == "running"
+    assert (await world.sql("select count(*) from events where type = 'run.completed'")).scalar() == 0
 
 
 async def test_a_shutdown_lets_go_and_the_run_completes_elsewhere(world: World) -> None:
@@ -171,6 +172,32 @@ async def test_a_shutdown_lets_go_and_the_run_completes_elsewhere(world: World) 
     assert [frame.seq for frame in story] == list(range(1, len(story) + 1))
     words = "".join(json.loads(frame.data)["delta"] for frame in story if frame.event == "message.delta")
     assert words == row.output["content"]
+
+
+async def test_a_run_that_takes_each_process_down_with_it_is_given_up(world: World, seats: object) -> None:
+    smith_id = await world.smith()
+    run = await world.start(smith_id, thread_id="t")
+    after = await world.start(smith_id, thread_id="t", background=True)
+    frames.forget(run.id)
+    for _ in range(CARRIERS_LOST - 1):
+        await world.lose(run)
+        await world.claim(run)
+    await world.lose(run)
+    async with engine():
+        row = await world.ended(run)
+        assert (row.status, row.error["code"], row.attempt) == ("failed", "run_abandoned", CARRIERS_LOST + 1)
+        assert "5 processes" in row.error["message"]
+        assert (await world.ended(after)).status == "completed"
+
+
+async def test_a_run_outlives_any_number_of_orderly_stops(world: World, seats: object) -> None:
+    run = await world.start(await world.smith())
+    frames.forget(run.id)
+    for _ in range(CARRIERS_LOST + 1):
+        async with transaction(leases.of(run).tenancy) as session:
+            await leases.release(session, leases.of(run))
+        run = await world.claim(run) or run
+    assert (run.attempt, run.carriers_lost) == (CARRIERS_LOST + 2, 0)
 
 
 async def test_a_model_that_answers_differently_the_second_time_is_said_anew(world: World, seats: object) -> None:

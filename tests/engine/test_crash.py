@@ -6,7 +6,7 @@ import signal
 import statistics
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -103,20 +103,43 @@ async def test_a_run_survives_postgresql(installation: Installation) -> None:
         await installation.completes(story)
 
 
-async def test_what_one_server_says_is_heard_at_another_at_once(installation: Installation, folder: Path) -> None:
+@asynccontextmanager
+async def neighbour(installation: Installation, folder: Path, name: str) -> AsyncIterator[Client]:
+    """Another server on the same database."""
     with Cluster(installation.serving.data / "postgres").running() as url:
-        neighbour = Serving(folder / "neighbour", IC_DATABASE_URL=url, IC_RUN_LEASE_SECONDS="1").start()
-        there = Client(neighbour.url, installation.token)
+        serving = Serving(folder / name, IC_DATABASE_URL=url, IC_RUN_LEASE_SECONDS="1").start()
+        there = Client(serving.url, installation.token)
         try:
-            run = await installation.client.run(installation.smith_id, SAID, background=True)
-            clients = (installation.client, there)
-            told = await asyncio.gather(*(_times(client, installation.smith_id, run["id"]) for client in clients))
+            yield there
         finally:
             await there.close()
-            neighbour.stop()
+            serving.stop()
+
+
+async def test_what_one_server_says_is_heard_at_another_at_once(installation: Installation, folder: Path) -> None:
+    async with neighbour(installation, folder, "hearing") as there:
+        run = await installation.client.run(installation.smith_id, SAID, background=True)
+        clients = (installation.client, there)
+        told = await asyncio.gather(*(_times(client, installation.smith_id, run["id"]) for client in clients))
     assert told[0].keys() == told[1].keys()
     between = [abs(told[0][seq] - told[1][seq]) for seq in told[0] if seq > 1]
     assert statistics.median(between) < 0.1
+
+
+async def test_a_turn_at_one_server_interrupts_the_one_that_another_carries(
+    installation: Installation, folder: Path
+) -> None:
+    async with neighbour(installation, folder, "pressing") as there:
+        story = Story()
+        async with aclosing(installation.client.stream(installation.smith_id, SAID, thread_id="t")) as frames:
+            await hear(story, frames, 3)
+            begun = time.monotonic()
+            pressing = {"thread_id": "t", "on_busy": "interrupt"}
+            answered = await there.run(installation.smith_id, "[[pause 0ms]] in its place", **pressing)
+            assert time.monotonic() - begun < 1  # a fraction of what the first would have taken
+            story.frames += [frame async for frame in frames]
+    assert story.frames[-1].event == "run.cancelled"
+    assert answered["output"]["content"] == "in its place"
 
 
 async def _times(client: Client, smith_id: str, run_id: str) -> dict[int, float]:

@@ -1,14 +1,29 @@
 """The loop: what a run says and leaves, step by step, with models that do what they are told."""
 
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
+from ingram_app.core.settings import settings
 from ingram_app.domain import transcripts
 from tests.engine.client import joined
 from tests.engine.conftest import World
+from tests.fakes.model_server import running_model_server
 
 pytestmark = pytest.mark.usefixtures("working")
+
+
+@pytest.fixture
+async def priced(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A model whose price is known, spoken by the fake server."""
+    monkeypatch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
+    settings.cache_clear()
+    async with running_model_server() as address:
+        await world.key("openai", f"{address}/v1")
+        yield "gpt-5.4-mini"
+    monkeypatch.undo()
+    settings.cache_clear()
 
 
 def told(frames: list) -> list[tuple[str, dict]]:
@@ -52,6 +67,25 @@ async def test_too_many_steps_end_the_run(world: World) -> None:
     row = await world.says(await world.smith("test/tools"), "[[call a]] [[call b]] [[call c]]")
     assert (row.status, row.error["code"]) == ("failed", "step_limit_exceeded")
     assert row.output is None
+
+
+async def test_a_run_that_has_used_too_many_tokens_begins_no_other_call(world: World) -> None:
+    await world.prefer(limits={"max_total_tokens": 12})
+    asked = "[[call a]] [[call b]] [[call c]]"
+    row = await world.says(await world.smith("test/tools"), asked)
+    assert (row.status, row.error["code"]) == ("failed", "token_limit_exceeded")
+    assert 12 < row.usage["total_tokens"] < 30
+    row = await world.says(await world.smith(), " ".join(["word"] * 10))
+    assert (row.status, row.usage["total_tokens"]) == ("completed", 20)  # the answer is there: it is kept
+
+
+async def test_a_run_that_has_cost_too_much_begins_no_other_call(world: World, priced: str) -> None:
+    await world.prefer(limits={"max_cost_micros": 3})
+    row = await world.says(await world.smith(priced), "call=weather tokens=4")
+    assert (row.status, row.error["code"]) == ("failed", "cost_limit_exceeded")
+    assert row.cost_micros > 3
+    await world.prefer(limits={"max_cost_micros": 1_000_000})
+    assert (await world.says(await world.smith(priced), "call=weather tokens=4")).status == "completed"
 
 
 @pytest.mark.parametrize("model", ["test/echo", "test/tools"])

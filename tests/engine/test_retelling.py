@@ -56,5 +56,6 @@ def test_a_second_interruption_changes_nothing(said: str, first: str, second: st
     interrupted = Retelling(said)
     half = [frame for piece in cut(first, places) for frame in interrupted.hear(piece)]
     so_far = heard(said, half)
+    assert interrupted.heard == so_far
     frames, _ = retold(so_far, cut(second, places))
     assert heard(so_far, frames) == second

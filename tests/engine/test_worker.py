@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from ingram_app.core import jobs, process
 from ingram_app.core.database import NOBODY, dispatching, driver_url, transaction
 from ingram_app.domain import leases
-from ingram_app.domain.runs import QUEUE_LENGTH, ConcurrencyLimitExceeded, Run
+from ingram_app.domain.arrivals import QUEUE_LENGTH, ConcurrencyLimitExceeded
+from ingram_app.domain.runs import Run
 from tests.engine.conftest import World, engine, until
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -26,10 +27,12 @@ class Reply:
     can_write: asyncio.Event
     streaming: bool = field(default=False)
 
-    def json(self, content: object, status: int = 200) -> None:
-        body = json.dumps(content).encode()
-        head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        self.transport.write(head.encode() + body)
+    def json(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.whole(json.dumps(content).encode(), status, **{"content-type": "application/json"} | (headers or {}))
+
+    def whole(self, body: bytes = b"", status: int = 200, **headers: str) -> None:
+        named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+        self.transport.write(f"HTTP/1.1 {status} -\r\n{named}content-length: {len(body)}\r\n\r\n".encode() + body)
 
     def begin_stream(self) -> None:
         self.streaming = True
@@ -93,6 +96,16 @@ class Connection(asyncio.Protocol):
         self._task = None
         if self._buffer and not self._transport.is_closing():
             self._take_one()
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[str]:
+    """Have a handler answer on loopback while the block lasts; yield the address."""
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(handler), "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
 
 
 def _parse(buffer: bytes) -> tuple[Request | None, bytes]:

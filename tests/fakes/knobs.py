@@ -7,6 +7,8 @@ fail=429         answer with this status             usage=0      leave the usag
 call=weather     answer with a tool call             done=0       leave the end mark out
 calls=2          … so many of them, at once          finish=0     leave the finish reason out
 args={"a":1}     … with these arguments (no spaces)  think=2      think so many tokens first
+wait=2           a failure asks to wait, in seconds  times=1      go wrong (fail, cut, break, first_ms) only the first
+wait=date        … as a date, a second from now                   so many times that this very request comes
 """
 
 import re
@@ -14,7 +16,9 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Any
 
-_KNOB = re.compile(r"\b(tokens|delay_ms|first_ms|fail|cut|break|empty|usage|done|finish|calls|call|think)=([\w.-]+)")
+_KNOB = re.compile(
+    r"\b(tokens|delay_ms|first_ms|fail|cut|break|empty|usage|done|finish|calls|call|think|wait|times)=([\w.-]+)"
+)
 _ARGUMENTS = re.compile(r"\bargs=(\{\S*\})")
 _WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog")
 
@@ -35,6 +39,12 @@ class Knobs:
     calls: int = 1
     arguments: str = '{"city":"Rome"}'
     think: int = 0
+    wait: str | None = None
+    times: int | None = None
+
+    def grown_well(self) -> "Knobs":
+        """Return the same without all that goes wrong."""
+        return replace(self, fail=None, cut=None, breaks=None, first_seconds=0)
 
     def words(self) -> list[str]:
         return [] if self.empty else [f"{word} " for word in islice(cycle(_WORDS), self.tokens)]
@@ -62,6 +72,8 @@ def knobs_of(model: str, messages: list[dict[str, Any]], default: Knobs) -> Knob
         call=None if answered else found.get("call"),
         calls=int(found.get("calls", 1)),
         think=int(found.get("think", 0)),
+        wait=found.get("wait"),
+        times=_number(found.get("times")),
     )
     arguments = _ARGUMENTS.search(text)
     return replace(knobs, arguments=arguments[1]) if arguments else knobs

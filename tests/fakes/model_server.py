@@ -14,8 +14,11 @@ What it answers is told by the request itself: see `tests.fakes.knobs`.
 import argparse
 import asyncio
 import re
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
@@ -36,6 +39,10 @@ class ModelServer:
         self.requests = 0
         self.connections = 0
         self.last: Request | None = None
+        self.then: list[Knobs] = []
+        """How the next requests are answered, whatever they ask for themselves."""
+        self._came: Counter[bytes] = Counter()
+        """How often each request that is to go wrong so many times has come."""
 
     def connect(self) -> Connection:
         self.connections += 1
@@ -47,6 +54,7 @@ class ModelServer:
                 reply.json(self._seen())
             case "POST", "/_forget":
                 self.requests, self.last = 0, None
+                self._came.clear()
                 reply.json({})
             case "POST", _ if (dialect := _dialect(request)) is not None:
                 self.requests, self.last = self.requests + 1, request
@@ -62,10 +70,15 @@ class ModelServer:
     async def _answer(self, request: Request, reply: Reply, kind: type[Wire], model: str) -> None:
         body = request.json()
         knobs = knobs_of(model, body.get("messages") or body.get("contents") or [], self._default)
+        if self.then:
+            knobs = self.then.pop(0)
+        elif knobs.times is not None:
+            self._came[request.body] += 1
+            knobs = knobs.grown_well() if self._came[request.body] > knobs.times else knobs
         if knobs.first_seconds:
             await asyncio.sleep(knobs.first_seconds)
         if knobs.fail:
-            return reply.json(kind.refusal(knobs.fail), knobs.fail)
+            return reply.json(kind.refusal(knobs.fail), knobs.fail, _waiting(knobs.wait))
         reply.begin_stream()
         await _stream(reply, kind(model, knobs, prompt_tokens=len(request.body) // 4), knobs)
 
@@ -87,6 +100,12 @@ async def _stream(reply: Reply, wire: Wire, knobs: Knobs) -> None:
 async def _send(reply: Reply, piece: bytes) -> None:
     if piece:
         await reply.send(piece)
+
+
+def _waiting(wait: str | None) -> dict[str, str]:
+    if wait is None:
+        return {}
+    return {"retry-after": formatdate(time.time() + 1, usegmt=True) if wait == "date" else wait}
 
 
 def _dialect(request: Request) -> tuple[type[Wire], str] | None:

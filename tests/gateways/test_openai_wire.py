@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import traceback
+from typing import Any
 
 import pytest
 from pydantic_ai.messages import (
@@ -28,6 +29,7 @@ from ingram_app.gateways.providers import (
     ModelRequestFailed,
     ModelRequestRefused,
     ModelStreamBroken,
+    ModelTimedOut,
     ModelUnavailable,
     stream,
 )
@@ -177,10 +179,27 @@ async def test_an_endpoint_that_is_not_there_is_unavailable(private_addresses_al
         await ask("house/fake", Credential(KEY, f"http://127.0.0.1:{port}/v1"), "hello")
 
 
-@pytest.mark.parametrize("limit", ["timeout", "first_event_timeout"])
-async def test_a_model_that_says_nothing_in_time_is_unavailable(models: FakeModels, limit: str):
-    with pytest.raises(ModelUnavailable):
-        await ask("house/fake", models.credential, "first_ms=60000", settings={limit: 0.05})
+@pytest.mark.parametrize("limit", [{"settings": {"timeout": 0.05}}, {"begins_within_seconds": 0.05}])
+async def test_a_model_that_says_nothing_in_time_is_too_slow(models: FakeModels, limit: dict[str, Any]):
+    with pytest.raises(ModelTimedOut):
+        await ask("house/fake", models.credential, "first_ms=60000", **limit)
+
+
+async def test_an_answer_that_has_begun_in_time_may_take_its_time(models: FakeModels):
+    asked = await ask("house/fake", models.credential, "tokens=10 delay_ms=20", begins_within_seconds=0.1)
+    assert len(asked.texts) == 10
+
+
+@pytest.mark.parametrize(("told", "least", "most"), [("wait=7", 7, 7), ("wait=date", 0, 1), ("wait=soon", None, None)])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_how_long_a_provider_asks_to_wait_is_carried_on(
+    models: FakeModels, status: int, told: str, least: float | None, most: float | None
+):
+    with pytest.raises(ModelRequestFailed) as failed:
+        await ask("house/fake", models.credential, f"fail={status} {told}")
+    seconds = failed.value.wait_seconds
+    assert seconds is least if least is None else least <= seconds <= most
+    assert not failed.value.begun
 
 
 async def test_a_connection_cut_before_the_first_token_is_no_broken_answer(models: FakeModels):

@@ -1,16 +1,19 @@
 """The guard on the way out."""
 
 import asyncio
+import gzip
 import socket
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from typing import Any
 
+import httpx2
 import pytest
 
 from ingram_app.core.settings import settings
 from ingram_app.gateways import outbound
 from ingram_app.gateways.outbound import ForbiddenTarget
+from tests.fakes.http import Reply, Request, serving
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +32,8 @@ async def guarded(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
         "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
         "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "fec0::1", "ff02::1", "2001:db8::1",
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::",
-        "2002:a00:1::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "100::1",
+        "2002:a00:1::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "100::1", "192.0.0.8", "192.88.99.1", "168.63.129.16",
+        "3fff::1", "5f00::1", "64:ff9b::a9fe:a9fe", "::ffff:0:127.0.0.1", "fd00:ec2::254",
     ],
 )  # fmt: skip
 def test_an_address_inside_is_not_public(address: str):
@@ -94,3 +98,44 @@ async def test_of_several_addresses_only_the_public_ones_are_tried(monkeypatch: 
 
 async def test_a_client_is_made_once_in_a_loop():
     assert outbound.client() is outbound.client()
+
+
+async def test_what_a_model_names_stays_guarded_though_the_setting_lifts_the_guard(
+    model_server: str, private_addresses_allowed: None
+):
+    with pytest.raises(ForbiddenTarget):
+        await outbound.public_client().get(f"{model_server}/_seen")
+
+
+async def test_a_cookie_of_one_answer_goes_with_no_other_request(private_addresses_allowed: None):
+    seen: list[str | None] = []
+
+    async def baker(request: Request, reply: Reply) -> None:
+        seen.append(request.headers.get("cookie"))
+        reply.whole(set_cookie="who=tenant-1")
+
+    async with serving(baker) as address:
+        for client in (outbound.client(), outbound.client(), outbound.bounded_client(), outbound.bounded_client()):
+            await client.get(address)
+    assert seen == [None] * 4
+
+
+async def test_no_more_of_an_answer_is_read_than_any_is_long(private_addresses_allowed: None):
+    async def endless(request: Request, reply: Reply) -> None:
+        reply.begin_stream()
+        while True:
+            await reply.send(b"x" * 65536)
+
+    async with serving(endless) as address:
+        with pytest.raises(httpx2.ReadError, match="longer than"):
+            await outbound.bounded_client().get(address)
+
+
+async def test_an_answer_that_may_be_a_bomb_is_not_unpacked(private_addresses_allowed: None):
+    async def bomber(request: Request, reply: Reply) -> None:
+        assert request.headers["accept-encoding"] == "identity"
+        reply.whole(gzip.compress(b"0" * 5_000_000), content_encoding="gzip")
+
+    async with serving(bomber) as address:
+        with pytest.raises(httpx2.RemoteProtocolError, match="packed"):
+            await outbound.bounded_client().get(address)

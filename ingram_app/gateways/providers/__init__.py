@@ -10,6 +10,7 @@ from ingram_app.gateways.providers.failures import (
     ModelRequestFailed,
     ModelRequestRefused,
     ModelStreamBroken,
+    ModelTimedOut,
     ModelUnavailable,
 )
 from ingram_app.gateways.providers.provider import (
@@ -38,6 +39,7 @@ __all__ = [
     "ModelRequestFailed",
     "ModelRequestRefused",
     "ModelStreamBroken",
+    "ModelTimedOut",
     "ModelUnavailable",
     "Provider",
     "ReasoningDelta",

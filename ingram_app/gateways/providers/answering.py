@@ -31,7 +31,12 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
-from ingram_app.gateways.providers.failures import ModelAnswerEmpty, ModelStreamBroken, Whose
+from ingram_app.gateways.providers.failures import (
+    ModelAnswerEmpty,
+    ModelStreamBroken,
+    ModelTimedOut,
+    Whose,
+)
 from ingram_app.gateways.providers.provider import Credential, Provider
 from ingram_app.gateways.providers.registry import find
 
@@ -55,9 +60,10 @@ _imported: set[str] = set()
 class Answer:
     """An answer on its way: iterate it once; then `response` is whole."""
 
-    def __init__(self, stream: StreamedResponse, whose: Whose) -> None:
+    def __init__(self, stream: StreamedResponse, whose: Whose, patience: "_Patience") -> None:
         self._stream = stream
         self._whose = whose
+        self._patience = patience
 
     @property
     def response(self) -> ModelResponse:
@@ -66,14 +72,14 @@ class Answer:
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
         events = aiter(self._stream)
-        while True:
-            with self._whose.failures():
-                event = await anext(events, None)
-            if event is None:
-                break
+        async with self._patience.wait():
+            event = await anext(events, None)
+        while event is not None:
             self._whose.begun = True
             if (delta := _delta(event)) is not None:
                 yield delta
+            with self._whose.failures():
+                event = await anext(events, None)
         self._check_the_end()
 
     def _check_the_end(self) -> None:
@@ -82,6 +88,25 @@ class Answer:
             raise self._whose.error(ModelStreamBroken, "the stream ended without a finish reason.")
         if not response.tool_calls and not (response.text or "").strip():
             raise self._whose.error(ModelAnswerEmpty, response.finish_reason)
+
+
+class _Patience:
+    """How long an answer may take to begin, from now on, whatever the wire is waiting for."""
+
+    def __init__(self, whose: Whose, seconds: float | None) -> None:
+        self._whose = whose
+        self._seconds = seconds
+        self._until = None if seconds is None else asyncio.get_running_loop().time() + seconds
+
+    @asynccontextmanager
+    async def wait(self) -> AsyncIterator[None]:
+        """Wait no longer than that, and turn what adapters raise into ours. Raises `ModelTimedOut` too."""
+        try:
+            async with asyncio.timeout_at(self._until):
+                with self._whose.failures():
+                    yield
+        except TimeoutError:
+            raise self._whose.error(ModelTimedOut, f"nothing came within {self._seconds} seconds.") from None
 
 
 @asynccontextmanager
@@ -93,17 +118,19 @@ async def stream(
     instructions: str | None = None,
     settings: Mapping[str, Any] | None = None,
     tools: Sequence[ToolDefinition] = (),
+    begins_within_seconds: float | None = None,
 ) -> AsyncIterator[Answer]:
     """Ask the model and yield its `Answer`; leaving the block early stops the model.
 
-    `settings` are those of pydantic-ai: max_tokens, temperature, thinking, tool_choice, first_event_timeout …
+    `settings` are those of pydantic-ai: max_tokens, temperature, thinking, tool_choice …
     Raises one of `ModelRequestFailed` here or while the answer is iterated; before anything is sent also
     `UnknownProvider`, `ModelKeyMissing`, `BaseUrlRequired`, and `ForbiddenTarget` when a base URL leads inside.
     """
     provider, name = find(model_id)
     whose = Whose(provider.label, name, credential.api_key if credential else None)
+    patience = _Patience(whose, begins_within_seconds)
     async with AsyncExitStack() as opened:
-        with whose.failures():
+        async with patience.wait():
             model = await _model(provider, name, credential)
             request = model_request_stream(
                 model,
@@ -112,7 +139,7 @@ async def stream(
                 model_request_parameters=_parameters(instructions, tools),
             )
             raw = await opened.enter_async_context(request)
-        yield Answer(raw, whose)
+        yield Answer(raw, whose, patience)
 
 
 async def _model(provider: Provider, name: str, credential: Credential | None) -> Model:

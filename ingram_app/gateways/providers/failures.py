@@ -7,10 +7,11 @@
     ├── ModelRequestRefused           the provider refuses the request, and says why
     ├── ModelAnswerEmpty              an answer, but nothing in it
     ├── ModelRateLimited         ↻    the provider asks to slow down
-    ├── ModelUnavailable         ↻    nothing came: down, unreachable, too slow
+    ├── ModelUnavailable         ↻    nothing came: down or unreachable
+    │   └── ModelTimedOut             nothing came in time
     └── ModelStreamBroken        ↻    the answer broke off
 
-↻ = `retryable`: asking again, or another model, may help, as long as nothing of the answer has been shown.
+↻ = `retryable`: asking again, or another model, may help, as long as nothing of the answer has come (`begun`).
 """
 
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ class ModelRequestFailed(UpstreamFailed):
     """{provider} failed to answer with {model}: {reason}"""
 
     retryable: ClassVar[bool] = False
+    begun = False
+    """Something of the answer had come already."""
+    wait_seconds: float | None = None
+    """How long the provider asks to wait, when it says so."""
 
 
 class ModelKeyRefused(ModelRequestFailed):
@@ -65,6 +70,10 @@ class ModelUnavailable(ModelRequestFailed):
     retryable = True
 
 
+class ModelTimedOut(ModelUnavailable):
+    """{provider} did not begin to answer with {model} in time: {reason}"""
+
+
 class ModelStreamBroken(ModelRequestFailed):
     """{provider} broke off while {model} was answering: {reason}"""
 
@@ -80,7 +89,7 @@ _BY_CATEGORY: tuple[tuple[type[exceptions.ModelAPIError], type[ModelRequestFaile
     (exceptions.ModelUnavailableError, ModelUnavailable),
     (exceptions.ModelServerError, ModelUnavailable),
     (exceptions.ModelConnectionError, ModelUnavailable),
-    (exceptions.ModelRequestTimeout, ModelUnavailable),
+    (exceptions.ModelRequestTimeout, ModelTimedOut),
 )
 _BY_STATUS = {
     401: ModelKeyRefused,
@@ -122,10 +131,17 @@ class Whose:
             reason = reason.replace(self._secret, "…")
         if len(reason) > _LONGEST_REASON:
             reason = reason[: _LONGEST_REASON - 1] + "…"
-        return kind(provider=self.provider, model=self.model, reason=reason)
+        error = kind(provider=self.provider, model=self.model, reason=reason)
+        error.begun = self.begun
+        return error
 
     def _ours(self, failure: Exception) -> IngramError:
-        return _hidden(failure) or self.error(self._kind(failure), _reason(failure))
+        if hidden := _hidden(failure):
+            return hidden
+        error = self.error(self._kind(failure), _reason(failure))
+        if isinstance(failure, exceptions.ModelAPIError):
+            error.wait_seconds = failure.retry_after
+        return error
 
     def _kind(self, failure: Exception) -> type[ModelRequestFailed]:
         if self.begun:
@@ -140,6 +156,8 @@ class Whose:
                 return ModelStreamBroken
             case exceptions.UserError() | httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
                 return ModelRequestRefused
+            case httpx2.ReadTimeout():
+                return ModelTimedOut
         return ModelUnavailable
 
 
