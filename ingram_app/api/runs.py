@@ -117,11 +117,16 @@ async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller)
 @router.post("/smiths/{smith_id}/runs", response_model=RunOut, responses={202: {"model": RunOut}})
 async def create_run(body: NewRun, caller: Caller, accepted: Annotated[Accepted, Depends(_accept)]) -> Response:
     """Run a turn. Answers when it ends or pauses; `stream` answers with its frames (SSE), `background` with 202."""
+    if body.background and not body.stream:
+        return Response(rendered(accepted.run), 202, media_type="application/json")
+    return await told(caller, accepted, streamed=body.stream)
+
+
+async def told(caller: access.Caller, accepted: Accepted, *, streamed: bool) -> Response:
+    """Answer with what the run says as it goes on, or with the run once it has ended or waits for others."""
     run = accepted.run
-    if body.stream:
+    if streamed:
         return _duplicate(run) if accepted.again else stream(run, 0)
-    if body.background:
-        return Response(rendered(run), 202, media_type="application/json")
     if accepted.again and not (run.over or run.status in PAUSED):
         raise IdempotencyInProgress()
     headers = {"Idempotency-Replayed": "true"} if accepted.again else {}

@@ -3,8 +3,8 @@
 access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
 sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths ·
 rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · tool_calls · approvals · runs ·
-guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations ·
-webhooks · deliveries
+replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
+conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -34,6 +34,7 @@ from ingram_app.domain import (
     projects,
     recalling,
     recollections,
+    replays,
     rollouts,
     rosters,
     runs,
@@ -82,6 +83,7 @@ __all__ = [
     "projects",
     "recalling",
     "recollections",
+    "replays",
     "rollouts",
     "rosters",
     "runs",

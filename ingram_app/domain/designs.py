@@ -1,5 +1,6 @@
 """Designs: what an assistant is made of. An agent's draft and versions hold one; a smith overrides fields of it."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -97,6 +98,14 @@ class Design(Part):
 FIELDS = tuple(Design.model_fields)
 NATURE = {"model": "default", "auto_memory": True, "memory_consolidation": False}
 """What a field is when neither agent nor smith says anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The effective design that a run was made with, and the agent's version that it came from."""
+
+    config: dict[str, Any]
+    version: int | None
 
 
 class InvalidDesign(Invalid):

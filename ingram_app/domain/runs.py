@@ -191,7 +191,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
     """
     caller.require("runs:write")
-    clone, project = await smiths.summon(session, caller, smith_id)
+    clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     turn = replace(turn, input=keepable(turn.input))

@@ -5,7 +5,7 @@ What a smith runs with is worked out when it is asked for: the live version of i
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from ingram_app.core.readings import Reading
 from ingram_app.domain import agents, audit, designs, events, tokens, versions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
+from ingram_app.domain.designs import Recorded
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Project
 from ingram_app.domain.tokens import Minted
@@ -86,11 +87,13 @@ class Clone:
     """The agent's version it runs; none while the agent has not been published, or when it tries the draft."""
     inherited: dict[str, Any]
     """What the agent's version says, or the draft that it tries."""
+    recorded: dict[str, Any] | None = None
+    """What it ran with at another moment, when it is to do so again."""
 
     @property
     def config(self) -> dict[str, Any]:
         """The effective design: overrides on the agent's on the platform's defaults."""
-        return designs.effective(self.inherited, self.smith.overrides)
+        return self.recorded or designs.effective(self.inherited, self.smith.overrides)
 
 
 class SmithExists(Conflict):
@@ -144,14 +147,22 @@ async def embody(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
     return found[0]
 
 
-async def summon(session: AsyncSession, caller: Caller, smith_id: str) -> tuple[Clone, Project]:
-    """Return a live smith that is to act, and its project, to be looked at only. Raises `SmithMismatch`, `NotFound`."""
+async def summon(
+    session: AsyncSession, caller: Caller, smith_id: str, recorded: Recorded | None = None
+) -> tuple[Clone, Project]:
+    """Return a live smith that is to act, as it is now or was `recorded`, and its project, to be looked at only.
+
+    Raises `SmithMismatch`, `NotFound`.
+    """
     caller.require_own(smith_id)
     found = await _SUMMONED.first(session, project_id=caller.project_id, smith_id=smith_id)
     if found is None:
         raise NotFound(noun="smith", id=smith_id)
     smith, agent, version, project = found
-    return _clone(smith, agent, version), project
+    clone = _clone(smith, agent, version)
+    if recorded is not None:
+        clone = replace(clone, version=recorded.version, recorded=recorded.config)
+    return clone, project
 
 
 async def browse(
