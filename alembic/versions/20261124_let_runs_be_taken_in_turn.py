@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "c90e4d7714fb"
-down_revision = "c2f1d8a7b064"
+down_revision = "c2f81e7d4a06"
 
 WORKING = sa.text("status = 'running'")
 READY = sa.text("status = 'queued' and ready_at is not null")

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     """Seals every project's keys: 64 hex digits. Default: made in `data_dir/master.key`, mode 0600."""
 
     allow_private_addresses: bool = False
-    """Let model endpoints and tool servers of projects be at private addresses: localhost (Ollama, say), 10.x …"""
+    """Let model endpoints, tool servers and webhooks of projects be at private addresses: localhost, 10.x …"""
 
     search_provider: Literal["brave", "tavily", "searxng"] | None = None
     """Who is asked when a smith searches the web; unset, nobody: the tool `web_search` is not to be had."""

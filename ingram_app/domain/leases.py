@@ -3,7 +3,8 @@
 Every write of a carrier is fenced: it names its process and its attempt, and does nothing when either is outdated.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, text
@@ -12,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Tenancy, compact, execute
+from ingram_app.core.database import Tenancy, compact, execute, keepable
 from ingram_app.core.settings import settings
 from ingram_app.domain import events, frames, runs, slots, transcripts
 from ingram_app.domain.frames import Shown
@@ -101,6 +102,13 @@ class Ending:
     """What it added. Of a run that was stopped it joins the history only if it was interrupted."""
     reason: str | None = None
     """Said by who cancelled it."""
+    at: datetime = field(default_factory=now)
+
+    def show_on(self, run: Run) -> None:
+        """Have a run in memory say what its row says now: whoever waits for it here need not read that."""
+        for name in _OUTCOME:
+            setattr(run, name, keepable(self.values.get(name)))
+        run.status, run.finished_at, run.updated_at = self.status, self.at, self.at
 
 
 def of(run: Run) -> Lease:
@@ -156,7 +164,7 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     outcome = {name: ending.values.get(name) for name in _OUTCOME}
     spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
-    about = {"status": ending.status.value, "now": now(), **events.columns(_event(lease, ending))}
+    about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
     done = await execute(session, _FINISH, lease.fence | outcome | spelt | about | told)
     if not done.scalar():

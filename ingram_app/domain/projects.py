@@ -43,6 +43,8 @@ class Limits(BaseModel):
     """Of input and output, of all model calls together; a call is not begun once they are exceeded."""
     max_cost_micros: int | None = Shape(default=None, ge=1)
     """Millionths of a US dollar; a model call is not begun once they are exceeded."""
+    max_history_tokens: int | None = Shape(default=None, ge=100)
+    """Of what was said on the thread before; what is older is summarised. Unset: as much as the model takes."""
     max_input_bytes: int | None = Shape(default=None, ge=1, le=1_048_576)
     max_concurrent_runs: int | None = Shape(default=None, ge=1, le=100_000)
     """Runs of the project that work at once; those beyond it wait."""

@@ -25,9 +25,20 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, keepable, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.core.readings import Prepared
+from ingram_app.core.readings import Prepared, columns, insertion
 from ingram_app.core.settings import settings
-from ingram_app.domain import arrivals, events, frames, model_keys, projects, slots, smiths, threads, transcripts, turns
+from ingram_app.domain import (
+    arrivals,
+    events,
+    frames,
+    model_keys,
+    projects,
+    slots,
+    smiths,
+    summaries,
+    threads,
+    transcripts,
+)
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.arrivals import OnBusy
@@ -35,7 +46,7 @@ from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.smiths import Clone
-from ingram_app.domain.turns import Turn
+from ingram_app.domain.turns import Turn, check
 
 BORN = "runs.born"
 """Told within this process, with its `Birth`, when a run was claimed at birth."""
@@ -147,15 +158,13 @@ class Birth:
     run: Run
     access: Access
     limits: Limits
-    past: str
-    """The thread's history, as JSON."""
+    past: summaries.Past
+    """What the thread remembers."""
 
 
-_COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
-_RUNS: sa.Table = Run.__table__  # type: ignore[attr-defined]
-_INSERTED = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
+_INSERTED = insertion(Run)
 _INSERT = Prepared(_INSERTED)
-_BORN = _INSERTED.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
+_BORN = _INSERTED.returning(col(Run.id), col(Run.project_id), col(Run.created_at)).cte("born")
 _EVENT = sa.bindparam("event", type_=sa.Text), sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON)
 _FRAME = ["run_id", "project_id", "created_at", "seq", "event", "data"]
 _INSERT_BORN = Prepared(sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT)))
@@ -185,7 +194,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     turn = replace(turn, input=keepable(turn.input))
-    turns.check(turn, project.limits.max_input_bytes or 0)
+    check(turn, project.limits.max_input_bytes or 0)
     wanted = clone.config["model"]
     model = project.default_model if wanted == "default" else wanted
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
@@ -193,7 +202,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
-        past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
+        past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
         await _bear(session, Birth(run, access, project.limits, past))
     else:
         await _queue(session, run, ahead)
@@ -325,7 +334,7 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     run.lease_owner = process.NAME
     run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    await _INSERT_BORN.execute(session, _row(run) | {"event": started.event, "data": started.data})
+    await _INSERT_BORN.execute(session, columns(run) | {"event": started.event, "data": started.data})
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 
@@ -333,20 +342,13 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
 async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
     """Insert the run as one that waits, and hand it over unless others come first."""
     run.ready_at = None if ahead else run.created_at
-    await _INSERT.execute(session, _row(run))
+    await _INSERT.execute(session, columns(run))
     if not ahead:
         signals.send(session, slots.READY)
 
 
-def _row(run: Run) -> dict[str, Any]:
-    return {column: getattr(run, name) for name, column in _COLUMNS.items()}
-
-
 async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int:
-    """Find the run's place on its thread, stop those that make way, and return how many still come before it.
-
-    Raises `ThreadBusy`, `ConcurrencyLimitExceeded`.
-    """
+    """Find the run's place on its thread, stop those that make way, and return how many still come before it."""
     place = await arrivals.place(session, *_thread_of(run), run.turn, run.on_busy)
     run.turn, ahead = place.turn, place.ahead
     if place.making_way:

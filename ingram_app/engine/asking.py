@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 
 from ingram_app.core.errors import IngramError
 from ingram_app.domain.frames import ReasoningDelta
@@ -68,6 +68,24 @@ class Asking:
         if retelling.differs:
             self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
         return response
+
+    async def aside(self, said: str, instructions: str, *, max_tokens: int) -> ModelResponse:
+        """Return a model's answer to something that is not part of the conversation; no watcher hears it.
+
+        Raises `ModelRequestFailed`, `ModelKeyMissing`.
+        """
+        messages = [ModelRequest(parts=[UserPromptPart(said)])]
+
+        async def listen(model: str, access: Access) -> ModelResponse:
+            settings = {"max_tokens": max_tokens}
+            async with providers.stream(
+                model, access.credential, messages, instructions=instructions, settings=settings
+            ) as answer:
+                async for _ in answer:
+                    pass
+            return answer.response
+
+        return await self._candidates.answer(listen)
 
     async def _unless_it_breaks(self, messages: Sequence[ModelMessage], retelling: Retelling) -> ModelResponse | None:
         """Return the answer; nothing, if it breaks off. Raises the other kinds of `ModelRequestFailed`."""

@@ -8,9 +8,9 @@ from ingram_app.core import process, signals
 from ingram_app.core.settings import settings
 from ingram_app.domain import runs
 from ingram_app.domain.runs import Birth
-from ingram_app.engine import crew, guards, sweeping
+from ingram_app.engine import courier, crew, guards, sweeping
 from ingram_app.engine.dispatcher import Dispatcher
-from ingram_app.gateways import outbound
+from ingram_app.gateways import mcp, outbound
 
 
 @asynccontextmanager
@@ -18,7 +18,13 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
     """Work while the block lasts. With `interactive`, also on the runs that are born in this process."""
     process.SEATS.open = settings().runs_per_process if interactive else 0
     dispatcher = Dispatcher(settings().queued_runs_per_process)
-    loops = [signals.relay_forever(), _carry_born(), guards.watch_forever(), sweeping.sweep_forever()]
+    loops = [
+        signals.relay_forever(),
+        _carry_born(),
+        guards.watch_forever(),
+        sweeping.sweep_forever(),
+        courier.deliver_forever(),
+    ]
     tasks = [asyncio.create_task(loop) for loop in loops]
     dispatching = [asyncio.create_task(loop) for loop in (dispatcher.take_up_forever(), dispatcher.recover_forever())]
     try:
@@ -29,6 +35,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         await _end(tasks)
         await crew.disperse()
         await signals.all_sent()
+        await mcp.close()
         await outbound.close()
 
 
