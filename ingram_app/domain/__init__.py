@@ -2,8 +2,8 @@
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
 projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths · rosters ·
-rollouts · threads · arrivals · turns · transcripts · summaries · frames · runs · guards · tryouts · leases · memory ·
-memories · recollections · vectors · recalling · speech · conversations · webhooks · deliveries
+rollouts · threads · arrivals · turns · transcripts · summaries · frames · folds · runs · guards · tryouts · leases ·
+memory · memories · recollections · vectors · recalling · speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -16,6 +16,7 @@ from ingram_app.domain import (
     deliveries,
     designs,
     events,
+    folds,
     frames,
     guards,
     idempotency,
@@ -60,6 +61,7 @@ __all__ = [
     "deliveries",
     "designs",
     "events",
+    "folds",
     "frames",
     "guards",
     "idempotency",

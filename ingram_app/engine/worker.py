@@ -8,7 +8,7 @@ from ingram_app.core import process, signals
 from ingram_app.core.settings import settings
 from ingram_app.domain import runs
 from ingram_app.domain.runs import Birth
-from ingram_app.engine import courier, crew, guards, sweeping
+from ingram_app.engine import courier, crew, folding, guards, sweeping
 from ingram_app.engine.dispatcher import Dispatcher
 from ingram_app.gateways import mcp, outbound
 
@@ -24,6 +24,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         guards.watch_forever(),
         sweeping.sweep_forever(),
         courier.deliver_forever(),
+        folding.fold_forever(),
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]
     dispatching = [asyncio.create_task(loop) for loop in (dispatcher.take_up_forever(), dispatcher.recover_forever())]
