@@ -21,8 +21,8 @@ class Trouble:
             ("server restarted", 2, lambda: self._again(chance.choice(plant.servers), "stop")),
             ("engine killed", 4, lambda: self._again(chance.choice(plant.engines), "kill")),
             ("engine restarted", 2, lambda: self._again(chance.choice(plant.engines), "stop")),
-            ("PostgreSQL stopped", 2, lambda: self._halt(signal.SIGINT)),
-            ("PostgreSQL killed", 1, lambda: self._halt(signal.SIGQUIT)),
+            ("PostgreSQL stopped", 4, lambda: self._halt(signal.SIGINT)),
+            ("PostgreSQL killed", 2, lambda: self._halt(signal.SIGQUIT)),
         ]
         self._kinds = [kind for kind in kinds if plant.engines or not kind[0].startswith("engine")]
 
