@@ -2,9 +2,9 @@
 
 access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
 sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths ·
-rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · tool_calls · approvals · runs ·
-replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
-conversations · webhooks · deliveries
+rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · folds · tool_calls · approvals ·
+runs · replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling ·
+speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -19,6 +19,7 @@ from ingram_app.domain import (
     deliveries,
     designs,
     events,
+    folds,
     frames,
     guards,
     hosted_tools,
@@ -68,6 +69,7 @@ __all__ = [
     "deliveries",
     "designs",
     "events",
+    "folds",
     "frames",
     "guards",
     "hosted_tools",

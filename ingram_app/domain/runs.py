@@ -84,14 +84,9 @@ class Run(SQLModel, table=True):
             unique=True,
             postgresql_where=sa.text("status in ('running', 'paused_for_approval', 'paused_for_tool')"),
         ),
+        Index("ix_runs_finished", "finished_at", "id"),
         Index("ix_runs_leases", "project_id", "lease_until", postgresql_where=sa.text("status = 'running'")),
-        Index(
-            "ix_runs_ready",
-            "project_id",
-            "ready_at",
-            "id",
-            postgresql_where=sa.text("status = 'queued' and ready_at is not null"),
-        ),
+        Index("ix_runs_ready", "project_id", "ready_at", "id", postgresql_where=sa.text(slots.WAITS)),
     )
 
     id: str = Field(default_factory=lambda: new_id("run"), primary_key=True)
