@@ -6,6 +6,7 @@ from ingram_app.api import (
     agents,
     errors,
     events,
+    exports,
     health,
     memory,
     models,
@@ -55,7 +56,7 @@ def build() -> FastAPI:
     )
     for module in PUBLIC:
         api.include_router(module.router, prefix="/v1")
-    for module in (health, sign_in, reference):
+    for module in (health, sign_in, exports, reference):
         api.include_router(module.router)
     errors.handle_all(api)
     api.add_middleware(Gate)
