@@ -15,7 +15,7 @@ import psycopg
 from fastapi import FastAPI
 
 from ingram_app.api import build
-from ingram_app.core import database, jobs
+from ingram_app.core import database
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.ids import new_id
 from ingram_app.domain import organizations, tokens
@@ -152,13 +152,11 @@ async def building(database_url: str) -> AsyncIterator[World]:
 async def opened() -> AsyncIterator[None]:
     """Let this process work on the database that the settings name now, and let go of it again."""
     database.pool.cache_clear()
-    jobs.app.cache_clear()
     try:
         yield
     finally:
         await database.pool().dispose()
         database.pool.cache_clear()
-        jobs.app.cache_clear()
 
 
 def ok(answer: httpx.Response) -> Any:

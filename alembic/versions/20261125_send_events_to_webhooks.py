@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "a41f0c7be2d9"
-down_revision = "c2f1d8a7b064"
+down_revision = "7d20c4be18fa"
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 MOMENT = sa.DateTime(timezone=True)

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     runs_per_process: int = Field(default=64, ge=1)
     """Interactive runs that one process carries at once; past that they wait in the queue."""
 
+    queued_runs_per_process: int = Field(default=64, ge=4)
+    """Runs of the queue that one process carries at once; three quarters of them at most are of one project."""
+
     @field_validator("master_key")
     @classmethod
     def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:

@@ -21,13 +21,18 @@ DISPATCHED = {
     "runs": ["input", "output", "config", "metadata", "actor", "error"],
     "agents": ["draft"],
     "smiths": ["external_id"],
+    "approvals": ["smith_id", "run_id", "tool", "args", "reason", "actor"],
     "events": ["type", "smith_id", "data", "actor", "created_at"],
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
 }
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
-    ("threads", "transcripts", "runs", "memory_documents", "memories", "recollections", "vectors"), "smith_id"
+    (
+        *("threads", "transcripts", "summaries", "runs", "tool_calls", "approvals"),
+        *("memory_documents", "memories", "recollections", "vectors"),
+    ),
+    "smith_id",
 )
 
 
@@ -39,10 +44,13 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await tenant.agent()
         ok(await tenant.api.put(f"/v1/smiths/{person.id}/model_keys/openai", json={"api_key": "sk-1"}))
         ok(await tenant.api.put("/v1/tenant/model_keys/openai", json={"api_key": "sk-1"}))
-        run = {"input": [{"role": "user", "content": "hello"}], "thread_id": "one"}
-        ok(await tenant.api.post(f"/v1/smiths/{person.id}/runs", json=run))
+        ok(await tenant.api.put("/v1/tenant/mcp/desk", json={"url": "https://127.0.0.1:1/mcp"}))
+        ok(await tenant.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": 100}}))
+        for _ in range(2):  # the second makes a summary of the first
+            await tenant.run(person.id, "hello " * 200, thread_id="one")
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
         await remember(tenant, person.id)
+        await pause(tenant, person.id)
         tenant.delivery((await tenant.webhook())["id"])
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
 
@@ -54,6 +62,15 @@ async def remember(tenant: Tenant, smith_id: str) -> None:
     ok(await tenant.api.post(f"{path}/memories", json={"content": "Likes tea."}))
     ok(await tenant.api.post(f"{path}/memories/search", json={"query": "tea"}))
     ok(await tenant.api.post(f"{path}/memory/recall", json={"query": "hello"}))
+
+
+async def pause(tenant: Tenant, smith_id: str) -> None:
+    """Have a run of this smith wait for an approval."""
+    tools = {"model": "test/tools", "enabled_hosted_tools": ["calculator"], "approval_policy": [{"match": "*"}]}
+    ok(await tenant.api.patch(f"/v1/smiths/{smith_id}", json=tools))
+    run = await tenant.run(smith_id, '[[call add {"a": 1, "b": 2}]]')
+    assert run["status"] == "paused_for_approval"
+    ok(await tenant.api.patch(f"/v1/smiths/{smith_id}", json=dict.fromkeys(tools)))
 
 
 async def value(session: AsyncSession, query: str, **values: Any) -> Any:
@@ -267,8 +284,10 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
     world: World, project: Tenant, both: list[Person], table: str
 ) -> None:
     for person in both:
-        await project.run(person.id)
+        for _ in range(2):
+            await project.run(person.id, "hello " * 200, thread_id="one")
         await remember(project, person.id)
+    await pause(project, both[1].id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
     assert world.ask(siblings, project.id) == [(True,)]
