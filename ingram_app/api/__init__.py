@@ -8,6 +8,7 @@ from ingram_app.api import (
     approvals,
     errors,
     events,
+    exports,
     health,
     hosted_tools,
     mcp_servers,
@@ -67,7 +68,7 @@ def build() -> FastAPI:
     )
     for module in PUBLIC:
         api.include_router(module.router, prefix="/v1")
-    for module in (health, sign_in, reference):
+    for module in (health, sign_in, exports, reference):
         api.include_router(module.router)
     errors.handle_all(api)
     api.add_middleware(Gate)

@@ -21,6 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, compact, execute
+from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -246,6 +247,7 @@ AnyEvent = (
     | WebhookDisabled
 )
 TYPES = tuple(kind.name for kind in get_args(AnyEvent))
+FAMILIES = tuple(dict.fromkeys(name.partition(".")[0] for name in TYPES))
 TOLD = "events"
 """What to listen to for new events of any project."""
 
@@ -329,6 +331,16 @@ async def browse(
     if since is not None:
         query = query.where(Event.created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
     return await page(session, query, Event, place, by="position")
+
+
+async def find(session: AsyncSession, caller: Caller, event_id: str) -> Event:
+    """Return one event of the project. Raises `NotFound`."""
+    caller.require("events:read")
+    query = select(Event).where(Event.project_id == caller.project_id, Event.id == event_id)
+    event = (await session.exec(query)).first()
+    if event is None:
+        raise NotFound(noun="event", id=event_id)
+    return event
 
 
 def types_of(asked: str) -> Sequence[str]:

@@ -31,7 +31,7 @@ from ingram_app.core.errors import Invalid, NotFound, Unauthenticated
 from ingram_app.core.ids import is_id, new_id
 from ingram_app.core.secrets import digest
 from ingram_app.core.settings import settings
-from ingram_app.domain import keyrings, projects
+from ingram_app.domain import audit, keyrings, projects
 from ingram_app.domain.access import ORGANIZATION, PERMISSIONS, TENANT, Actor, ActorKind, Caller
 from ingram_app.domain.keyrings import Keyring
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -157,7 +157,9 @@ async def mint_for_organization(session: AsyncSession, caller: Caller, *, name: 
     caller.require_organization()
     owner = caller.organization_id
     row = Token(organization_id=owner, name=name, sub=owner, scopes=[ORGANIZATION], hash="", prefix="")
-    return await _sign(session, row, Kind.organization, None)
+    minted = await _sign(session, row, Kind.organization, None)
+    await audit.note(session, caller, "organization_key.minted", row.id, name=name)
+    return minted
 
 
 async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST) -> Page[Token]:
@@ -183,6 +185,7 @@ async def revoke_key(session: AsyncSession, caller: Caller, token_id: str) -> No
     caller.require_organization()
     keys = select(Token).where(Token.organization_id == caller.organization_id, col(Token.project_id).is_(None))
     await _revoke(session, keys, token_id)
+    await audit.note(session, caller, "organization_key.revoked", token_id)
 
 
 _believed: OrderedDict[str, tuple[float, Caller, datetime | None]] = OrderedDict()
