@@ -4,12 +4,14 @@ from fastapi import FastAPI
 
 from ingram_app.api import (
     agents,
+    connections,
     errors,
     events,
     health,
     mcp_servers,
     memory,
     models,
+    oauth_providers,
     organization,
     reference,
     rollouts,
@@ -33,10 +35,12 @@ PUBLIC = (
     models,
     mcp_servers,
     signing_keys,
+    oauth_providers,
     agents,
     versions,
     rollouts,
     smiths,
+    connections,
     threads,
     runs,
     events,
@@ -57,6 +61,7 @@ def build() -> FastAPI:
     )
     for module in PUBLIC:
         api.include_router(module.router, prefix="/v1")
+    api.include_router(connections.way_back, prefix="/v1")
     for module in (health, sign_in, reference):
         api.include_router(module.router)
     errors.handle_all(api)

@@ -1,9 +1,9 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths · rosters · rollouts ·
-threads · arrivals · turns · transcripts · frames · runs · guards · tryouts · leases · memory · memories ·
-recollections · vectors · recalling · speech · conversations
+projects · tokens · idempotency · model_keys · catalog · signatures · oauth_providers · mcp_servers · smiths ·
+connections · credentials · authorizations · rosters · rollouts · threads · arrivals · turns · transcripts · frames ·
+runs · guards · tryouts · leases · memory · memories · recollections · vectors · recalling · speech · conversations
 """
 
 from ingram_app.domain import (
@@ -11,8 +11,11 @@ from ingram_app.domain import (
     agents,
     arrivals,
     audit,
+    authorizations,
     catalog,
+    connections,
     conversations,
+    credentials,
     designs,
     events,
     frames,
@@ -24,6 +27,7 @@ from ingram_app.domain import (
     memories,
     memory,
     model_keys,
+    oauth_providers,
     organizations,
     paging,
     projects,
@@ -51,8 +55,11 @@ __all__ = [
     "agents",
     "arrivals",
     "audit",
+    "authorizations",
     "catalog",
+    "connections",
     "conversations",
+    "credentials",
     "designs",
     "events",
     "frames",
@@ -64,6 +71,7 @@ __all__ = [
     "memories",
     "memory",
     "model_keys",
+    "oauth_providers",
     "organizations",
     "paging",
     "projects",

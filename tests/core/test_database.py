@@ -20,7 +20,18 @@ OWNED_TABLES = ["keyrings", "idempotency_keys"]
 DISPATCHED = {"runs": "input", "agents": "draft", "smiths": "external_id"}
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
-    ("threads", "transcripts", "runs", "memory_documents", "memories", "recollections", "vectors"), "smith_id"
+    (
+        "threads",
+        "transcripts",
+        "runs",
+        "memory_documents",
+        "memories",
+        "recollections",
+        "vectors",
+        "connections",
+        "authorizations",
+    ),
+    "smith_id",
 )
 
 
@@ -37,6 +48,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         ok(await tenant.api.post(f"/v1/smiths/{person.id}/runs", json=run))
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
         await remember(tenant, person.id)
+        await connect(tenant, person.id)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
 
 
@@ -47,6 +59,15 @@ async def remember(tenant: Tenant, smith_id: str) -> None:
     ok(await tenant.api.post(f"{path}/memories", json={"content": "Likes tea."}))
     ok(await tenant.api.post(f"{path}/memories/search", json={"query": "tea"}))
     ok(await tenant.api.post(f"{path}/memory/recall", json={"query": "hello"}))
+
+
+async def connect(tenant: Tenant, smith_id: str) -> None:
+    """Have a smith hold a connection, and a link to another consent."""
+    service = {"client_id": "us", "client_secret": "sk-1"}
+    ok(await tenant.api.put("/v1/tenant/providers/github", json=service))
+    held = {"provider": "github", "credential": {"kind": "oauth_tokens", "access_token": "t-1"}}
+    ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections", json=held))
+    ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections/authorize", json={"provider": "github"}))
 
 
 async def value(session: AsyncSession, query: str, **values: Any) -> Any:
@@ -272,6 +293,7 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
     for person in both:
         await project.run(person.id)
         await remember(project, person.id)
+        await connect(project, person.id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
     assert world.ask(siblings, project.id) == [(True,)]
