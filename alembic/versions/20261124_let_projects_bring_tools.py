@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "c2f81e7d4a06"
-down_revision = "c2f1d8a7b064"
+down_revision = "a41f0c7be2d9"
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 

@@ -23,6 +23,7 @@ from ingram_app.api import (
     threads,
     tokens,
     versions,
+    webhooks,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
@@ -45,6 +46,7 @@ PUBLIC = (
     runs,
     events,
     memory,
+    webhooks,
 )
 
 

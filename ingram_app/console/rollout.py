@@ -131,7 +131,7 @@ def _told(entry: AuditEntry) -> str:
     if entry.action == "agent.rollout_halted":
         why = {"max_failure_rate": "too many failed", "max_cost_ratio": "cost too much"}[facts["broke"]]
         ended = counted(facts["rollout"]["ended"], "run")
-        return f"Took {version} back from {facts['percent']} % by itself: of {ended} {why}"
+        return f"Took {version} back from {facts['percent']} %: of {ended} {why}"
     guarded = ", under guard" if facts.get("guard") else ""
     if facts["percent"] == 0:
         return f"Took {version} back"

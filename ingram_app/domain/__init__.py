@@ -1,9 +1,10 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · catalog · signatures · oauth_providers · mcp_servers · smiths ·
-connections · credentials · authorizations · rosters · rollouts · threads · arrivals · turns · transcripts · frames ·
-runs · guards · tryouts · leases · memory · memories · recollections · vectors · recalling · speech · conversations
+projects · slots · tokens · idempotency · model_keys · catalog · signatures · oauth_providers · mcp_servers · smiths ·
+connections · credentials · authorizations · rosters · rollouts · threads · arrivals · turns · transcripts ·
+summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors · recalling ·
+speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -16,6 +17,7 @@ from ingram_app.domain import (
     connections,
     conversations,
     credentials,
+    deliveries,
     designs,
     events,
     frames,
@@ -38,8 +40,10 @@ from ingram_app.domain import (
     runs,
     sessions,
     signatures,
+    slots,
     smiths,
     speech,
+    summaries,
     teammates,
     threads,
     tokens,
@@ -48,6 +52,7 @@ from ingram_app.domain import (
     turns,
     vectors,
     versions,
+    webhooks,
 )
 
 __all__ = [
@@ -60,6 +65,7 @@ __all__ = [
     "connections",
     "conversations",
     "credentials",
+    "deliveries",
     "designs",
     "events",
     "frames",
@@ -82,8 +88,10 @@ __all__ = [
     "runs",
     "sessions",
     "signatures",
+    "slots",
     "smiths",
     "speech",
+    "summaries",
     "teammates",
     "threads",
     "tokens",
@@ -92,4 +100,5 @@ __all__ = [
     "turns",
     "vectors",
     "versions",
+    "webhooks",
 ]

@@ -48,7 +48,8 @@ _KEEP = text(
     "insert into recollections (run_id, project_id, smith_id, thread_id, content, created_at)"
     " select r.id, r.project_id, r.smith_id, r.thread_id, said.content, r.created_at"
     " from jsonb_to_recordset(cast(:told as jsonb)) as said(id text, content text)"
-    " join runs r on r.id = said.id and r.project_id = :project_id and r.smith_id = :smith_id on conflict do nothing"
+    " join runs r on r.id = said.id and r.project_id = :project_id and r.smith_id = :smith_id and r.input <> '[]'"
+    " for share of r on conflict do nothing"  # a thread that is being deleted is waited for
 )
 
 

@@ -30,6 +30,8 @@ BODIES: dict[str, Any] = {
         "credential": {"kind": "oauth_tokens", "access_token": "sk-another"},
     },
     "PATCH /v1/smiths/{smith_id}/connections/{connection_id}": {"metadata": {"account": "ann"}},
+    "POST /v1/tenant/webhooks": {"url": "https://hooks.example.com/ingram"},
+    "PATCH /v1/tenant/webhooks/{webhook_id}": {"events": ["run"]},
     "PUT /v1/tenant/mcp/{name}": {"url": "https://127.0.0.1:1/mcp"},
     "POST /v1/agents": {"name": "An agent"},
     "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},

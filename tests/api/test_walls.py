@@ -22,6 +22,8 @@ KINDS = {
     "token": "tok",
     "connection": "con",
     "memory": "mem",
+    "webhook": "whk",
+    "delivery": "whd",
 }
 TENANT = pytest.mark.parametrize("route", routes.of_tenants(), ids=str)
 GUARDED = pytest.mark.parametrize("route", routes.guarded(), ids=str)
@@ -59,6 +61,8 @@ async def estate(project: Tenant) -> Estate:
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
     fact = ok(await project.api.post(f"/v1/smiths/{person.id}/memories", json={"content": "Likes tea."}))
     names |= {"connection_id": connection["id"], "thread_id": run["thread_id"], "memory_id": fact["id"]}
+    names["webhook_id"] = (await project.webhook())["id"]
+    names["delivery_id"] = project.delivery(names["webhook_id"])
     return Estate({"project_id": project.id} | routes.NAMES | names, person)
 
 
