@@ -219,6 +219,7 @@ class ConnectionRequired:
     authorize_url: str
 
 
+@dataclass(frozen=True, slots=True)
 class WebhookTest:
     """Somebody wants to see whether a webhook is reached; it is sent to that one, whatever it asks for."""
 
