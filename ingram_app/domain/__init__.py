@@ -1,15 +1,17 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · slots · tokens · idempotency · model_keys · catalog · signatures · oauth_providers · mcp_servers · smiths ·
-connections · credentials · authorizations · rosters · rollouts · threads · arrivals · turns · transcripts ·
-summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors · recalling ·
-speech · conversations · webhooks · deliveries
+access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
+sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · oauth_providers ·
+mcp_servers · smiths · connections · credentials · authorizations · rosters · rollouts · threads · arrivals · turns ·
+transcripts · summaries · frames · tool_calls · approvals · runs · guards · tryouts · leases · answers · memory ·
+memories · recollections · vectors · recalling · speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    answers,
+    approvals,
     arrivals,
     audit,
     authorizations,
@@ -22,6 +24,7 @@ from ingram_app.domain import (
     events,
     frames,
     guards,
+    hosted_tools,
     idempotency,
     keyrings,
     leases,
@@ -47,6 +50,7 @@ from ingram_app.domain import (
     teammates,
     threads,
     tokens,
+    tool_calls,
     transcripts,
     tryouts,
     turns,
@@ -58,6 +62,8 @@ from ingram_app.domain import (
 __all__ = [
     "access",
     "agents",
+    "answers",
+    "approvals",
     "arrivals",
     "audit",
     "authorizations",
@@ -70,6 +76,7 @@ __all__ = [
     "events",
     "frames",
     "guards",
+    "hosted_tools",
     "idempotency",
     "keyrings",
     "leases",
@@ -95,6 +102,7 @@ __all__ = [
     "teammates",
     "threads",
     "tokens",
+    "tool_calls",
     "transcripts",
     "tryouts",
     "turns",

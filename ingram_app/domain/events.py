@@ -87,6 +87,52 @@ class RunCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolExecuting:
+    """A tool is about to be used."""
+
+    name: ClassVar[str] = "tool.executing"
+    run_id: str
+    tool: str
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCompleted:
+    """A tool has been used, or was not, and the model is told so."""
+
+    name: ClassVar[str] = "tool.completed"
+    run_id: str
+    tool: str
+    tool_call_id: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequired:
+    """A tool call waits for a person to approve it; the approval shows its arguments."""
+
+    name: ClassVar[str] = "approval.required"
+    approval_id: str
+    run_id: str
+    tool: str
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalResolved:
+    """An approval was decided, or has expired."""
+
+    name: ClassVar[str] = "approval.resolved"
+    approval_id: str
+    run_id: str
+    tool: str
+    tool_call_id: str
+    status: str
+    """`approved`, `rejected` or `expired`."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AgentPublished:
     """A version of an agent has been made from its draft."""
 
@@ -242,6 +288,10 @@ AnyEvent = (
     | RunCompleted
     | RunFailed
     | RunCancelled
+    | ToolExecuting
+    | ToolCompleted
+    | ApprovalRequired
+    | ApprovalResolved
     | AgentPublished
     | AgentRolledOut
     | AgentRolloutHalted

@@ -1,6 +1,7 @@
 """Leases: who carries which run. A lease ends by itself when its holder is silent; then another takes the run up.
 
 Every write of a carrier is fenced: it names its process and its attempt, and does nothing when either is outdated.
+A run that pauses is let go of; when all that it waits for has been answered, it is leased anew.
 """
 
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Tenancy, compact, execute, keepable
+from ingram_app.core.database import Tenancy, afterwards, compact, execute, keepable
 from ingram_app.core.settings import settings
-from ingram_app.domain import events, frames, runs, slots, transcripts
+from ingram_app.domain import access, approvals, events, frames, runs, slots, tool_calls, transcripts
+from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.runs import BUSY, Run, RunStatus
+from ingram_app.domain.tool_calls import ToolCall
 from ingram_app.domain.transcripts import Transcript
 
 RELEASED = "runs.released"
@@ -51,6 +54,15 @@ _FINISH = text(
     " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
     " select count(*) from closed"
 )
+_PAUSE = text(
+    "update runs set status = :status, output = cast(:output as jsonb), warnings = cast(:warnings as jsonb),"
+    " input_tokens = :input_tokens, output_tokens = :output_tokens, cost_micros = :cost_micros,"
+    f" answered_by = :answered_by, updated_at = :now, lease_owner = null, lease_until = null {_FENCED}"
+)
+_LEAVE = text(
+    "update runs set status = 'queued', ready_at = :now, lease_owner = null, lease_until = null, updated_at = :now"
+    " where id = :run_id"
+)
 _ABANDONED = text(
     "select project_id, id from runs where status = 'running' and lease_until < clock_timestamp()"
     " order by lease_until limit 100"
@@ -62,6 +74,13 @@ _AS_JSON = {"output", "error", "warnings"}
 
 class LeaseLost(Exception):
     """Another process carries the run by now: let go of it at once, and write nothing more."""
+
+
+class CancelAsked(Exception):
+    """Somebody wants the run stopped."""
+
+    def __init__(self, reason: str | None) -> None:
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +130,21 @@ class Ending:
         run.status, run.finished_at, run.updated_at = self.status, self.at, self.at
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a run waits for."""
+
+    status: RunStatus
+    reason: str
+    """`approval` or `tool`."""
+    values: dict[str, Any]
+    """Columns of the run: output, warnings, usage."""
+    asked: list[Approval]
+    handed_out: list[ToolCall]
+    transcript: Transcript | None = None
+    """What the run has added, with what is known of its calls so far."""
+
+
 def of(run: Run) -> Lease:
     """Return the lease on a run that this process has just claimed."""
     return Lease(run.id, run.project_id, run.smith_id, run.thread_id, run.agent_id, run.agent_version, run.attempt)
@@ -123,10 +157,7 @@ async def claim(session: AsyncSession, run_id: str) -> Run | None:
         return None
     if run.attempt == 0:
         await frames.write(session, run.project_id, run.id, frames.RunStarted(run.smith_id, run.thread_id))
-    taken = {"run_id": run.id, "owner": process.NAME, "now": now(), "seconds": settings().run_lease_seconds}
-    await execute(session, _TAKE, taken)
-    await session.refresh(run)
-    runs.changed(session, run)
+    await _take(session, run)
     return run
 
 
@@ -161,12 +192,11 @@ async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript
 
 async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
     """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`."""
-    outcome = {name: ending.values.get(name) for name in _OUTCOME}
-    spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
+    outcome = _columns(ending.values)
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
     about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
-    done = await execute(session, _FINISH, lease.fence | outcome | spelt | about | told)
+    done = await execute(session, _FINISH, lease.fence | outcome | about | told)
     if not done.scalar():
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)
@@ -175,9 +205,57 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     await slots.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
 
 
+async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown]) -> None:
+    """Let go of a run that waits for others: what it waits for, its frames and its row, all in one.
+
+    Raises `LeaseLost`, and `CancelAsked` when there is no more to wait for.
+    """
+    cancelled, reason = await renew(session, lease)
+    if cancelled:
+        raise CancelAsked(reason)
+    if pause.transcript is not None:
+        await transcripts.keep(session, pause.transcript)
+    await tool_calls.begin(session, lease.project_id, pause.handed_out)
+    await approvals.ask(session, pause.asked)
+    await say(session, lease, last_frames)
+    row = _columns(pause.values) | {"status": pause.status.value, "now": now()}
+    await execute(session, _PAUSE, lease.fence | row)
+    paused = events.RunPaused(lease.run_id, lease.thread_id, pause.reason)
+    await events.tell(session, access.platform(lease.project_id), paused, smith_id=lease.smith_id)
+    signals.send(session, runs.topic(lease.project_id))
+
+
+async def resume(session: AsyncSession, run: Run) -> None:
+    """Have a paused run, which the caller of this has locked, go on: here at once, or by way of the queue."""
+    run.output = None
+    session.add(run)
+    await frames.write(session, run.project_id, run.id, frames.RunResumed())
+    if process.SEATS.free and await slots.free(session, run.project_id):
+        await _take(session, run)
+        afterwards(session, lambda: signals.publish(runs.BORN, item=run))
+        return
+    await execute(session, _LEAVE, {"run_id": run.id, "now": now()})
+    await session.refresh(run)
+    runs.changed(session, run)
+    signals.send(session, slots.READY)
+
+
 async def abandoned(session: AsyncSession) -> list[tuple[str, str]]:
     """Return (project, run) of every run whose carrier went silent. For the dispatcher's transaction."""
     return [(row[0], row[1]) for row in (await execute(session, _ABANDONED)).all()]
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's outcome as parameters of a statement that keeps it."""
+    outcome = {name: values.get(name) for name in _OUTCOME}
+    return outcome | {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
+
+
+async def _take(session: AsyncSession, run: Run) -> None:
+    taken = {"run_id": run.id, "owner": process.NAME, "now": now(), "seconds": settings().run_lease_seconds}
+    await execute(session, _TAKE, taken)
+    await session.refresh(run)
+    runs.changed(session, run)
 
 
 def _event(lease: Lease, ending: Ending) -> events.AnyEvent:

@@ -21,6 +21,7 @@ DISPATCHED = {
     "runs": ["input", "output", "config", "metadata", "actor", "error"],
     "agents": ["draft"],
     "smiths": ["external_id"],
+    "approvals": ["smith_id", "run_id", "tool", "args", "reason", "actor"],
     "events": ["type", "smith_id", "data", "actor", "created_at"],
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
@@ -28,16 +29,9 @@ DISPATCHED = {
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
-        "threads",
-        "transcripts",
-        "runs",
-        "memory_documents",
-        "memories",
-        "recollections",
-        "vectors",
-        "summaries",
-        "connections",
-        "authorizations",
+        *("threads", "transcripts", "summaries", "runs", "tool_calls", "approvals"),
+        *("memory_documents", "memories", "recollections", "vectors"),
+        *("connections", "authorizations"),
     ),
     "smith_id",
 )
@@ -58,6 +52,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
         await remember(tenant, person.id)
         await connect(tenant, person.id)
+        await pause(tenant, person.id)
         tenant.delivery((await tenant.webhook())["id"])
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
 
@@ -78,6 +73,15 @@ async def connect(tenant: Tenant, smith_id: str) -> None:
     held = {"provider": "github", "credential": {"kind": "oauth_tokens", "access_token": "t-1"}}
     ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections", json=held))
     ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections/authorize", json={"provider": "github"}))
+
+
+async def pause(tenant: Tenant, smith_id: str) -> None:
+    """Have a run of this smith wait for an approval."""
+    tools = {"model": "test/tools", "enabled_hosted_tools": ["calculator"], "approval_policy": [{"match": "*"}]}
+    ok(await tenant.api.patch(f"/v1/smiths/{smith_id}", json=tools))
+    run = await tenant.run(smith_id, '[[call add {"a": 1, "b": 2}]]')
+    assert run["status"] == "paused_for_approval"
+    ok(await tenant.api.patch(f"/v1/smiths/{smith_id}", json=dict.fromkeys(tools)))
 
 
 async def value(session: AsyncSession, query: str, **values: Any) -> Any:
@@ -295,6 +299,7 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
             await project.run(person.id, "hello " * 200, thread_id="one")
         await remember(project, person.id)
         await connect(project, person.id)
+    await pause(project, both[1].id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
     assert world.ask(siblings, project.id) == [(True,)]
