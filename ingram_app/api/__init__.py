@@ -6,6 +6,7 @@ from ingram_app.api import (
     agents,
     answers,
     approvals,
+    connections,
     errors,
     events,
     exports,
@@ -14,6 +15,7 @@ from ingram_app.api import (
     mcp_servers,
     memory,
     models,
+    oauth_providers,
     organization,
     reference,
     replays,
@@ -40,10 +42,12 @@ PUBLIC = (
     hosted_tools,
     mcp_servers,
     signing_keys,
+    oauth_providers,
     agents,
     versions,
     rollouts,
     smiths,
+    connections,
     threads,
     runs,
     answers,
@@ -68,6 +72,7 @@ def build() -> FastAPI:
     )
     for module in PUBLIC:
         api.include_router(module.router, prefix="/v1")
+    api.include_router(connections.way_back, prefix="/v1")
     for module in (health, sign_in, exports, reference):
         api.include_router(module.router)
     errors.handle_all(api)

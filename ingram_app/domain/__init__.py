@@ -1,10 +1,10 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
-sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths ·
-rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · folds · tool_calls · approvals ·
-runs · replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling ·
-speech · conversations · webhooks · deliveries
+sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · oauth_providers · mcp_servers ·
+smiths · connections · credentials · authorizations · rosters · rollouts · threads · arrivals · turns · transcripts ·
+summaries · frames · folds · tool_calls · approvals · runs · replays · guards · tryouts · leases · answers · memory ·
+memories · recollections · vectors · recalling · speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -14,8 +14,11 @@ from ingram_app.domain import (
     approvals,
     arrivals,
     audit,
+    authorizations,
     catalog,
+    connections,
     conversations,
+    credentials,
     deliveries,
     designs,
     events,
@@ -30,6 +33,7 @@ from ingram_app.domain import (
     memories,
     memory,
     model_keys,
+    oauth_providers,
     organizations,
     paging,
     projects,
@@ -64,8 +68,11 @@ __all__ = [
     "approvals",
     "arrivals",
     "audit",
+    "authorizations",
     "catalog",
+    "connections",
     "conversations",
+    "credentials",
     "deliveries",
     "designs",
     "events",
@@ -80,6 +87,7 @@ __all__ = [
     "memories",
     "memory",
     "model_keys",
+    "oauth_providers",
     "organizations",
     "paging",
     "projects",

@@ -209,6 +209,64 @@ class SmithErased:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionCreated:
+    """A smith's person has consented, or tokens were brought."""
+
+    name: ClassVar[str] = "connection.created"
+    connection_id: str
+    provider: str
+    scopes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRefreshed:
+    """The service has given fresh tokens."""
+
+    name: ClassVar[str] = "connection.refreshed"
+    connection_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBroken:
+    """The service does not refresh it any more: the person has to connect again."""
+
+    name: ClassVar[str] = "connection.broken"
+    connection_id: str
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRecovered:
+    """One that was broken or expired works again."""
+
+    name: ClassVar[str] = "connection.recovered"
+    connection_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionDeleted:
+    """It was taken back, at the service too where that offers it, and its tokens are gone."""
+
+    name: ClassVar[str] = "connection.deleted"
+    connection_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRequired:
+    """A run goes on without the tools of a server. Its person connects at the address, within ten minutes."""
+
+    name: ClassVar[str] = "connection.required"
+    run_id: str
+    provider: str
+    mcp_server: str
+    authorize_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookTest:
     """Somebody wants to see whether a webhook is reached; it is sent to that one, whatever it asks for."""
 
@@ -243,6 +301,12 @@ AnyEvent = (
     | SmithArchived
     | SmithErased
     | MemoryUpdated
+    | ConnectionCreated
+    | ConnectionRefreshed
+    | ConnectionBroken
+    | ConnectionRecovered
+    | ConnectionDeleted
+    | ConnectionRequired
     | WebhookTest
     | WebhookDisabled
 )

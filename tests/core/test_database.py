@@ -31,6 +31,7 @@ OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
         *("threads", "transcripts", "summaries", "runs", "tool_calls", "approvals"),
         *("memory_documents", "memories", "recollections", "vectors"),
+        *("connections", "authorizations"),
     ),
     "smith_id",
 )
@@ -50,6 +51,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
             await tenant.run(person.id, "hello " * 200, thread_id="one")
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
         await remember(tenant, person.id)
+        await connect(tenant, person.id)
         await pause(tenant, person.id)
         tenant.delivery((await tenant.webhook())["id"])
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
@@ -62,6 +64,15 @@ async def remember(tenant: Tenant, smith_id: str) -> None:
     ok(await tenant.api.post(f"{path}/memories", json={"content": "Likes tea."}))
     ok(await tenant.api.post(f"{path}/memories/search", json={"query": "tea"}))
     ok(await tenant.api.post(f"{path}/memory/recall", json={"query": "hello"}))
+
+
+async def connect(tenant: Tenant, smith_id: str) -> None:
+    """Have a smith hold a connection, and a link to another consent."""
+    service = {"client_id": "us", "client_secret": "sk-1"}
+    ok(await tenant.api.put("/v1/tenant/providers/github", json=service))
+    held = {"provider": "github", "credential": {"kind": "oauth_tokens", "access_token": "t-1"}}
+    ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections", json=held))
+    ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections/authorize", json={"provider": "github"}))
 
 
 async def pause(tenant: Tenant, smith_id: str) -> None:
@@ -287,6 +298,7 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
         for _ in range(2):
             await project.run(person.id, "hello " * 200, thread_id="one")
         await remember(project, person.id)
+        await connect(project, person.id)
     await pause(project, both[1].id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
