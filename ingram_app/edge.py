@@ -1,7 +1,7 @@
 """The outermost room: every request passes here first, and is sent on to the API or to the console.
 
-    /v1 /auth /downloads /health /ready /metrics /openapi.json /docs  ─▶ api
-    everything else                                                   ─▶ console: pages, their files, their websocket
+    /v1 /auth /exports /health /ready /metrics /openapi.json /docs  ─▶ api
+    everything else                                        ─▶ console: pages, their files, their websocket
 
 What a browser sends on its own stops here: a foreign page's request is refused, and the session's cookie
 goes no further than to who reads cookies. Reflex keeps the headers of a handshake with the state of every
@@ -26,7 +26,7 @@ from ingram_app.core.settings import settings
 SESSION_HEADER = "authorization"
 """Where the console finds the hash of the visitor's session: a header that Reflex never sends to the page."""
 
-_API = re.compile(r"/(v1|auth|docs|downloads)(/.*)?|/(health|ready|metrics|openapi\.json)")
+_API = re.compile(r"/(v1|auth|exports|docs)(/.*)?|/(health|ready|metrics|openapi\.json)")
 _HARMLESS = {"GET", "HEAD", "OPTIONS"}
 _CREDENTIALS = {b"cookie", b"authorization", b"proxy-authorization"}
 _INLINE = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)

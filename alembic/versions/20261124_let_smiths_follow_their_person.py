@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = 'cd53c46424e4'
-down_revision = 'c90e4d7714fb'
+down_revision = "9b3e60d7c1f5"
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 SMITH = "nullif(current_setting('app.smith_id', true), '')"

@@ -107,7 +107,7 @@ def requests() -> rx.Component:
                 "Everything that is held about the person, as JSON Lines: profile, threads, runs, messages, memory.",
                 NativeForm.create(
                     button("Download", icon="download", type="submit"),
-                    action=served(f"/downloads/{Session.project_id}/smiths/{Person.smith_id}"),
+                    action=served(f"/exports/{Session.project_id}/{Person.smith_id}.jsonl"),
                     method="post",
                 ),
             ),

@@ -16,7 +16,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import audit, events, memory, runs, slots, smiths, tokens
+from ingram_app.domain import audit, event_types, events, memory, runs, slots, smiths, tokens
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import ANONYMOUS, Clone, Smith
@@ -56,7 +56,7 @@ async def claim(session: AsyncSession, caller: Caller, smith_id: str, external_i
     if user is not None:
         await _move(session, caller, smith, user)
     await tokens.revoke_of_smith(session, caller, smith_id)
-    claimed = events.SmithClaimed(external_id=external_id, from_smith_id=smith_id if user else None)
+    claimed = event_types.SmithClaimed(external_id=external_id, from_smith_id=smith_id if user else None)
     kept_id = user.id if user else smith_id
     await events.tell(session, caller, claimed, smith_id=kept_id)
     await audit.note(session, caller, "smith.claimed", kept_id, from_smith_id=smith_id)
@@ -102,7 +102,8 @@ async def _move(session: AsyncSession, caller: Caller, smith: Smith, user: Smith
     for table, column in THREADS.items():
         await execute(session, _moved(table, column), between | names)
     await execute(session, _FACTS, between)
-    await execute(session, _VECTORS, between)
+    for statement in (*_PLAIN, _CONNECTIONS):
+        await execute(session, statement, between)
     await _fold(session, caller, smith, user)
     smith.archived_at = smith.updated_at = now()
     smith.moved_to = user.id
@@ -129,7 +130,16 @@ _FACTS = sa.text(
     " where m.project_id = :project_id and m.smith_id = :from"
 )
 """What both know is held once: of the anonymous smith's it becomes history."""
-_VECTORS = sa.text("update vectors set smith_id = :to where project_id = :project_id and smith_id = :from")
+_PLAIN = [
+    sa.text(f"update {table} set smith_id = :to where project_id = :project_id and smith_id = :from")
+    for table in ("vectors", "tool_calls", "approvals")
+]
+_CONNECTIONS = sa.text(
+    "update connections c set smith_id = cast(:to as varchar) where c.project_id = :project_id and c.smith_id = :from"
+    " and not exists (select from connections theirs where theirs.project_id = :project_id"
+    " and theirs.smith_id = cast(:to as varchar) and theirs.provider = c.provider)"
+)
+"""An account of the same service that the user has connected already is the one that counts."""
 _TAKEN = sa.text(
     "select id from threads where project_id = :project_id and smith_id = :from"
     " and id in (select id from threads where project_id = :project_id and smith_id = :to)"

@@ -18,7 +18,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import audit, events, frames, idempotency, runs, smiths, tokens
+from ingram_app.domain import audit, event_types, events, frames, idempotency, runs, smiths, tokens
 from ingram_app.domain.access import Caller
 
 
@@ -74,6 +74,9 @@ _COUNT = {
     "runs": f"runs {_OF_SMITH}",
     "messages": f"(select jsonb_array_elements(messages) from transcripts {_OF_RUNS}) m",
     "summaries": f"summaries {_OF_SMITH}",
+    "tool_calls": f"tool_calls {_OF_SMITH}",
+    "approvals": f"approvals {_OF_SMITH}",
+    "connections": f"connections {_OF_SMITH}",
     "frames": f"frames {_OF_RUNS}",
     "revisions": f"smith_revisions {_OF_SMITH}",
     "memories": f"memories {_OF_SMITH}",
@@ -118,7 +121,7 @@ async def erase(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure
     session.expunge(smith)
     for one in known["whose"]:
         await idempotency.forget(session, caller, one)
-    await events.tell(session, caller, events.SmithErased(receipt_id=receipt.id), smith_id=smith_id)
+    await events.tell(session, caller, event_types.SmithErased(receipt_id=receipt.id), smith_id=smith_id)
     await audit.note(session, caller, "smith.erased", smith_id, receipt_id=receipt.id)
     signals.send(session, runs.topic(caller.project_id))
     return receipt

@@ -19,6 +19,8 @@ from ingram_app.core.database import compact, execute, transaction
 from ingram_app.core.errors import NotFound
 from ingram_app.domain import audit
 from ingram_app.domain.access import Caller
+from ingram_app.domain.approvals import Approval
+from ingram_app.domain.connections import Connection
 from ingram_app.domain.frames import Frame
 from ingram_app.domain.memories import Memory
 from ingram_app.domain.memory import MemoryDocument
@@ -29,6 +31,7 @@ from ingram_app.domain.smiths import Smith
 from ingram_app.domain.summaries import Summary
 from ingram_app.domain.threads import Thread
 from ingram_app.domain.tokens import Token, subject
+from ingram_app.domain.tool_calls import ToolCall
 from ingram_app.domain.transcripts import Transcript
 
 
@@ -71,6 +74,18 @@ SECTIONS = (
          "error", "warnings", "usage", "about", "rendered_instructions", "created_at", "started_at", "finished_at"),
         parts=(
             Section("message", Transcript, ("run_id", "thread_id", "complete"), ("run_id",), each="messages"),
+            Section(
+                "tool_call",
+                ToolCall,
+                ("run_id", "tool_call_id", "tool", "args", "state", "result", "is_error", "created_at", "done_at"),
+                ("run_id", "id"),
+            ),
+            Section(
+                "approval",
+                Approval,
+                ("id", "run_id", "tool_call_id", "tool", "args", "status", "reason", "created_at", "resolved_at"),
+                ("run_id", "id"),
+            ),
             Section("frame", Frame, ("run_id", "seq", "event", "data", "created_at"), ("run_id", "seq"), at_once=500),
         ),
     ),
@@ -87,6 +102,7 @@ SECTIONS = (
         ("id", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"),
         whose=lambda table, caller, smith_id: table.sub == subject(caller.project_id, smith_id),
     ),
+    Section("connection", Connection, ("id", "provider", "scopes", "status", "about", "created_at", "updated_at")),
     Section("model_key", ModelKey, ("provider", "base_url", "created_at", "updated_at")),
 )  # fmt: skip
 _USED = ("model", "run_count", "input_tokens", "output_tokens", "cost_micros")

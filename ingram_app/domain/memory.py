@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Invalid, NotFound
-from ingram_app.domain import events, smiths
+from ingram_app.domain import event_types, events, smiths
 from ingram_app.domain.access import Caller
 
 MOST_BYTES = 32 * 1024
@@ -100,7 +100,7 @@ async def write(session: AsyncSession, caller: Caller, smith_id: str, content: s
         col(MemoryDocument.version) <= fresh.version - REVISIONS,
     )
     await execute(session, old)
-    await events.tell(session, caller, events.MemoryUpdated("document", None), smith_id=smith_id)
+    await events.tell(session, caller, event_types.MemoryUpdated("document", None), smith_id=smith_id)
     return fresh
 
 

@@ -5,7 +5,7 @@ What a smith runs with is worked out when it is asked for: the live version of i
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -20,9 +20,10 @@ from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.readings import Reading
-from ingram_app.domain import agents, audit, designs, events, rendering, revisions, tokens, versions
+from ingram_app.domain import agents, audit, designs, event_types, events, rendering, revisions, tokens, versions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
+from ingram_app.domain.designs import Recorded
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Project
 from ingram_app.domain.rendering import Rendered
@@ -34,6 +35,7 @@ EXTERNAL_ID_LENGTH = 200
 PROFILE = ("display_name", "locale", "timezone", "customer_id")
 BUCKETS_PER_PERCENT = 100
 LIVE = sa.text("archived_at is null")
+TRIES = sa.text("tester_id is not null")
 BY_BEGINNING = {"external_id": "text_pattern_ops"}
 
 
@@ -46,9 +48,7 @@ class Smith(SQLModel, table=True):
         Index("ix_smiths_customer", "project_id", "customer_id", postgresql_where=LIVE),
         Index("ix_smiths_prefix", "project_id", "external_id", postgresql_ops=BY_BEGINNING, postgresql_where=LIVE),
         Index("ix_smiths_moved_to", "moved_to", postgresql_where=sa.text("moved_to is not null")),
-        Index(
-            "uq_smiths_tester", "agent_id", "tester_id", unique=True, postgresql_where=sa.text("tester_id is not null")
-        ),
+        Index("uq_smiths_tester", "agent_id", "tester_id", unique=True, postgresql_where=TRIES),
     )
 
     id: str = Field(default_factory=lambda: new_id("smt"), primary_key=True)
@@ -95,11 +95,13 @@ class Clone:
     """The agent's version it runs; none while the agent has not been published, or when it tries the draft."""
     inherited: dict[str, Any]
     """What the agent's version says, or the draft that it tries."""
+    recorded: dict[str, Any] | None = None
+    """What it ran with at another moment, when it is to do so again."""
 
     @property
     def config(self) -> dict[str, Any]:
         """The effective design: overrides on the agent's on the platform's defaults."""
-        return designs.effective(self.inherited, self.smith.overrides)
+        return self.recorded or designs.effective(self.inherited, self.smith.overrides)
 
     @property
     def source(self) -> Literal["agent", "override", "custom"]:
@@ -159,7 +161,7 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
     row = smith.model_dump()
     new = insert(Smith).values(row).on_conflict_do_nothing().returning(col(Smith.id))
     if (await execute(session, new)).first() is not None:
-        created = events.SmithCreated(external_id=smith.external_id, agent_id=agent.id)
+        created = event_types.SmithCreated(external_id=smith.external_id, agent_id=agent.id)
         await events.tell(session, caller, created, smith_id=smith.id)
         await audit.note(session, caller, "smith.created", smith.id)
         await revisions.append(session, caller, smith.id, smith.own_config)
@@ -190,14 +192,22 @@ async def embody(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
     return found[0]
 
 
-async def summon(session: AsyncSession, caller: Caller, smith_id: str) -> tuple[Clone, Project]:
-    """Return a live smith that is to act, and its project, to be looked at only. Raises `SmithMismatch`, `NotFound`."""
+async def summon(
+    session: AsyncSession, caller: Caller, smith_id: str, recorded: Recorded | None = None
+) -> tuple[Clone, Project]:
+    """Return a live smith that is to act, as it is now or was `recorded`, and its project, to be looked at only.
+
+    Raises `SmithMismatch`, `NotFound`.
+    """
     caller.require_own(smith_id)
     found = await _SUMMONED.first(session, project_id=caller.project_id, smith_id=smith_id)
     if found is None:
         raise NotFound(noun="smith", id=smith_id)
     smith, agent, version, project = found
-    return _clone(smith, agent, version), project
+    clone = _clone(smith, agent, version)
+    if recorded is not None:
+        clone = replace(clone, version=recorded.version, recorded=recorded.config)
+    return clone, project
 
 
 async def browse(
@@ -213,11 +223,8 @@ async def browse(
     """Return the project's live smiths, newest first, as far as they match."""
     caller.require("smiths:read")
     query = _live(caller)
-    for column, value in (
-        (Smith.external_id, external_id),
-        (Smith.customer_id, customer_id),
-        (Smith.agent_id, agent_id),
-    ):
+    wanted = ((Smith.external_id, external_id), (Smith.customer_id, customer_id), (Smith.agent_id, agent_id))
+    for column, value in wanted:
         if value is not None:
             query = query.where(column == value)
     if external_id_prefix:
@@ -308,7 +315,7 @@ async def archive(session: AsyncSession, caller: Caller, smith_id: str) -> None:
         raise NotFound(noun="smith", id=smith_id)
     smith.archived_at = smith.updated_at = now()
     await session.flush()
-    await events.tell(session, caller, events.SmithArchived(external_id=smith.external_id), smith_id=smith_id)
+    await events.tell(session, caller, event_types.SmithArchived(external_id=smith.external_id), smith_id=smith_id)
     await audit.note(session, caller, "smith.archived", smith_id)
 
 

@@ -205,6 +205,12 @@ async def revoke_key(session: AsyncSession, caller: Caller, token_id: str) -> No
     await _revoke(session, caller, keys, token_id)
 
 
+async def still_holds(session: AsyncSession, token_id: str | None) -> bool:
+    """Tell whether whoever did something with this token could do it again; one who had none could."""
+    token = await session.get(Token, token_id) if token_id is not None else None
+    return token_id is None or (token is not None and token.state == "active")
+
+
 _smiths = sa.table("smiths", sa.column("id"), sa.column("project_id"), sa.column("archived_at"))
 _believed: OrderedDict[str, tuple[float, Caller, datetime | None]] = OrderedDict()
 _BELIEVED_AT_MOST = 4096

@@ -1,4 +1,4 @@
-"""Downloads: what the console hands to the browser, to who is signed in and may."""
+"""A person's file as the console hands it to the browser: to who is signed in, and may."""
 
 import json
 
@@ -28,7 +28,7 @@ async def seat(world: World, organization_id: str, role: Role) -> Client:
 
 async def test_a_person_s_file_is_for_those_who_build(world: World, project: Tenant) -> None:
     smith = await project.smith(external_id="mine")
-    path = f"/downloads/{project.id}/smiths/{smith['id']}"
+    path = f"/exports/{project.id}/{smith['id']}.jsonl"
     member = await seat(world, world.organization_id, Role.member)
     answer = await member.post(path)
     assert answer.headers["content-disposition"] == f'attachment; filename="{smith["id"]}.jsonl"'
@@ -42,18 +42,18 @@ async def test_a_person_s_file_is_for_those_who_build(world: World, project: Ten
 
 async def test_nobody_and_strangers_get_none(world: World, project: Tenant, other: Tenant) -> None:
     smith = await project.smith()
-    path = f"/downloads/{project.id}/smiths/{smith['id']}"
+    path = f"/exports/{project.id}/{smith['id']}.jsonl"
     error(await world.nobody.post(path), 401, "unauthenticated")
     error(await project.api.post(path), 401, "unauthenticated")
     organization_id, _ = await world.organization("Strangers Inc.")
     stranger = await seat(world, organization_id, Role.owner)
     error(await stranger.post(path), 404, "not_found")
     owner = await seat(world, world.organization_id, Role.owner)
-    error(await owner.post(f"/downloads/{other.id}/smiths/{smith['id']}"), 404, "not_found")
+    error(await owner.post(f"/exports/{other.id}/{smith['id']}.jsonl"), 404, "not_found")
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "é" * 50])
 async def test_a_made_up_cookie_is_nobody_s(world: World, project: Tenant, cookie: str) -> None:
     headers = httpx.Headers({"Cookie": f"{settings().cookie}={cookie}".encode()})
-    answer = await world.nobody.post(f"/downloads/{project.id}/smiths/smt_x", headers=headers)
+    answer = await world.nobody.post(f"/exports/{project.id}/smt_x.jsonl", headers=headers)
     error(answer, 401, "unauthenticated")
