@@ -106,7 +106,7 @@ def requests() -> rx.Component:
                 "Export",
                 "Everything that is held about the person, as JSON Lines: profile, threads, runs, messages, memory.",
                 NativeForm.create(
-                    button("Download", icon="download", type="submit"),
+                    rx.el.div(button("Download", icon="download", type="submit")),
                     action=served(f"/exports/{Session.project_id}/{Person.smith_id}.jsonl"),
                     method="post",
                 ),

@@ -85,12 +85,16 @@ def _rows(found: Sequence[Revision], current: dict[str, Any]) -> list[RevisionRo
             version=revision.version,
             changed="as it was made" if before is None else _changed(before, revision.snapshot),
             note=revision.note or "",
-            by=(revision.created_by or {}).get("email") or (revision.created_by or {}).get("kind") or "",
+            by=_who(revision.created_by or {}),
             at=moment(revision.created_at),
             now=place == 0 and revision.snapshot == current,
         )
         for place, (revision, before) in enumerate(zip(found, befores, strict=True))
     ]
+
+
+def _who(actor: dict[str, str | None]) -> str:
+    return actor.get("email") or ("API" if actor.get("kind") == "tenant" else actor.get("kind")) or ""
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any]) -> str:

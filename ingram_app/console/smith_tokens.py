@@ -193,5 +193,6 @@ def _permission(permission: str) -> rx.Component:
     )
 
 
-def _usual_first(permission: str) -> tuple[bool, str]:
-    return permission not in _USUAL, permission
+def _usual_first(permission: str) -> tuple[bool, bool, str]:
+    """Order permissions: those of each noun side by side, the one that is alone of its noun at the end."""
+    return permission not in _USUAL, permission == "embeddings:write", permission
