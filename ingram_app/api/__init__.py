@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from ingram_app.api import (
     agents,
+    attachments,
     errors,
     events,
     health,
@@ -34,6 +35,7 @@ PUBLIC = (
     rollouts,
     smiths,
     threads,
+    attachments,
     runs,
     events,
     memory,

@@ -1,8 +1,8 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
+projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · attachments ·
+transcripts · summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
 recalling · speech · conversations
 """
 
@@ -10,6 +10,7 @@ from ingram_app.domain import (
     access,
     agents,
     arrivals,
+    attachments,
     audit,
     conversations,
     designs,
@@ -48,6 +49,7 @@ __all__ = [
     "access",
     "agents",
     "arrivals",
+    "attachments",
     "audit",
     "conversations",
     "designs",

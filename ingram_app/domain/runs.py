@@ -21,7 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import jobs, process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
+from ingram_app.core.database import Moment, afterwards, execute, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.readings import Prepared
@@ -30,6 +30,7 @@ from ingram_app.domain import arrivals, events, frames, model_keys, projects, sm
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.arrivals import OnBusy
+from ingram_app.domain.attachments import keep, unpack
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
@@ -140,7 +141,6 @@ class Birth:
     access: Access
     limits: Limits
     past: summaries.Past
-    """What the thread remembers."""
 
 
 _COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
@@ -178,12 +178,13 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     clone, project = await smiths.summon(session, caller, smith_id)
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
-    turn = replace(turn, input=keepable(turn.input))
+    turn, luggage = await unpack(session, caller, smith_id, turn, project.limits.max_attachment_bytes or 0)
     check(turn, project.limits.max_input_bytes or 0)
     wanted = clone.config["model"]
     model = project.default_model if wanted == "default" else wanted
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
     thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
+    await keep(session, caller.project_id, smith_id, thread_id, luggage)
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead:

@@ -25,6 +25,7 @@ from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt
 from ingram_app.engine.asking import Asking
+from ingram_app.engine.attaching import Attaching
 from ingram_app.engine.candidates import answered_by
 from ingram_app.engine.history import History, Spent
 from ingram_app.engine.scribe import Scribe
@@ -54,6 +55,7 @@ class Loop:
         self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
         self.history = History(run, lease, self.limits, self.asking, self._warn)
         self.history.spent = Spent(*standing.summarised) if standing.summarised else None
+        self.attaching = Attaching(run, lease)
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends: they are written together with its row."""
 
@@ -61,7 +63,8 @@ class Loop:
         """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
         history = await self.history.of(self.standing.past, self.added)
         for _ in range(self.limits.max_steps or 0):
-            response = await self.asking.ask([*history, *self.added], self.said, self.usage())
+            messages = await self.attaching.shown([*history, *self.added])
+            response = await self.asking.ask(messages, self.said, self.usage())
             self.said = ""
             self.added.append(response)
             self.asking.check_output(self.usage().get("output_tokens") or 0)

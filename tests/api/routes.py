@@ -31,7 +31,7 @@ BODIES: dict[str, Any] = {
 }
 """A good body of each route that needs one."""
 
-NAMES = {"provider": "openai", "version": "1", "a": "1", "b": "draft"}
+NAMES = {"provider": "openai", "version": "1", "a": "1", "b": "draft", "sha256": "0" * 64}
 """What stands in a path without being the id of something, and a good value of it."""
 
 

@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 import ingram_app.domain
 from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
 from ingram_app.domain.smiths import Smith
+from tests.pictures import image, png, said
 from tests.world import Person, Tenant, World, ok
 
 assert ingram_app.domain  # its tables are known once it is loaded
@@ -20,7 +21,17 @@ OWNED_TABLES = ["keyrings", "idempotency_keys"]
 DISPATCHED = {"runs": "input", "agents": "draft", "smiths": "external_id"}
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
-    ("threads", "transcripts", "summaries", "runs", "memory_documents", "memories", "recollections", "vectors"),
+    (
+        "threads",
+        "transcripts",
+        "summaries",
+        "attachments",
+        "runs",
+        "memory_documents",
+        "memories",
+        "recollections",
+        "vectors",
+    ),
     "smith_id",
 )
 
@@ -36,6 +47,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         ok(await tenant.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": 100}}))
         for _ in range(2):  # the second makes a summary of the first
             await tenant.run(person.id, "hello " * 200, thread_id="one")
+        ok(await person.api.post(f"/v1/smiths/{person.id}/runs", json=said(image(png()))))
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
         await remember(tenant, person.id)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
@@ -273,6 +285,7 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
     for person in both:
         for _ in range(2):
             await project.run(person.id, "hello " * 200, thread_id="one")
+        ok(await person.api.post(f"/v1/smiths/{person.id}/runs", json=said(image(png()))))
         await remember(project, person.id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
