@@ -4,10 +4,14 @@ from fastapi import FastAPI
 
 from ingram_app.api import (
     agents,
+    answers,
+    approvals,
     attachments,
     errors,
     events,
     health,
+    hosted_tools,
+    mcp_servers,
     memory,
     models,
     organization,
@@ -15,11 +19,13 @@ from ingram_app.api import (
     rollouts,
     runs,
     sign_in,
+    signing_keys,
     smiths,
     tenant_settings,
     threads,
     tokens,
     versions,
+    webhooks,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
@@ -30,6 +36,9 @@ PUBLIC = (
     tokens,
     tenant_settings,
     models,
+    hosted_tools,
+    mcp_servers,
+    signing_keys,
     agents,
     versions,
     rollouts,
@@ -37,8 +46,11 @@ PUBLIC = (
     threads,
     attachments,
     runs,
+    answers,
+    approvals,
     events,
     memory,
+    webhooks,
 )
 
 

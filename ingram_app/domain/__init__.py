@@ -1,25 +1,32 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · attachments ·
-transcripts · summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
-recalling · speech · conversations
+access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
+sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths ·
+rosters · rollouts · threads · arrivals · turns · attachments · transcripts · summaries · frames · tool_calls ·
+approvals · runs · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling ·
+speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
     access,
     agents,
+    answers,
+    approvals,
     arrivals,
     attachments,
     audit,
+    catalog,
     conversations,
+    deliveries,
     designs,
     events,
     frames,
     guards,
+    hosted_tools,
     idempotency,
     keyrings,
     leases,
+    mcp_servers,
     memories,
     memory,
     model_keys,
@@ -32,33 +39,43 @@ from ingram_app.domain import (
     rosters,
     runs,
     sessions,
+    signatures,
+    slots,
     smiths,
     speech,
     summaries,
     teammates,
     threads,
     tokens,
+    tool_calls,
     transcripts,
     tryouts,
     turns,
     vectors,
     versions,
+    webhooks,
 )
 
 __all__ = [
     "access",
     "agents",
+    "answers",
+    "approvals",
     "arrivals",
     "attachments",
     "audit",
+    "catalog",
     "conversations",
+    "deliveries",
     "designs",
     "events",
     "frames",
     "guards",
+    "hosted_tools",
     "idempotency",
     "keyrings",
     "leases",
+    "mcp_servers",
     "memories",
     "memory",
     "model_keys",
@@ -71,15 +88,19 @@ __all__ = [
     "rosters",
     "runs",
     "sessions",
+    "signatures",
+    "slots",
     "smiths",
     "speech",
     "summaries",
     "teammates",
     "threads",
     "tokens",
+    "tool_calls",
     "transcripts",
     "tryouts",
     "turns",
     "vectors",
     "versions",
+    "webhooks",
 ]

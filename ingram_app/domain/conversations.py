@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.database import Tenancy, execute, transaction
-from ingram_app.core.errors import Invalid
+from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.domain import audit, frames, runs, speech, summaries, threads
 from ingram_app.domain.access import Caller
 from ingram_app.domain.frames import Shown
@@ -91,6 +91,10 @@ _OF_RUNS = "where project_id = :project_id and run_id = any(:run_ids)"
 _DELETE = (
     text(f"delete from frames {_OF_RUNS}"),
     text(f"delete from transcripts {_OF_RUNS}"),
+    text(f"delete from approvals {_OF_RUNS}"),
+    text(f"delete from tool_calls {_OF_RUNS}"),
+    text(f"delete from approvals {_OF_RUNS}"),
+    text(f"delete from tool_calls {_OF_RUNS}"),
     text(f"delete from recollections {_OF_RUNS}"),
     text("delete from idempotency_keys where owner_id = :project_id and resource_id = any(:run_ids)"),
     text("delete from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"),
@@ -122,8 +126,7 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str, thread_id: 
 async def stop(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> list[str]:
     """Ask every live run of a thread to stop, those that wait too; return which will. Raises as `threads.find`."""
     caller.require("runs:write")
-    await threads.find(session, caller, smith_id, thread_id)
-    await threads.hold(session, caller.project_id, smith_id, thread_id)
+    await _hold(session, caller, smith_id, thread_id)
     found = await execute(session, _WORKING, _known(caller.project_id, smith_id, thread_id))
     live = [run_id for (run_id,) in found.all()]
     for run_id in live:
@@ -138,8 +141,7 @@ async def remove(session: AsyncSession, caller: Caller, smith_id: str, thread_id
     Raises `SmithMismatch`, `NotFound`.
     """
     caller.require("runs:write")
-    await threads.find(session, caller, smith_id, thread_id)
-    await threads.hold(session, caller.project_id, smith_id, thread_id)
+    await _hold(session, caller, smith_id, thread_id)
     known: dict[str, Any] = _known(caller.project_id, smith_id, thread_id)
     for (run_id,) in (await execute(session, _END_LIVE, known)).all():
         signals.send(session, f"{runs.CANCEL}:{run_id}", frames.topic(run_id))
@@ -191,6 +193,13 @@ async def follow(thread: Thread, since: Point) -> AsyncIterator[Said | None]:
                 turn, run_id = next_turn, next_id
             elif await frames.heard_on(heard) is frames.QUIET:
                 yield None
+
+
+async def _hold(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> None:
+    """Keep new turns of a thread waiting until the transaction ends. Raises `SmithMismatch`, `NotFound`."""
+    await threads.find(session, caller, smith_id, thread_id)
+    if not await threads.hold(session, caller.project_id, smith_id, thread_id):
+        raise NotFound(noun="thread", id=thread_id)
 
 
 async def _next(thread: Thread, turn: int) -> Sequence[Any] | None:

@@ -2,12 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ingram_app.core import schemas
 from ingram_app.core.errors import Invalid
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ModelId = Annotated[str, Field(min_length=1, max_length=200, examples=["default", "gpt-5.2", "test/echo"])]
+
+
+def _of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
+    try:
+        schemas.check(schema)
+    except schemas.SchemaWrong as wrong:
+        raise ValueError(f"it is no JSON Schema: {wrong}") from None
+    if schema.get("type") != "object":
+        raise ValueError('it must be the JSON Schema of an object: {"type": "object", …}')
+    return schema
 
 
 class Part(BaseModel):
@@ -31,8 +42,10 @@ class ClientTool(Part):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str = ""
-    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
-    """A JSON Schema."""
+    parameters: Annotated[dict[str, Any], AfterValidator(_of_an_object)] = Field(
+        default_factory=lambda: {"type": "object", "properties": {}}
+    )
+    """The JSON Schema of an object."""
 
 
 class ApprovalRule(Part):

@@ -6,7 +6,9 @@ A frame is handed to watchers once it is kept, never before: what has been seen 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -78,6 +80,40 @@ class ToolCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRequired:
+    name: ClassVar[str] = "approval.required"
+    approval_id: str
+    tool: str
+    tool_call_id: str
+    args: Any
+    elicitation: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequired:
+    """The caller's own program is to do this and to submit the result."""
+
+    name: ClassVar[str] = "tool.required"
+    tool: str
+    tool_call_id: str
+    args: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    name: ClassVar[str] = "run.paused"
+    reason: str
+    """`approval` or `tool`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """All that the run waited for has been answered, or has expired."""
+
+    name: ClassVar[str] = "run.resumed"
+
+
+@dataclass(frozen=True, slots=True)
 class RunCompleted:
     name: ClassVar[str] = "run.completed"
     stop_reason: str
@@ -105,12 +141,18 @@ AnyFrame = (
     | ReasoningDelta
     | ToolExecuting
     | ToolCompleted
+    | ApprovalRequired
+    | ToolRequired
+    | RunPaused
+    | RunResumed
     | RunCompleted
     | RunFailed
     | RunCancelled
 )
 LAST = frozenset({RunCompleted.name, RunFailed.name, RunCancelled.name})
-"""After one of these a stream ends."""
+"""After one of these there are no more."""
+ENDS_STREAM = LAST | {RunPaused.name}
+"""After one of these a stream ends, unless the run has gone on meanwhile."""
 
 
 class Frame(SQLModel, table=True):
@@ -139,6 +181,7 @@ class Shown:
 
 _spoken: dict[str, list[Shown]] = {}
 """What runs that were born here and are still carried here have said: their watchers need not ask the database."""
+_watched: Counter[str] = Counter()
 
 _APPEND = text(
     "with held as (select project_id from runs"
@@ -236,11 +279,34 @@ async def browse(session: AsyncSession, project_id: str, run_id: str, after: int
     return [Shown(*row) for row in (await execute(session, _BROWSE, known)).all()]
 
 
-async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[Shown | None]:
-    """Yield the run's frames past `after`, those to come too, until it ends; `None` when it is quiet.
+async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[Shown | None]:
+    """Yield the run's frames past `after`, those to come too, until it ends or pauses; `None` when it is quiet.
 
     Whoever calls has checked that the run may be seen. No connection is held while waiting.
     """
+    _watched[run_id] += 1
+    try:
+        async with aclosing(_follow(project_id, run_id, after)) as following:
+            async for frame in following:
+                yield frame
+    finally:
+        _watched[run_id] -= 1
+        if not _watched[run_id]:
+            del _watched[run_id]
+
+
+async def until_over(project_id: str, run_id: str, after: int = 0) -> None:
+    """Return when the run has ended or pauses; what it says meanwhile is in no hurry for this one."""
+    async for _ in _follow(project_id, run_id, after):
+        pass
+
+
+def is_watched(run_id: str) -> bool:
+    """Tell whether someone at this process waits for the run's every word."""
+    return run_id in _watched
+
+
+async def _follow(project_id: str, run_id: str, after: int) -> AsyncGenerator[Shown | None]:
     with signals.listening(topic(run_id)) as heard:
         batch = list(_spoken.get(run_id, ())) or await _from(project_id, run_id, after)
         place = min(after, batch[-1].seq) if batch else 0
@@ -249,7 +315,7 @@ async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[
                 if frame.seq > place:
                     place = frame.seq
                     yield frame
-            if batch and batch[-1].event in LAST:
+            if batch and batch[-1].event in ENDS_STREAM:
                 return
             item = await heard_on(heard)
             batch = item if isinstance(item, list) else []

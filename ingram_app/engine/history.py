@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 
@@ -74,8 +75,12 @@ class History:
         self._limits = limits
         self._asking = asking
         self._warn = warn
-        self._models = [run.model, *run.config.get("fallback_models", ())]
         self.spent: Spent | None = None
+
+    @cached_property
+    def _models(self) -> list[str]:
+        """Those that may answer."""
+        return [self._run.model, *self._run.config.get("fallback_models", ())]
 
     async def of(self, past: Past, added: Sequence[ModelMessage]) -> list[ModelMessage]:
         """Return what to tell the model before what the run has `added`. Raises `LeaseLost`."""
