@@ -15,6 +15,7 @@ from ingram_app.console import (
     smith,
     smiths,
     start,
+    thread,
     welcome,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "smith",
     "smiths",
     "start",
+    "thread",
     "welcome",
 ]

@@ -1,8 +1,10 @@
-"""Following a run: its frames as they come, a page's share of them at a time."""
+"""Following a run or a thread: its frames as they come, a page's share of them at a time."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import TypeVar
 
 import reflex as rx
 
@@ -10,6 +12,7 @@ from ingram_app.console.session import standing
 from ingram_app.domain import frames
 from ingram_app.domain.frames import Shown
 
+Told = TypeVar("Told")
 _APART_SECONDS = 0.1
 """A page is changed at most so often."""
 LOOK_AGAIN_SECONDS = 5
@@ -17,17 +20,24 @@ LOOK_AGAIN_SECONDS = 5
 
 
 async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[list[Shown], None]:
-    """Yield the run's frames past `after` until it ends: the first at once, the rest some at a time.
+    """Yield the run's frames past `after` until it ends: the first at once, the rest some at a time."""
+    async with aclosing(gulped(tab, frames.follow(project_id, run_id, after))) as told:
+        async for gulp in told:
+            yield gulp
 
-    A gulp is empty when it is quiet. Whoever calls has checked that the run may be seen; whether somebody still
-    sits at the tab is asked again and again. Raises `SignedOut`, `NotHere`.
+
+async def gulped(tab: rx.State, following: AsyncIterator[Told | None]) -> AsyncGenerator[list[Told], None]:
+    """Yield what is told, the first at once, the rest some at a time; a gulp is empty when it is quiet.
+
+    Whoever calls has checked that it may be seen; whether somebody still sits at the tab is asked again and again.
+    Raises `SignedOut`, `NotHere`.
     """
     looked = time.monotonic()
-    heard: asyncio.Queue[Shown | None] = asyncio.Queue()
+    heard: asyncio.Queue[Told | None] = asyncio.Queue()
 
     async def listen() -> None:
-        async for frame in frames.follow(project_id, run_id, after):
-            heard.put_nowait(frame)
+        async for told in following:
+            heard.put_nowait(told)
 
     listening = asyncio.ensure_future(listen())
     listening.add_done_callback(lambda _: heard.put_nowait(None))
@@ -39,7 +49,7 @@ async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> 
             if time.monotonic() - looked >= LOOK_AGAIN_SECONDS:
                 await standing(tab)
                 looked = time.monotonic()
-            yield [frame for frame in gulp if frame is not None]
+            yield [told for told in gulp if told is not None]
             await asyncio.sleep(_APART_SECONDS)
         if not listening.cancelled():
             listening.result()

@@ -153,6 +153,20 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str, sha256: str
     return found
 
 
+async def glance(
+    session: AsyncSession, caller: Caller, smith_id: str, sha256: str, most_bytes: int
+) -> Attachment | None:
+    """Return an attachment of a smith if it is there, and no larger than that."""
+    caller.require("runs:read")
+    query = select(Attachment).where(
+        Attachment.project_id == caller.project_id,
+        Attachment.smith_id == smith_id,
+        Attachment.sha256 == sha256,
+        Attachment.size <= most_bytes,
+    )
+    return (await session.exec(query.limit(1))).first()
+
+
 async def contents(
     session: AsyncSession, project_id: str, smith_id: str, thread_id: str, hashes: Collection[str]
 ) -> dict[str, bytes]:

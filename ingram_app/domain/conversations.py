@@ -3,7 +3,9 @@
 What is read back is what the smith remembers, the turns that completed or were interrupted, and those under way.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -14,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import signals
 from ingram_app.core.database import Tenancy, execute, transaction
 from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.settings import settings
 from ingram_app.domain import audit, frames, runs, speech, summaries, threads
 from ingram_app.domain.access import Caller
 from ingram_app.domain.frames import Shown
@@ -132,6 +135,14 @@ async def stop(session: AsyncSession, caller: Caller, smith_id: str, thread_id: 
     for run_id in live:
         await runs.cancel(session, caller, smith_id, run_id, "The thread was deleted.")
     return live
+
+
+async def stopped(project_id: str, run_ids: Sequence[str]) -> None:
+    """Return when the runs that were asked to stop have, or would have long ago if anybody carried them."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings().run_lease_seconds):
+            for run_id in run_ids:
+                await frames.until_over(project_id, run_id)
 
 
 async def remove(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> None:
