@@ -38,11 +38,22 @@ class NativeForm(rx.el.Div):
 
 
 _BADGES = {
-    "green": ("completed", "live", "available", "active", "published", "own key", "platform's key", "needs no key"),
+    "green": (
+        "completed",
+        "approved",
+        "live",
+        "available",
+        "active",
+        "published",
+        "own key",
+        "platform's key",
+        "needs no key",
+    ),
     "accent": ("running", "rolling out"),
     "amber": (
         "paused_for_approval",
         "paused_for_tool",
+        "pending",
         "draft only",
         "unpublished changes",
         "published, not live",
@@ -50,7 +61,11 @@ _BADGES = {
     ),
     "red": ("failed", "revoked", "missing", "halted"),
 }
-_WORDS = (("paused_for_approval", "waits for approval"), ("paused_for_tool", "waits for a tool"))
+_WORDS = (
+    ("paused_for_approval", "waits for approval"),
+    ("paused_for_tool", "waits for a tool"),
+    ("pending", "waits for a decision"),
+)
 
 
 def badge(status: Text) -> rx.Component:
