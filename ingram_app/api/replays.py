@@ -33,4 +33,4 @@ async def replay_run(
     caller: Caller, accepted: Annotated[Accepted, Depends(_accept)], body: Replay | None = None
 ) -> Response:
     """Answer a run's input once more, on a fresh thread and with the design it was recorded with."""
-    return await told(caller, accepted, streamed=body is not None and body.stream)
+    return await told(accepted, streamed=body is not None and body.stream)

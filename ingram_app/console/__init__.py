@@ -6,6 +6,9 @@ from ingram_app.console import (
     agents,
     api_keys,
     approvals,
+    audit_log,
+    event,
+    events,
     home,
     models,
     nowhere,
@@ -16,6 +19,8 @@ from ingram_app.console import (
     smith,
     smiths,
     start,
+    webhook,
+    webhooks,
     welcome,
 )
 
@@ -25,6 +30,9 @@ __all__ = [
     "agents",
     "api_keys",
     "approvals",
+    "audit_log",
+    "event",
+    "events",
     "home",
     "models",
     "nowhere",
@@ -35,5 +43,7 @@ __all__ = [
     "smith",
     "smiths",
     "start",
+    "webhook",
+    "webhooks",
     "welcome",
 ]

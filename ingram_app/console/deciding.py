@@ -99,7 +99,7 @@ def asked_card(row: Asked) -> rx.Component:
     return rx.el.article(
         rx.el.header(
             link(rx.el.code(row.tool), href=f"/p/{Session.project_id}/runs/{row.run}", title="Open the run"),
-            badge(row.status),
+            badge(rx.cond(row.status == "pending", "waits for a decision", row.status)),
             rx.el.span(row.who, class_name="clip muted", title=row.who),
             rx.el.span(relative_time(row.at), class_name="muted"),
         ),

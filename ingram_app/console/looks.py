@@ -45,6 +45,7 @@ _BADGES = {
         "available",
         "active",
         "published",
+        "delivered",
         "own key",
         "platform's key",
         "needs no key",
@@ -53,18 +54,18 @@ _BADGES = {
     "amber": (
         "paused_for_approval",
         "paused_for_tool",
-        "pending",
+        "waits for a decision",
         "draft only",
         "unpublished changes",
         "published, not live",
         "expires soon",
+        "failing",
     ),
-    "red": ("failed", "revoked", "missing", "halted"),
+    "red": ("failed", "revoked", "missing", "halted", "dead"),
 }
 _WORDS = (
     ("paused_for_approval", "waits for approval"),
     ("paused_for_tool", "waits for a tool"),
-    ("pending", "waits for a decision"),
 )
 
 
