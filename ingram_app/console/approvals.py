@@ -9,8 +9,8 @@ import reflex as rx
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.deciding import Asked, asked_card, rows_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
-from ingram_app.console.lists import agent_filter, chips, empty, pager, with_query
-from ingram_app.console.looks import head, link, skeleton
+from ingram_app.console.lists import agent_filter, chips, empty, filter_set, pager, with_pill
+from ingram_app.console.looks import head, skeleton
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
@@ -32,6 +32,7 @@ class ApprovalsPage(rx.State):
     older: str = ""
     fresh: int = 0
     """Approvals that match and were asked for since the list was read."""
+    more_fresh: bool = False
     choices: list[Choice] = []
     """Agents to filter by."""
     who: str = ""
@@ -51,7 +52,7 @@ class ApprovalsPage(rx.State):
             ]
             known = await smiths.known(session, caller, [wanted["smith_id"]] if "smith_id" in wanted else [])
         self.who = next((called(smith) for smith in known.values()), wanted.get("smith_id", ""))
-        self.older, self.fresh, self.loaded = found.next_cursor or "", 0, True
+        self.older, self.fresh, self.more_fresh, self.loaded = found.next_cursor or "", 0, False, True
 
     @rx.event(background=True)
     async def watch(self):
@@ -72,7 +73,7 @@ class ApprovalsPage(rx.State):
         async with transaction(caller.tenancy) as session:
             again = await approvals.known(session, caller, [row.id for row in shown])
             now = {row.id: row for row in await rows_of(session, caller, again)}
-            newest = (await approvals.browse(session, caller, FIRST, **wanted)).data if first_page else []
+            newest = await approvals.browse(session, caller, FIRST, **wanted)
         since = datetime.fromisoformat(shown[0].at) if shown else None
         async with self:
             if [row.id for row in self.rows] != [row.id for row in shown]:
@@ -80,8 +81,12 @@ class ApprovalsPage(rx.State):
             for place, row in enumerate(shown):
                 if now.get(row.id, row) != row:
                     self.rows[place] = now[row.id]
-            fresh = [one for one in newest if one.id not in now and (since is None or one.created_at >= since)]
-            self.fresh = len(fresh)
+            if first_page:
+                known = now.keys()
+                fresh = [
+                    one for one in newest.data if one.id not in known and (since is None or one.created_at >= since)
+                ]
+                self.fresh, self.more_fresh = len(fresh), len(fresh) == FIRST.limit
 
 
 def _wanted(state: rx.State) -> dict[str, Any]:
@@ -105,10 +110,10 @@ def approvals_page() -> rx.Component:
         rx.el.div(
             chips("status", _STATES, label="Status"),
             rx.cond(ApprovalsPage.choices.length() > 0, agent_filter(ApprovalsPage.choices)),
-            _smith_filter(),
+            filter_set("smith", "Smith", ApprovalsPage.who),
             class_name="filters",
         ),
-        rx.el.div(_pill(), rx.cond(ApprovalsPage.loaded, _list(), skeleton()), class_name="with-pill"),
+        with_pill(ApprovalsPage.fresh, ApprovalsPage.more_fresh, ApprovalsPage.load, _list()),
         _code(),
     )
 
@@ -116,40 +121,7 @@ def approvals_page() -> rx.Component:
 def _list() -> rx.Component:
     cards = rx.el.div(rx.foreach(ApprovalsPage.rows, asked_card), class_name="asked-cards")
     shown = rx.el.div(cards, pager(ApprovalsPage.older), class_name="stack")
-    return rx.cond(ApprovalsPage.rows.length() > 0, shown, _nothing())
-
-
-def _smith_filter() -> rx.Component:
-    smith = rx.State.router.url.query_parameters["smith"]
-    return rx.cond(
-        smith.is_not_none() & (smith != ""),
-        link(
-            "Smith: ",
-            rx.el.span(ApprovalsPage.who, class_name="clip"),
-            rx.icon("x", size=14, aria_hidden="true"),
-            href=with_query("smith", "", "cursor"),
-            class_name="chip",
-            aria_current="true",
-            title="Take this filter away",
-        ),
-    )
-
-
-def _pill() -> rx.Component:
-    return rx.cond(
-        ApprovalsPage.fresh > 0,
-        rx.el.div(
-            rx.el.button(
-                rx.icon("arrow-up", size=14, aria_hidden="true"),
-                f"{ApprovalsPage.fresh} new",
-                type="button",
-                class_name="button pill",
-                on_click=ApprovalsPage.load,
-            ),
-            class_name="pill-row",
-            role="status",
-        ),
-    )
+    return rx.cond(ApprovalsPage.loaded, rx.cond(ApprovalsPage.rows.length() > 0, shown, _nothing()), skeleton())
 
 
 def _nothing() -> rx.Component:
