@@ -18,6 +18,7 @@ from ingram_app.console.run_waits import RunWaits, waits
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.console.story import MOST, Step, Story
+from ingram_app.console.thread_lines import key_of
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.domain import agents, runs, smiths, tool_calls, turns
@@ -47,6 +48,8 @@ class RunPage(rx.State):
     who: str = ""
     smith_path: str = ""
     thread: str = ""
+    thread_path: str = ""
+    """Empty for a scratch smith's, and when the thread was deleted."""
     design: str = ""
     """The agent's name and version."""
     agent_path: str = ""
@@ -143,8 +146,9 @@ class RunPage(rx.State):
         root = f"/p/{run.project_id}"
         self.id, self.thread, self.model, self.channel = run.id, run.thread_id, run.model, run.channel
         self.who, self.smith_path = called(smith), f"{root}/smiths/{run.smith_id}"
+        self.thread_path = f"{self.smith_path}/threads/{key_of(run.thread_id)}" if run.thread_id else ""
         if smith.tester_id is not None:  # its page is the agent's, where its teammate talks to the draft
-            self.smith_path = f"{root}/agents/{run.agent_id}"
+            self.smith_path, self.thread_path = f"{root}/agents/{run.agent_id}", ""
         self.agent_path = f"{root}/agents/{run.agent_id}"
         by = run.actor or {}
         self.actor = by.get("email") or by.get("kind") or ""
@@ -289,7 +293,11 @@ def _facts() -> rx.Component:
         ("Smith", link(RunPage.who, href=RunPage.smith_path)),
         (
             "Thread",
-            link(rx.el.code(RunPage.thread), href=f"{RunPage.smith_path}?tab=playground&thread={RunPage.thread}"),
+            rx.cond(
+                RunPage.thread_path != "",
+                link(rx.el.code(RunPage.thread), href=RunPage.thread_path),
+                rx.cond(RunPage.thread != "", rx.el.code(RunPage.thread), "deleted"),
+            ),
         ),
         ("Agent", link(RunPage.design, href=RunPage.agent_path)),
         ("Model", rx.el.code(RunPage.model)),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import reflex as rx
 
@@ -21,6 +22,7 @@ from ingram_app.console.shell import page
 from ingram_app.console.smith_revisions import SmithRevisions
 from ingram_app.console.smith_story import SmithStory
 from ingram_app.console.smith_tokens import SmithTokens
+from ingram_app.console.thread_lines import key_of
 from ingram_app.core.database import transaction
 from ingram_app.domain import runs, smiths, threads
 from ingram_app.domain.smiths import Clone
@@ -41,13 +43,24 @@ _LOADS = [SmithStory.load, Overrides.load, SmithTokens.load, SmithRevisions.load
 @dataclass
 class ThreadRow:
     id: str
+    key: str
+    """The id as it stands in a path of the console."""
+    spelt: str
+    """The id as it stands in a query."""
     title: str
     turns: int
     last_activity: str
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadRow":
-        return cls(thread.id, thread.title, thread.run_count, moment(thread.last_activity_at))
+        return cls(
+            thread.id,
+            key_of(thread.id),
+            quote(thread.id, safe=""),
+            thread.title,
+            thread.run_count,
+            moment(thread.last_activity_at),
+        )
 
 
 class SmithPage(rx.State):
@@ -165,10 +178,10 @@ def _threads() -> rx.Component:
             short_id(row.id),
             row.turns,
             relative_time(row.last_activity),
-            rx.el.span(link("Runs", href=f"/p/{Session.project_id}/runs?smith={SmithPage.id}&thread={row.id}")),
+            rx.el.span(link("Talk", href=_path(f"?tab=playground&thread={row.spelt}"))),
         ],
         label="Threads",
-        href=lambda row: _path(f"?tab=playground&thread={row.id}"),
+        href=lambda row: _path(f"/threads/{row.key}"),
         older=SmithPage.older,
         empty=rx.el.p("No conversation yet. The playground begins one.", class_name="muted none-match"),
     )
