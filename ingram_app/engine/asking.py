@@ -81,7 +81,6 @@ class Asking:
         self, messages: Sequence[ModelMessage], retelling: Retelling, model: str, access: Access
     ) -> ModelResponse:
         """Hand on what one model answers. Raises `OutputLimitExceeded`, `ModelRequestFailed`."""
-        deltas = 0
         async with providers.stream(
             model,
             access.credential,
@@ -92,8 +91,7 @@ class Asking:
         ) as answer:
             self._answer = answer
             async for delta in answer:
-                deltas += 1
-                self.check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
+                self.check_output(answer.pieces)
                 if isinstance(delta, TextDelta):
                     self._scribe.say(*retelling.hear(delta.text))
                 else:
