@@ -7,23 +7,43 @@ from ingram_app.api import (
     errors,
     events,
     health,
+    mcp_servers,
+    memory,
     models,
     organization,
     reference,
     rollouts,
     runs,
     sign_in,
+    signing_keys,
     smiths,
     tenant_settings,
     threads,
     tokens,
     versions,
+    webhooks,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
-PUBLIC = (organization, tokens, tenant_settings, models, agents, versions, rollouts, smiths, threads, runs, events)
+PUBLIC = (
+    organization,
+    tokens,
+    tenant_settings,
+    models,
+    mcp_servers,
+    signing_keys,
+    agents,
+    versions,
+    rollouts,
+    smiths,
+    threads,
+    runs,
+    events,
+    memory,
+    webhooks,
+)
 
 
 def build() -> FastAPI:

@@ -124,7 +124,7 @@ async def transaction(tenancy: Tenancy) -> AsyncIterator[AsyncSession]:
 
 @asynccontextmanager
 async def dispatching() -> AsyncIterator[AsyncSession]:
-    """Open a transaction that sees, across projects, which runs wait or are abandoned, and nothing else."""
+    """Open a transaction that sees, across projects, what waits to be taken up or looked after, and nothing else."""
     async with _unit(f"set local role {DISPATCHER}") as session:
         yield session
 

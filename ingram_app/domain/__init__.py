@@ -1,8 +1,9 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-frames · runs · guards · tryouts · leases · speech · conversations
+projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths · rosters ·
+rollouts · threads · arrivals · turns · transcripts · summaries · frames · runs · guards · tryouts · leases · memory ·
+memories · recollections · vectors · recalling · speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -10,7 +11,9 @@ from ingram_app.domain import (
     agents,
     arrivals,
     audit,
+    catalog,
     conversations,
+    deliveries,
     designs,
     events,
     frames,
@@ -18,23 +21,33 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    mcp_servers,
+    memories,
+    memory,
     model_keys,
     organizations,
     paging,
     projects,
+    recalling,
+    recollections,
     rollouts,
     rosters,
     runs,
     sessions,
+    signatures,
+    slots,
     smiths,
     speech,
+    summaries,
     teammates,
     threads,
     tokens,
     transcripts,
     tryouts,
     turns,
+    vectors,
     versions,
+    webhooks,
 )
 
 __all__ = [
@@ -42,7 +55,9 @@ __all__ = [
     "agents",
     "arrivals",
     "audit",
+    "catalog",
     "conversations",
+    "deliveries",
     "designs",
     "events",
     "frames",
@@ -50,21 +65,31 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "mcp_servers",
+    "memories",
+    "memory",
     "model_keys",
     "organizations",
     "paging",
     "projects",
+    "recalling",
+    "recollections",
     "rollouts",
     "rosters",
     "runs",
     "sessions",
+    "signatures",
+    "slots",
     "smiths",
     "speech",
+    "summaries",
     "teammates",
     "threads",
     "tokens",
     "transcripts",
     "tryouts",
     "turns",
+    "vectors",
     "versions",
+    "webhooks",
 ]
