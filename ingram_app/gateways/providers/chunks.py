@@ -148,11 +148,13 @@ def merged(chunks: Iterable[Chunk], apart: Collection[str]) -> Iterator[Chunk]:
 
 def _text_alone(chunk: Chunk) -> str | None:
     """Return the text of a chunk that holds nothing else."""
-    match chunk:
-        case {"choices": [{"delta": {"content": str(text), **others}, **about}], **more}:
-            if any(others[name] for name in others if name != "role") or about.get("finish_reason"):
-                return None
-            return None if more.get("usage") or more.get("error") else text
+    match chunk.get("choices"):
+        case [{"delta": {"content": str(text)} as delta} as choice]:
+            alone = len(delta) == 1 or not any(
+                value for name, value in delta.items() if name not in ("content", "role")
+            )
+            more = choice.get("finish_reason") or chunk.get("usage") or chunk.get("error")
+            return text if alone and not more else None
     return None
 
 

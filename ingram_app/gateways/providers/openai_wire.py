@@ -97,7 +97,8 @@ class OpenAIModel(ChunkModel):
             async for payloads in events:
                 if done := b"[DONE]" in payloads:
                     payloads = payloads[: payloads.index(b"[DONE]")]
-                for chunk in merged(map(self._read, payloads), _THINKING_TAGS):
+                chunks = map(self._read, payloads)
+                for chunk in chunks if len(payloads) == 1 else merged(chunks, _THINKING_TAGS):
                     finished = finished or _finishes(chunk)
                     yield chunk
                 if done:
