@@ -1,4 +1,4 @@
-"""/v1/smiths/{id}/runs and /v1/runs: start a turn, look at it, follow it, answer it, stop it."""
+"""/v1/smiths/{id}/runs and /v1/runs: start a turn, look at it, follow it."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from pydantic import Field
 from ingram_app.api.deps import Caller, InTransaction, Place, Route, claim
 from ingram_app.api.shapes import In, Out, PageOut
 from ingram_app.api.streaming import STILL_HERE, event, event_stream
-from ingram_app.core.database import transaction
+from ingram_app.core.database import Tenancy, transaction
 from ingram_app.core.errors import Invalid
-from ingram_app.domain import access, frames, runs, smiths
+from ingram_app.domain import claims, frames, runs, smiths
 from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.idempotency import IdempotencyInProgress, keep
 from ingram_app.domain.paging import Page
-from ingram_app.domain.runs import Run, RunStatus
+from ingram_app.domain.runs import PAUSED, Run, RunStatus
 from ingram_app.domain.turns import Turn
 
 router = APIRouter(tags=["runs"], route_class=Route)
@@ -58,23 +58,6 @@ class NewRun(In):
         )
 
 
-class Answer(In):
-    kind: str
-    approval_id: str | None = None
-    decision: Literal["approve", "reject"] | None = None
-    content: dict[str, Any] | None = None
-    tool_call_id: str | None = None
-    result: Any = None
-    is_error: bool = False
-    actor: dict[str, Any] | None = None
-    reason: str | None = Field(default=None, max_length=2000)
-    stream: bool = False
-
-
-class InvalidKind(Invalid):
-    """`kind` is approval_decision, tool_result or cancel, not {kind}."""
-
-
 class InvalidLastEventId(Invalid):
     """Last-Event-ID must be the number of a frame, not {given}."""
 
@@ -107,11 +90,6 @@ class RunOut(Out):
     finished_at: datetime | None
 
 
-class CancelledOut(Out):
-    id: str
-    status: Literal["cancelled"]
-
-
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A run that was started by this request, or by the first one with its Idempotency-Key."""
@@ -132,24 +110,28 @@ async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller)
         if known is not None:
             known.resource_id = run.id
             if body.background:
-                await keep(session, known, 202, _rendered(run))
+                await keep(session, known, 202, rendered(run))
         return Accepted(run, again=False, named=known is not None)
 
 
 @router.post("/smiths/{smith_id}/runs", response_model=RunOut, responses={202: {"model": RunOut}})
 async def create_run(body: NewRun, caller: Caller, accepted: Annotated[Accepted, Depends(_accept)]) -> Response:
-    """Run a turn. Answers when it has ended; `stream` answers at once with its frames (SSE), `background` with 202."""
+    """Run a turn. Answers when it ends or pauses; `stream` answers with its frames (SSE), `background` with 202."""
+    if body.background and not body.stream:
+        return Response(rendered(accepted.run), 202, media_type="application/json")
+    return await told(accepted, streamed=body.stream)
+
+
+async def told(accepted: Accepted, *, streamed: bool) -> Response:
+    """Answer with what the run says as it goes on, or with the run once it has ended or waits for others."""
     run = accepted.run
-    if body.stream:
-        return _duplicate(run) if accepted.again else _stream(run, 0)
-    if body.background:
-        return Response(_rendered(run), 202, media_type="application/json")
-    if accepted.again and not run.over:
+    if streamed:
+        return _duplicate(run) if accepted.again else stream(run, 0)
+    if accepted.again and not (run.over or run.status in PAUSED):
         raise IdempotencyInProgress()
     headers = {"Idempotency-Replayed": "true"} if accepted.again else {}
-    return Response(
-        _rendered(await _ended(caller, run, at_hand=not accepted.named)), 200, headers, media_type="application/json"
-    )
+    shown = rendered(await ended(run, at_hand=not accepted.named))
+    return Response(shown, 200, headers, media_type="application/json")
 
 
 @router.get("/runs", response_model=PageOut[RunOut])
@@ -210,39 +192,23 @@ async def follow_run(
     """Stream the run's frames (SSE), recorded ones first. With `Last-Event-ID` it goes on after that frame."""
     if last_event_id and not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 10):
         raise InvalidLastEventId(given=repr(last_event_id[:40]), param="Last-Event-ID")
-    return _stream(run, int(last_event_id or 0))
+    return stream(run, int(last_event_id or 0))
 
 
-@router.post("/smiths/{smith_id}/runs/{run_id}/submit", response_model=CancelledOut)
-async def submit(smith_id: str, run_id: str, body: Answer, caller: Caller) -> CancelledOut:
-    """Cancel a run in any live state. (Approvals and results of client-executed tools come in here too.)"""
-    if body.kind not in ("approval_decision", "tool_result", "cancel"):
-        raise InvalidKind(kind=body.kind[:40], param="kind")
-    async with transaction(caller.tenancy) as session:
-        if body.kind != "cancel":
-            run = await runs.started(session, caller, smith_id, run_id)
-            raise runs.RunNotPaused(run_id=run.id, status=run.status)
-        run = await runs.cancel(session, caller, smith_id, run_id, body.reason)
-    if run.status is not RunStatus.cancelled:
-        run = await _ended(caller, run, at_hand=False)
-    if run.status is not RunStatus.cancelled:
-        raise runs.RunNotPaused(run_id=run.id, status=run.status)
-    return CancelledOut(id=run.id, status="cancelled")
+async def ended(run: Run, after: int = 0, *, at_hand: bool) -> Run:
+    """Return the run once it has ended or waits for others; `after` is the number of a frame that it said before.
 
-
-async def _ended(caller: access.Caller, run: Run, *, at_hand: bool) -> Run:
-    """Return the run once it has ended; `at_hand`: as its carrier in this process tells it, if it was here.
-
-    Read, it is always the same byte for byte, which who repeats a request may count on.
+    `at_hand`: as its carrier in this process tells it, if it was here. Read, it is always the same byte for byte, which
+    who repeats a request may count on.
     """
-    await frames.until_over(run.project_id, run.id)
+    await frames.until_over(run.project_id, run.id, after)
     if at_hand and run.over:
         return run
-    async with transaction(caller.tenancy) as session:
-        return await runs.started(session, caller, run.smith_id, run.id)
+    async with transaction(Tenancy(project_id=run.project_id)) as session:
+        return await claims.outcome(session, run)
 
 
-def _stream(run: Run, after: int) -> StreamingResponse:
+def stream(run: Run, after: int) -> StreamingResponse:
     return event_stream(_written(frames.follow(run.project_id, run.id, after)))
 
 
@@ -256,7 +222,7 @@ def _duplicate(run: Run) -> StreamingResponse:
     return event_stream(iter([f"event: {frames.DUPLICATE}\ndata: {data}\n\n"]))
 
 
-def _rendered(run: Run) -> bytes:
+def rendered(run: Run) -> bytes:
     return RunOut.model_validate(run).model_dump_json().encode()
 
 

@@ -84,13 +84,16 @@ _END_LIVE = text(
 )
 _EMPTY_RUNS = text(
     "update runs r set thread_id = '', turn = 0, input = '[]', output = null, error = null, warnings = '[]',"
-    " config = '{}', metadata = '{}', response_format = null, cancel_reason = null, updated_at = clock_timestamp()"
+    " config = '{}', metadata = '{}', response_format = null, rendered_instructions = null, cancel_reason = null,"
+    " updated_at = clock_timestamp()"
     f" where {_OF_THREAD} returning r.id"
 )
 _OF_RUNS = "where project_id = :project_id and run_id = any(:run_ids)"
 _DELETE = (
     text(f"delete from frames {_OF_RUNS}"),
     text(f"delete from transcripts {_OF_RUNS}"),
+    text(f"delete from approvals {_OF_RUNS}"),
+    text(f"delete from tool_calls {_OF_RUNS}"),
     text(f"delete from recollections {_OF_RUNS}"),
     text("delete from idempotency_keys where owner_id = :project_id and resource_id = any(:run_ids)"),
     text("delete from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"),

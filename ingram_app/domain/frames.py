@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy import JSON, text
+from sqlalchemy import ARRAY, JSON, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -80,6 +80,40 @@ class ToolCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRequired:
+    name: ClassVar[str] = "approval.required"
+    approval_id: str
+    tool: str
+    tool_call_id: str
+    args: Any
+    elicitation: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequired:
+    """The caller's own program is to do this and to submit the result."""
+
+    name: ClassVar[str] = "tool.required"
+    tool: str
+    tool_call_id: str
+    args: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    name: ClassVar[str] = "run.paused"
+    reason: str
+    """`approval` or `tool`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """All that the run waited for has been answered, or has expired."""
+
+    name: ClassVar[str] = "run.resumed"
+
+
+@dataclass(frozen=True, slots=True)
 class RunCompleted:
     name: ClassVar[str] = "run.completed"
     stop_reason: str
@@ -107,12 +141,18 @@ AnyFrame = (
     | ReasoningDelta
     | ToolExecuting
     | ToolCompleted
+    | ApprovalRequired
+    | ToolRequired
+    | RunPaused
+    | RunResumed
     | RunCompleted
     | RunFailed
     | RunCancelled
 )
 LAST = frozenset({RunCompleted.name, RunFailed.name, RunCancelled.name})
-"""After one of these a stream ends."""
+"""After one of these there are no more."""
+ENDS_STREAM = LAST | {RunPaused.name}
+"""After one of these a stream ends, unless the run has gone on meanwhile."""
 
 
 class Frame(SQLModel, table=True):
@@ -125,6 +165,8 @@ class Frame(SQLModel, table=True):
     event: str
     data: dict[str, Any] = Field(sa_type=JSON)
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    cuts: list[int] | None = Field(default=None, sa_type=ARRAY(sa.Integer))
+    """Of one that stands for several, itself the last: how many letters of its words each of them ended with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +179,16 @@ class Shown:
     """JSON, one line."""
     at: datetime = field(default_factory=now, compare=False)
     """When it was said."""
+    cuts: Sequence[int] | None = field(default=None, compare=False)
+
+    def after(self, place: int) -> "Shown":
+        """Return what of it is new to whoever has heard all up to `place`."""
+        first = self.seq - len(self.cuts or ()) + 1
+        if not self.cuts or place < first:
+            return self
+        body = json.loads(self.data)
+        body["delta"] = body["delta"][self.cuts[place - first] :]
+        return Shown(self.seq, self.event, compact(body), self.at)
 
 
 _spoken: dict[str, list[Shown]] = {}
@@ -152,7 +204,7 @@ _APPEND = text(
 )
 
 _BROWSE = text(
-    "select seq, event, data::text, created_at from frames"
+    "select seq, event, data::text, created_at, cuts from frames"
     " where project_id = :project_id and run_id = :run_id and seq > :after order by seq limit :limit"
 )
 _TOLD_ALL = text(
@@ -240,7 +292,7 @@ async def browse(session: AsyncSession, project_id: str, run_id: str, after: int
 
 
 async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[Shown | None]:
-    """Yield the run's frames past `after`, those to come too, until it ends; `None` when it is quiet.
+    """Yield the run's frames past `after`, those to come too, until it ends or pauses; `None` when it is quiet.
 
     Whoever calls has checked that the run may be seen. No connection is held while waiting.
     """
@@ -255,9 +307,9 @@ async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncGenerator
             del _watched[run_id]
 
 
-async def until_over(project_id: str, run_id: str) -> None:
-    """Return when the run has ended; what it says meanwhile is in no hurry for this one."""
-    async for _ in _follow(project_id, run_id, 0):
+async def until_over(project_id: str, run_id: str, after: int = 0) -> None:
+    """Return when the run has ended or pauses; what it says meanwhile is in no hurry for this one."""
+    async for _ in _follow(project_id, run_id, after):
         pass
 
 
@@ -273,9 +325,9 @@ async def _follow(project_id: str, run_id: str, after: int) -> AsyncGenerator[Sh
         while True:
             for frame in batch:
                 if frame.seq > place:
+                    yield frame.after(place)
                     place = frame.seq
-                    yield frame
-            if batch and batch[-1].event in LAST:
+            if batch and batch[-1].event in ENDS_STREAM:
                 return
             item = await heard_on(heard)
             batch = item if isinstance(item, list) else []

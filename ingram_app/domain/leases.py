@@ -1,6 +1,7 @@
 """Leases: who carries which run. A lease ends by itself when its holder is silent; then another takes the run up.
 
 Every write of a carrier is fenced: it names its process and its attempt, and does nothing when either is outdated.
+A run that pauses is let go of; when all that it waits for has been answered, it is leased anew.
 """
 
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Tenancy, compact, execute, keepable
+from ingram_app.core.database import Tenancy, afterwards, compact, execute, keepable
 from ingram_app.core.settings import settings
-from ingram_app.domain import events, frames, runs, slots, transcripts
+from ingram_app.domain import access, approvals, event_types, events, frames, runs, slots, tool_calls, transcripts
+from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.runs import BUSY, Run, RunStatus
+from ingram_app.domain.tool_calls import ToolCall
 from ingram_app.domain.transcripts import Transcript
 
 RELEASED = "runs.released"
@@ -41,7 +44,8 @@ _FINISH = text(
     f" lease_owner = null, lease_until = null from held {_FENCED}"
     " returning runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted),"
     " told as (insert into events (id, project_id, type, smith_id, data, created_at)"
-    " select :event_id, project_id, :event_type, smith_id, cast(:event_data as jsonb), :now from closed),"
+    " select :event_id, project_id, :event_type, smith_id,"
+    " cast(:event_data as jsonb) || jsonb_build_object('thread_id', thread_id), :now from closed),"
     " said as (insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select :run_id, f.seq, closed.project_id, f.event, f.data::json, clock_timestamp() from closed,"
     " unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)),"
@@ -49,7 +53,24 @@ _FINISH = text(
     " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
     " from closed where cast(:messages as text) is not null"
     " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
-    " select count(*) from closed"
+    " select smith_id, thread_id from closed"
+)
+_PAUSE = text(
+    "update runs set status = :status, output = cast(:output as jsonb), warnings = cast(:warnings as jsonb),"
+    " input_tokens = :input_tokens, output_tokens = :output_tokens, cost_micros = :cost_micros,"
+    f" answered_by = :answered_by, updated_at = :now, lease_owner = null, lease_until = null {_FENCED}"
+)
+_FOLLOW = [
+    text(
+        f"update {table} waiting set smith_id = r.smith_id from runs r"
+        " where r.id = :run_id and waiting.run_id = r.id and waiting.smith_id <> r.smith_id"
+    )
+    for table in ("tool_calls", "approvals")
+]
+"""A claim may have moved the run to another smith while it worked."""
+_LEAVE = text(
+    "update runs set status = 'queued', ready_at = :now, lease_owner = null, lease_until = null, updated_at = :now"
+    " where id = :run_id"
 )
 _ABANDONED = text(
     "select project_id, id from runs where status = 'running' and lease_until < clock_timestamp()"
@@ -62,6 +83,13 @@ _AS_JSON = {"output", "error", "warnings"}
 
 class LeaseLost(Exception):
     """Another process carries the run by now: let go of it at once, and write nothing more."""
+
+
+class CancelAsked(Exception):
+    """Somebody wants the run stopped."""
+
+    def __init__(self, reason: str | None) -> None:
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +139,21 @@ class Ending:
         run.status, run.finished_at, run.updated_at = self.status, self.at, self.at
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a run waits for."""
+
+    status: RunStatus
+    reason: str
+    """`approval` or `tool`."""
+    values: dict[str, Any]
+    """Columns of the run: output, warnings, usage."""
+    asked: list[Approval]
+    handed_out: list[ToolCall]
+    transcript: Transcript | None = None
+    """What the run has added, with what is known of its calls so far."""
+
+
 def of(run: Run) -> Lease:
     """Return the lease on a run that this process has just claimed."""
     return Lease(run.id, run.project_id, run.smith_id, run.thread_id, run.agent_id, run.agent_version, run.attempt)
@@ -123,10 +166,7 @@ async def claim(session: AsyncSession, run_id: str) -> Run | None:
         return None
     if run.attempt == 0:
         await frames.write(session, run.project_id, run.id, frames.RunStarted(run.smith_id, run.thread_id))
-    taken = {"run_id": run.id, "owner": process.NAME, "now": now(), "seconds": settings().run_lease_seconds}
-    await execute(session, _TAKE, taken)
-    await session.refresh(run)
-    runs.changed(session, run)
+    await _take(session, run)
     return run
 
 
@@ -160,19 +200,61 @@ async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript
 
 
 async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
-    """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`."""
-    outcome = {name: ending.values.get(name) for name in _OUTCOME}
-    spelt = {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
+    """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`.
+
+    The thread is that which the run is of now: a claim may have moved both to another smith.
+    """
+    outcome = _columns(ending.values)
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
     about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
-    done = await execute(session, _FINISH, lease.fence | outcome | spelt | about | told)
-    if not done.scalar():
+    values = lease.fence | outcome | about | told
+    thread = (await execute(session, _FINISH, values)).first()
+    if thread is None:  # it may have been moved while we waited for it: then it is found where it is now
+        thread = (await execute(session, _FINISH, values)).first()
+    if thread is None:
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
     events.told(session, lease.project_id)
-    await slots.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
+    await slots.next_in_thread(session, lease.project_id, thread[0], thread[1])
+
+
+async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown]) -> None:
+    """Let go of a run that waits for others: what it waits for, its frames and its row, all in one.
+
+    Raises `LeaseLost`, and `CancelAsked` when there is no more to wait for.
+    """
+    cancelled, reason = await renew(session, lease)
+    if cancelled:
+        raise CancelAsked(reason)
+    if pause.transcript is not None:
+        await transcripts.keep(session, pause.transcript)
+    await tool_calls.begin(session, lease.project_id, pause.handed_out)
+    await approvals.ask(session, pause.asked)
+    await say(session, lease, last_frames)
+    row = _columns(pause.values) | {"status": pause.status.value, "now": now()}
+    await execute(session, _PAUSE, lease.fence | row)
+    for statement in _FOLLOW:
+        await execute(session, statement, {"run_id": lease.run_id})
+    paused = event_types.RunPaused(lease.run_id, lease.thread_id, pause.reason)
+    await events.tell(session, access.platform(lease.project_id), paused, smith_id=lease.smith_id)
+    signals.send(session, runs.topic(lease.project_id))
+
+
+async def resume(session: AsyncSession, run: Run) -> None:
+    """Have a paused run, which the caller of this has locked, go on: here at once, or by way of the queue."""
+    run.output = None
+    session.add(run)
+    await frames.write(session, run.project_id, run.id, frames.RunResumed())
+    if process.SEATS.free and await slots.free(session, run.project_id):
+        await _take(session, run)
+        afterwards(session, lambda: signals.publish(runs.BORN, item=run))
+        return
+    await execute(session, _LEAVE, {"run_id": run.id, "now": now()})
+    await session.refresh(run)
+    runs.changed(session, run)
+    signals.send(session, slots.READY)
 
 
 async def abandoned(session: AsyncSession) -> list[tuple[str, str]]:
@@ -180,7 +262,20 @@ async def abandoned(session: AsyncSession) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in (await execute(session, _ABANDONED)).all()]
 
 
-def _event(lease: Lease, ending: Ending) -> events.AnyEvent:
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's outcome as parameters of a statement that keeps it."""
+    outcome = {name: values.get(name) for name in _OUTCOME}
+    return outcome | {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
+
+
+async def _take(session: AsyncSession, run: Run) -> None:
+    taken = {"run_id": run.id, "owner": process.NAME, "now": now(), "seconds": settings().run_lease_seconds}
+    await execute(session, _TAKE, taken)
+    await session.refresh(run)
+    runs.changed(session, run)
+
+
+def _event(lease: Lease, ending: Ending) -> event_types.AnyEvent:
     values = ending.values
     spent = None
     if "input_tokens" in values:
@@ -188,10 +283,10 @@ def _event(lease: Lease, ending: Ending) -> events.AnyEvent:
     whose = (lease.run_id, lease.thread_id, lease.agent_id, lease.agent_version, ending.status.value)
     match ending.status:
         case RunStatus.completed:
-            return events.RunCompleted(*whose, values.get("stop_reason"), spent)
+            return event_types.RunCompleted(*whose, values.get("stop_reason"), spent)
         case RunStatus.failed:
-            return events.RunFailed(*whose, values.get("error"), spent)
-    return events.RunCancelled(*whose, ending.reason, spent)
+            return event_types.RunFailed(*whose, values.get("error"), spent)
+    return event_types.RunCancelled(*whose, ending.reason, spent)
 
 
 async def _may_be_taken(session: AsyncSession, run: Run) -> bool:

@@ -1,11 +1,10 @@
 """Runs: one turn of one smith, however long it takes. Input in, frames while it works, output recorded.
 
-queued ──▶ running ──▶ completed | failed
-   └──────────┴──────▶ cancelled
+queued ──▶ running ◀──▶ paused_for_approval | paused_for_tool
+   └──────────┴───────────┴──▶ cancelled          running ──▶ completed | failed
 
-A run that is started by someone who waits is claimed at birth by the process that took it in; all others are queued,
-and the engine of any process takes them up, in turn from every project. Of one thread only one run works at a time, in
-order of arrival.
+A run that somebody waits for is claimed at birth by the process that took it in; others are queued, and the engine of
+any process takes them up, in turn from every project. Of one thread one run works at a time, in order of arrival.
 """
 
 from collections.abc import Collection
@@ -28,7 +27,9 @@ from ingram_app.core.ids import new_id
 from ingram_app.core.readings import Prepared, columns, insertion
 from ingram_app.core.settings import settings
 from ingram_app.domain import (
+    approvals,
     arrivals,
+    event_types,
     events,
     frames,
     model_keys,
@@ -49,7 +50,7 @@ from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
 
 BORN = "runs.born"
-"""Told within this process, with its `Birth`, when a run was claimed at birth."""
+"""Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
 CANCEL = "runs.cancel"
 """Told, with the run's id behind a colon, when a run that is carried somewhere is to stop."""
 
@@ -65,6 +66,7 @@ class RunStatus(StrEnum):
 
 
 OVER = frozenset({RunStatus.completed, RunStatus.failed, RunStatus.cancelled})
+PAUSED = frozenset({RunStatus.paused_for_approval, RunStatus.paused_for_tool})
 BUSY = ("running", "paused_for_approval", "paused_for_tool")
 
 
@@ -83,14 +85,9 @@ class Run(SQLModel, table=True):
             unique=True,
             postgresql_where=sa.text("status in ('running', 'paused_for_approval', 'paused_for_tool')"),
         ),
+        Index("ix_runs_finished", "finished_at", "id"),
         Index("ix_runs_leases", "project_id", "lease_until", postgresql_where=sa.text("status = 'running'")),
-        Index(
-            "ix_runs_ready",
-            "project_id",
-            "ready_at",
-            "id",
-            postgresql_where=sa.text("status = 'queued' and ready_at is not null"),
-        ),
+        Index("ix_runs_ready", "project_id", "ready_at", "id", postgresql_where=sa.text(slots.WAITS)),
     )
 
     id: str = Field(default_factory=lambda: new_id("run"), primary_key=True)
@@ -108,6 +105,8 @@ class Run(SQLModel, table=True):
     """The model that gave the last answer: this one, or a fallback model. Null before there is an answer."""
     config: dict[str, Any] = Field(sa_type=JSONB)
     """The effective design it runs with, whatever is rolled out meanwhile."""
+    rendered_instructions: str | None = None
+    """The design's instructions with their variables filled in, once and for all; null when there were none to fill."""
     status: RunStatus = Field(default=RunStatus.queued, sa_type=one_of(RunStatus))
     channel: str = "api"
     input: list[dict[str, Any]] = Field(sa_type=JSONB)
@@ -190,7 +189,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
     """
     caller.require("runs:write")
-    clone, project = await smiths.summon(session, caller, smith_id)
+    clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     turn = replace(turn, input=keepable(turn.input))
@@ -298,32 +297,26 @@ def topic(project_id: str) -> str:
 
 
 def _thread_of(run: Run) -> tuple[str, str, str]:
-    """Return the project, the smith and the thread that a run belongs to."""
     return run.project_id, run.smith_id, run.thread_id
 
 
 def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
-    """Return the run that a turn becomes. Defaults that are not given would be worked out anew for every run."""
-    moment = now()
+    moment = now()  # given to the row as all else: defaults would be worked out anew for every run
     return Run(
         id=new_id("run"),
         project_id=caller.project_id,
-        smith_id=clone.smith.id,
         thread_id=thread_id,
         turn=number,
         on_busy=turn.on_busy,
-        agent_id=clone.agent.id,
-        agent_version=clone.version,
         model=model,
-        config=clone.config,
         channel=turn.channel,
         input=turn.input,
         response_format=turn.response_format,
-        warnings=[],
         about=turn.metadata,
         actor=caller.actor.as_json(),
         created_at=moment,
         updated_at=moment,
+        **clone.stamp(moment),
     )
 
 
@@ -369,13 +362,14 @@ async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | N
     if run.status is RunStatus.running or (run.status is RunStatus.queued and run.interrupted):
         signals.send(session, f"{CANCEL}:{run.id}")
     else:
+        if run.status in PAUSED:
+            await approvals.lapse(session, caller, run.id)
         if run.interrupted:
             await transcripts.break_off(session, run.project_id, run.id)
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
-        run.status, run.finished_at, run.updated_at = RunStatus.cancelled, now(), now()
-        whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value)
-        cancelled = events.RunCancelled(*whose, run.cancel_reason, run.usage)
-        await events.tell(session, caller, cancelled, smith_id=run.smith_id)
+        run.status, run.output, run.finished_at, run.updated_at = RunStatus.cancelled, None, now(), now()
+        whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value, run.cancel_reason)
+        await events.tell(session, caller, event_types.RunCancelled(*whose, run.usage), smith_id=run.smith_id)
         changed(session, run)
     await session.flush()
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from ingram_app.domain import tool_calls
+
 Part = dict[str, Any]
 Role = Literal["user", "assistant", "tool", "system"]
 
@@ -73,7 +75,8 @@ def _call(part: Part) -> list[Part]:
 def _result(part: Part) -> list[Part]:
     is_error = part["part_kind"] == "retry-prompt" or part.get("outcome", "success") in ("failed", "retried")
     names = {"tool_call_id": part["tool_call_id"], "tool": part["tool_name"]}
-    return [{"type": "tool_result", **names, "result": part["content"], "is_error": is_error}]
+    result = tool_calls.unmarked(part["content"]) if isinstance(part["content"], str) else part["content"]
+    return [{"type": "tool_result", **names, "result": result, "is_error": is_error}]
 
 
 _READ: dict[str, Callable[[Part], list[Part]]] = {

@@ -19,6 +19,7 @@ from ingram_app.engine import prompt
 from ingram_app.engine.candidates import Candidates, Warn
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
+from ingram_app.engine.toolbox import Toolbox
 from ingram_app.gateways import providers
 from ingram_app.gateways.providers import ModelStreamBroken, TextDelta
 
@@ -45,6 +46,8 @@ class Asking:
         self._candidates = Candidates(run, access, limits.max_seconds or 0, warn)
         self._warn = warn
         self._retelling: Retelling | None = None
+        self.toolbox: Toolbox
+        """What the model may call; the loop assembles it."""
 
     @property
     def words(self) -> str:
@@ -104,8 +107,9 @@ class Asking:
             model,
             access.credential,
             messages,
-            instructions=prompt.instructions(self._run),
+            instructions=self.toolbox.instructions(prompt.instructions(self._run)),
             settings=prompt.settings(self._run, self._limits.max_output_tokens),
+            tools=self.toolbox.definitions,
             begins_within_seconds=self._limits.max_seconds_to_first_token,
         ) as answer:
             async for delta in answer:

@@ -1,7 +1,7 @@
-"""The carrier: takes one run from where it stands to its end, whatever that is.
+"""The carrier: takes one run from where it stands to its end, or to where it waits for others.
 
-It holds the lease while it works, watches for a wish to cancel, bounds the time, and closes the run. If the process
-stops it lets go at once; if it dies, the lease ends by itself. Either way another carrier goes on.
+It holds the lease while it works, watches for a wish to cancel, bounds the time, and closes the run or has it pause.
+If the process stops it lets go at once; if it dies, the lease ends by itself. Either way another carrier goes on.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from ingram_app.core.errors import IngramError
 from ingram_app.core.settings import settings
 from ingram_app.domain import frames, leases
 from ingram_app.domain.frames import RunCancelled, RunFailed
-from ingram_app.domain.leases import Ending, Lease, LeaseLost
+from ingram_app.domain.leases import CancelAsked, Ending, Lease, LeaseLost, Pause
 from ingram_app.domain.runs import CANCEL, Birth, Run, RunStatus
 from ingram_app.engine.loop import Loop
 from ingram_app.engine.scribe import Scribe
@@ -43,15 +43,8 @@ class TimeLimitExceeded(IngramError):
     """The run worked for {seconds} seconds without coming to an end. The setting max_seconds allows more."""
 
 
-class CancelAsked(Exception):
-    """Somebody wants the run stopped."""
-
-    def __init__(self, reason: str | None) -> None:
-        self.reason = reason
-
-
 async def carry(work: Run | Birth) -> None:
-    """Carry a run that this process has claimed, at its birth or later."""
+    """Carry a run that this process has claimed, at its birth or later, for as far as it goes."""
     run = work.run if isinstance(work, Birth) else work
     lease = leases.of(run)
     try:
@@ -82,18 +75,23 @@ async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
         await _close(loop, ending)
     except (LeaseLost, *UNREACHABLE):
         raise
+    except CancelAsked as asked:
+        await _close(loop, _cancelled(loop, asked))
     except Exception as failure:  # an answer that can not be kept is no reason to ask for it again, for ever
         await _close(loop, _failed(loop, failure))
 
 
-async def _close(loop: Loop, ending: Ending) -> None:
+async def _close(loop: Loop, ending: Ending | Pause) -> None:
     async with loop.scribe.batch(*loop.last_words) as batch, transaction(loop.lease.tenancy) as session:
-        await leases.finish(session, loop.lease, ending, batch)
-        afterwards(session, lambda: ending.show_on(loop.run))
+        if isinstance(ending, Pause):
+            await leases.pause(session, loop.lease, ending, batch)
+        else:
+            await leases.finish(session, loop.lease, ending, batch)
+            afterwards(session, lambda: ending.show_on(loop.run))
 
 
-async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
-    """Return how the run ended: it answered, failed, or was stopped. Raises `LeaseLost`."""
+async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending | Pause:
+    """Return how the run ended: it answered, waits for others, failed, or was stopped. Raises `LeaseLost`."""
     answering = asyncio.ensure_future(_answer(loop))
     watching = asyncio.ensure_future(_watch(loop))
     seconds = loop.limits.max_seconds or 0
@@ -107,9 +105,7 @@ async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
         return answering.result()
     except CancelAsked as asked:
         await _stop(answering)
-        loop.last_words = [RunCancelled(asked.reason)]
-        values = {"warnings": loop.warnings, **loop.usage()}
-        return Ending(RunStatus.cancelled, values, loop.broken_off(), reason=asked.reason)
+        return _cancelled(loop, asked)
     except (LeaseLost, *UNREACHABLE):
         raise
     except Exception as failure:
@@ -119,11 +115,17 @@ async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
         await _stop(watching)
 
 
-async def _answer(loop: Loop) -> Ending:
-    """Return how the run completed; one that was asked to stop while it waited asks no model. Raises `CancelAsked`."""
+async def _answer(loop: Loop) -> Ending | Pause:
+    """Return how the run completed, or what it waits for. Raises `CancelAsked` for one that was to stop meanwhile."""
     if loop.run.cancel_asked_at is not None:
         raise CancelAsked(loop.run.cancel_reason)
     return await loop.answer()
+
+
+def _cancelled(loop: Loop, asked: CancelAsked) -> Ending:
+    loop.last_words = [RunCancelled(asked.reason)]
+    values = {"warnings": loop.warnings, **loop.usage()}
+    return Ending(RunStatus.cancelled, values, loop.broken_off(), reason=asked.reason)
 
 
 def _failed(loop: Loop, failure: Exception) -> Ending:

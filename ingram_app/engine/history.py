@@ -9,12 +9,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 
 from ingram_app.core.database import keepable, transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, summaries
+from ingram_app.domain import leases, summaries, threads
 from ingram_app.domain.leases import Lease
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
@@ -74,8 +75,12 @@ class History:
         self._limits = limits
         self._asking = asking
         self._warn = warn
-        self._models = [run.model, *run.config.get("fallback_models", ())]
         self.spent: Spent | None = None
+
+    @cached_property
+    def _models(self) -> list[str]:
+        """Those that may answer."""
+        return [self._run.model, *self._run.config.get("fallback_models", ())]
 
     async def of(self, past: Past, added: Sequence[ModelMessage]) -> list[ModelMessage]:
         """Return what to tell the model before what the run has `added`. Raises `LeaseLost`."""
@@ -156,6 +161,7 @@ class History:
             **asdict(spent),
         )
         async with transaction(self._lease.tenancy) as session:
+            await threads.hold(session, run.project_id, run.smith_id, run.thread_id)
             await leases.renew(session, self._lease)
             await summaries.keep(session, summary)
         self.spent = spent

@@ -1,26 +1,20 @@
 """The loop of one run: ask the model, do what it asks for, ask again, until it has answered.
 
-Before each model call the messages so far are kept; whoever takes the run up again begins with that call.
-No transaction is open while a model is being asked.
+The model's answer is kept together with the tool calls it asks for, and each call's result as it comes. Whoever takes
+the run up again goes on with the calls that are open, or asks the model again. No transaction is open while a model is
+being asked or a tool is at work.
 """
 
-import logging
+from dataclasses import replace
 from typing import Any
 
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
 from pydantic_ai.usage import RequestUsage
 
-from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, runs, transcripts
-from ingram_app.domain.frames import (
-    AnyFrame,
-    MessageCompleted,
-    RunCompleted,
-    ToolCompleted,
-    ToolExecuting,
-)
-from ingram_app.domain.leases import Ending, Lease
+from ingram_app.domain import runs, transcripts
+from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
+from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt
@@ -29,9 +23,10 @@ from ingram_app.engine.candidates import answered_by
 from ingram_app.engine.history import History, Spent
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing
+from ingram_app.engine.step import Step, make_distinct
+from ingram_app.engine.toolbox import assemble
+from ingram_app.engine.tools import replies
 from ingram_app.gateways import prices
-
-log = logging.getLogger(__name__)
 
 
 class StepLimitExceeded(IngramError):
@@ -55,38 +50,75 @@ class Loop:
         self.history = History(run, lease, self.limits, self.asking, self._warn)
         self.history.spent = Spent(*standing.summarised) if standing.summarised else None
         self.last_words: list[AnyFrame] = []
-        """The frames with which the run ends: they are written together with its row."""
+        """The frames with which the run ends or pauses: they are written together with its row."""
+        self._past: list[ModelMessage] | None = None
+        self._step: Step | None = None
+        """The step whose tool calls are being made."""
 
-    async def answer(self) -> Ending:
-        """Return how the run completed. Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`."""
-        history = await self.history.of(self.standing.past, self.added)
-        for _ in range(self.limits.max_steps or 0):
-            response = await self.asking.ask([*history, *self.added], self.said, self.usage())
-            self.said = ""
-            self.added.append(response)
-            self.asking.check_output(self.usage().get("output_tokens") or 0)
+    async def answer(self) -> Ending | Pause:
+        """Return how the run completed, or what it waits for.
+
+        Raises what stands in its way: `ModelRequestFailed`, a limit, `LeaseLost`.
+        """
+        self.asking.toolbox = await assemble(self.run)
+        for warning in self.asking.toolbox.warnings:
+            self._warn(*warning)
+        left = self._left()
+        while True:
+            response = left or await self._ask()
             if not response.tool_calls:
                 return self._completed(response)
-            if response.text:
-                self.scribe.say(MessageCompleted(response.text))
-            self.added.append(ModelRequest(parts=[self._use(call) for call in response.tool_calls]))
-            await self._checkpoint()
-        raise StepLimitExceeded(steps=self.limits.max_steps)
+            self._step = step = Step(self.lease, self.scribe, self.asking.toolbox, self._steps, self._warn)
+            await (step.go_on() if left else step.begin(response, self.transcript(complete=False)))
+            await step.make()
+            if step.open:
+                return self._paused(step)
+            self._take_returns()
+            left = None
 
-    def _use(self, call: ToolCallPart) -> ToolReturnPart:
-        """Return the tool's result. No tools are registered yet: the model is told so, and goes on."""
-        self.scribe.say(ToolExecuting(call.tool_name, call.tool_call_id))
-        self.scribe.say(ToolCompleted(call.tool_name, call.tool_call_id, is_error=True))
-        told = f"There is no tool {call.tool_name}."
-        return ToolReturnPart(tool_name=call.tool_name, content=told, tool_call_id=call.tool_call_id, outcome="failed")
+    async def _ask(self) -> ModelResponse:
+        """Have the model answer. Raises `StepLimitExceeded` when it has been asked often enough."""
+        if self._steps >= (self.limits.max_steps or 0):
+            raise StepLimitExceeded(steps=self.limits.max_steps)
+        if self._past is None:
+            self._past = await self.history.of(self.standing.past, self.added)
+        response = await self.asking.ask([*self._past, *self.added], self.said, self.usage())
+        self.said = ""
+        make_distinct(response, self.added)
+        self.added.append(response)
+        self.asking.check_output(self.usage().get("output_tokens") or 0)
+        return response
 
-    async def _checkpoint(self) -> None:
-        """Keep the step that is done together with its frames: repeated after a crash, it would be told twice."""
-        async with self.scribe.batch() as batch, transaction(self.lease.tenancy) as session:
-            await leases.checkpoint(session, self.lease, self.transcript(complete=False), batch)
+    def _left(self) -> ModelResponse | None:
+        """Return the answer whose tool calls the run was left with, without what was known of them then."""
+        *_, before, last = [None, *self.added]
+        if isinstance(before, ModelResponse) and len(last.parts) < len(before.tool_calls):
+            self.added.pop()
+            last = before
+        return last if isinstance(last, ModelResponse) and last.tool_calls else None
+
+    @property
+    def _steps(self) -> int:
+        """How often the model has been asked, pauses and lost carriers included."""
+        given = [message for message in self.run.input if message["role"] == "assistant"]
+        return sum(isinstance(message, ModelResponse) for message in self.added) - len(given)
+
+    def _paused(self, step: Step) -> Pause:
+        pause = step.pause()
+        self.last_words = step.why(pause)
+        self._take_returns()
+        values = pause.values | {"warnings": self.warnings, **self.usage()}
+        return replace(pause, values=values, transcript=self.transcript(complete=False))
+
+    def _take_returns(self) -> None:
+        """Add what has come of the step's calls, as far as it is known."""
+        if self._step is not None and (returns := self._step.returns()):
+            self.added.append(ModelRequest(parts=returns))
+        self._step = None
 
     def broken_off(self) -> Transcript:
         """Return what the run has added when it is stopped: the words of an answer on its way too, its calls not."""
+        self._take_returns()
         words = self.asking.words or self.said
         if words:
             self.added.append(ModelResponse(parts=[TextPart(words)], state="interrupted"))
@@ -137,7 +169,9 @@ class Loop:
         shown = runs.usage(used.get("input_tokens") or 0, used.get("output_tokens") or 0, used.get("cost_micros"))
         text = response.text or ""
         self.last_words = [MessageCompleted(text), RunCompleted(stop_reason, shown, self.warnings)]
-        output = {"content": text, "content_type": "text"}
+        output: dict[str, Any] = {"content": text, "content_type": "text"}
+        if self.asking.toolbox.is_hosted(replies.NAME) and (suggested := replies.suggested(self.added)):
+            output["suggested_replies"] = suggested
         return Ending(
             RunStatus.completed,
             {"output": output, "stop_reason": stop_reason, "warnings": self.warnings, **used},

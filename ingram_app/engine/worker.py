@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 from ingram_app.core import process, signals
 from ingram_app.core.settings import settings
 from ingram_app.domain import runs
-from ingram_app.domain.runs import Birth
-from ingram_app.engine import courier, crew, guards, sweeping
+from ingram_app.domain.runs import Birth, Run
+from ingram_app.engine import courier, crew, expiry, folding, guards, sweeping
 from ingram_app.engine.dispatcher import Dispatcher
 from ingram_app.gateways import mcp, outbound
 
 
 @asynccontextmanager
 async def working(*, interactive: bool) -> AsyncIterator[None]:
-    """Work while the block lasts. With `interactive`, also on the runs that are born in this process."""
+    """Work while the block lasts. With `interactive`, also on the runs that are born in this process, or go on here."""
     process.SEATS.open = settings().runs_per_process if interactive else 0
     dispatcher = Dispatcher(settings().queued_runs_per_process)
     loops = [
@@ -23,7 +23,9 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         _carry_born(),
         guards.watch_forever(),
         sweeping.sweep_forever(),
+        expiry.expire_forever(),
         courier.deliver_forever(),
+        folding.fold_forever(),
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]
     dispatching = [asyncio.create_task(loop) for loop in (dispatcher.take_up_forever(), dispatcher.recover_forever())]
@@ -42,10 +44,10 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
 async def _carry_born() -> None:
     with signals.listening(runs.BORN) as born:
         while True:
-            birth = await born.get()
-            if isinstance(birth, Birth):
+            work = await born.get()
+            if isinstance(work, Birth | Run):
                 process.SEATS.taken += 1
-                crew.begin(birth, _leave_seat)
+                crew.begin(work, _leave_seat)
 
 
 def _leave_seat() -> None:

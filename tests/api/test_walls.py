@@ -20,6 +20,8 @@ KINDS = {
     "run": "run",
     "thread": "thr",
     "token": "tok",
+    "connection": "con",
+    "approval": "apr",
     "memory": "mem",
     "webhook": "whk",
     "delivery": "whd",
@@ -39,17 +41,31 @@ class Estate:
 
 @pytest.fixture(scope="module")
 async def estate(project: Tenant) -> Estate:
-    agent = await project.agent()
+    tools = {"enabled_hosted_tools": ["calculator"], "approval_policy": [{"match": "add", "approver": "smith"}]}
+    agent = await project.agent(model="test/tools", **tools)
     person = await project.person(agent_id=agent["id"], external_id="user-1")
     run = await project.run(person.id)
+    await project.run(person.id, '[[call add {"a": 1, "b": 2}]]')
+    [approval] = ok(await project.api.get("/v1/approvals"))["data"]
     token = ok(await project.api.post("/v1/tenant/tokens", json={"scope": "admin"}))
     for path in ("/v1/tenant/model_keys/openai", f"/v1/smiths/{person.id}/model_keys/openai"):
         ok(await project.api.put(path, json={"api_key": "sk-of-this-project"}))
     server = {"url": "https://127.0.0.1:1/mcp", "auth": {"kind": "bearer", "secret": "sk-of-this-project"}}
     ok(await project.api.put("/v1/tenant/mcp/desk", json=server))
+    service = {
+        "client_id": "us",
+        "client_secret": "sk-of-this-project",
+        "authorize_url": "https://127.0.0.1:1/authorize",
+        "token_uri": "https://127.0.0.1:1/token",
+    }
+    ok(await project.api.put("/v1/tenant/providers/openai", json=service))
+    held = {"provider": "openai", "credential": {"kind": "oauth_tokens", "access_token": "sk-of-this-project"}}
+    connection = ok(await project.api.post(f"/v1/smiths/{person.id}/connections", json=held))
+    ok(await project.api.post(f"/v1/smiths/{person.id}/connections/authorize", json={"provider": "openai"}))
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
     fact = ok(await project.api.post(f"/v1/smiths/{person.id}/memories", json={"content": "Likes tea."}))
-    names |= {"thread_id": run["thread_id"], "memory_id": fact["id"]}
+    names |= {"connection_id": connection["id"], "thread_id": run["thread_id"], "memory_id": fact["id"]}
+    names["approval_id"] = approval["id"]
     names["webhook_id"] = (await project.webhook())["id"]
     names["delivery_id"] = project.delivery(names["webhook_id"])
     return Estate({"project_id": project.id} | routes.NAMES | names, person)
@@ -222,7 +238,7 @@ async def test_a_run_of_another_smith_is_not_among_one_s_own(estate: Estate, vis
     assert without_ids(foreign, mixed) == without_ids(unknown, nowhere)
 
 
-OPEN_TO_SMITHS = {"GET /v1/runs", "GET /v1/tenant/models"}
+OPEN_TO_SMITHS = {"GET /v1/runs", "GET /v1/tenant/models", "GET /v1/approvals", "GET /v1/approvals/{approval_id}"}
 
 
 @pytest.mark.parametrize("route", [route for route in routes.of_tenants() if "smith_id" not in route.ids], ids=str)
@@ -230,6 +246,9 @@ async def test_a_smith_s_token_runs_no_project(estate: Estate, visitor: Person, 
     answer = await knock(visitor.api, route, estate.ids)
     if str(route) not in OPEN_TO_SMITHS:
         error(answer, 403, "tenant_token_required")
+        return
+    if route.ids:
+        error(answer, 404, "not_found")
         return
     assert answer.status_code == 200
     assert not [value for value in estate.ids.values() if value not in routes.NAMES.values() and value in answer.text]

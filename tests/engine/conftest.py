@@ -14,10 +14,23 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import process
 from ingram_app.core.database import NOBODY, pool, transaction
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, leases, model_keys, organizations, projects, runs, smiths
+from ingram_app.domain import (
+    answers,
+    approvals,
+    frames,
+    leases,
+    model_keys,
+    organizations,
+    projects,
+    runs,
+    smiths,
+    tool_calls,
+)
 from ingram_app.domain.access import ORGANIZATION, TENANT, Actor, Caller
+from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.runs import Run
+from ingram_app.domain.tool_calls import ToolCall
 from ingram_app.domain.turns import Turn
 from ingram_app.engine import worker
 
@@ -51,12 +64,38 @@ class World:
         async with transaction(self.caller.tenancy) as session:
             return await runs.cancel(session, self.caller, run.smith_id, run.id, reason)
 
+    async def asked(self, run: Run) -> list[Approval]:
+        """Return the approvals that a run has asked for."""
+        async with transaction(self.caller.tenancy) as session:
+            return await approvals.of_run(session, run.project_id, run.id)
+
+    async def calls(self, run: Run) -> list[ToolCall]:
+        async with transaction(self.caller.tenancy) as session:
+            return await tool_calls.of_run(session, run.project_id, run.id)
+
+    async def decide(self, approval: Approval, decision: str = "approve", by: Caller | None = None, **more: Any) -> Run:
+        caller = by or self.operator("ann")
+        async with transaction(caller.tenancy) as session:
+            which = (approval.smith_id, approval.run_id)
+            terms = {"approval_id": approval.id, "decision": decision} | more
+            return await answers.decide(session, caller, *which, **terms)
+
+    async def give(self, run: Run, tool_call_id: str, result: Any, **more: Any) -> Run:
+        async with transaction(self.caller.tenancy) as session:
+            terms = {"tool_call_id": tool_call_id, "result": result, **more}
+            return await answers.give(session, self.caller, run.smith_id, run.id, **terms)
+
+    def operator(self, name: str) -> Caller:
+        """Return a person of the team."""
+        actor = Actor("operator", f"tm_{name}", email=f"{name}@example.com")
+        return Caller(actor, frozenset({TENANT}), project_id=self.caller.project_id)
+
     async def row(self, run: Run) -> Run:
         async with transaction(self.caller.tenancy) as session:
             return await runs.look_up(session, self.caller, run.id)
 
     async def frames(self, run: Run, after: int = 0) -> list[Shown]:
-        """Return the run's frames once it has ended."""
+        """Return the run's frames once it has ended or pauses."""
         async with asyncio.timeout(15):
             return [frame async for frame in frames.follow(run.project_id, run.id, after) if frame]
 
@@ -65,7 +104,7 @@ class World:
         return await self.row(run)
 
     async def says(self, smith_id: str, said: str, **turn: Any) -> Run:
-        """Run a turn to its end."""
+        """Run a turn to its end, or to where it pauses."""
         return await self.ended(await self.start(smith_id, said, **turn))
 
     async def sql(self, statement: str, **parameters: Any) -> Any:
