@@ -163,9 +163,14 @@ class Wire(asyncio.Protocol):
         """Return once more of the answer has come, or its end."""
         if self._failure is not None:
             raise self._failure
-        self._heard = asyncio.get_running_loop().create_future()
-        async with _within(seconds, httpx2.ReadTimeout, httpx2.ReadError):
+        loop = asyncio.get_running_loop()
+        self._heard = loop.create_future()
+        alarm = None if seconds is None else loop.call_later(seconds, self._fail, httpx2.ReadTimeout("nothing came"))
+        try:
             await self._heard
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
     def _fail(self, failure: Exception) -> None:
         self._failure = self._failure or failure
