@@ -1,17 +1,20 @@
-"""Following a run: its frames as they come, a page's share of them at a time."""
+"""Following: a run's frames as they come, a page's share of them at a time; a list that is told of changes."""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import reflex as rx
 
 from ingram_app.console.session import standing
+from ingram_app.core import signals
 from ingram_app.domain import frames
 from ingram_app.domain.frames import Shown
 
 _APART_SECONDS = 0.1
 """A page is changed at most so often."""
+_LISTS_APART_SECONDS = 0.5
 LOOK_AGAIN_SECONDS = 5
 """How long a tab may follow after its session has ended, whatever its browser is made to do."""
 
@@ -45,6 +48,19 @@ async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> 
             listening.result()
     finally:
         listening.cancel()
+
+
+async def stirred(heard: "asyncio.Queue[signals.Item]", within_seconds: float | None = None) -> None:
+    """Return some time after something was heard, with all that came meanwhile; or when the time is over.
+
+    So a list is read no more often than people can look.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_seconds):
+            await heard.get()
+    await asyncio.sleep(_LISTS_APART_SECONDS)
+    while not heard.empty():
+        heard.get_nowait()
 
 
 def topic(tab: rx.State) -> str:
