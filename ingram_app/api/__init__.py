@@ -6,6 +6,7 @@ from ingram_app.api import (
     agents,
     answers,
     approvals,
+    connections,
     errors,
     events,
     exports,
@@ -14,8 +15,12 @@ from ingram_app.api import (
     mcp_servers,
     memory,
     models,
+    oauth_providers,
     organization,
+    persons,
     reference,
+    replays,
+    revisions,
     rollouts,
     runs,
     sign_in,
@@ -39,13 +44,18 @@ PUBLIC = (
     hosted_tools,
     mcp_servers,
     signing_keys,
+    oauth_providers,
     agents,
     versions,
     rollouts,
     smiths,
+    connections,
+    revisions,
+    persons,
     threads,
     runs,
     answers,
+    replays,
     approvals,
     events,
     memory,
@@ -66,6 +76,7 @@ def build() -> FastAPI:
     )
     for module in PUBLIC:
         api.include_router(module.router, prefix="/v1")
+    api.include_router(connections.way_back, prefix="/v1")
     for module in (health, sign_in, exports, reference):
         api.include_router(module.router)
     errors.handle_all(api)

@@ -21,7 +21,8 @@ from ingram_app.core.database import transaction
 from ingram_app.core.ids import ID
 from ingram_app.domain import events, smiths
 from ingram_app.domain.access import Caller
-from ingram_app.domain.events import FAMILIES, Event
+from ingram_app.domain.event_types import FAMILIES
+from ingram_app.domain.events import Event
 from ingram_app.domain.paging import FIRST, Page, Place
 
 _LOOK_AGAIN_SECONDS = 5

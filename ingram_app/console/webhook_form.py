@@ -6,7 +6,7 @@ import reflex as rx
 
 from ingram_app.console.looks import field, field_note
 from ingram_app.core.errors import IngramError
-from ingram_app.domain.events import FAMILIES, TYPES, WebhookTest
+from ingram_app.domain.event_types import FAMILIES, TYPES, WebhookTest
 
 _PREFIX = "type:"
 _NONE = rx.Var.create([]).to(list[str])

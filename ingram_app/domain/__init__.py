@@ -1,10 +1,11 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
-sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths ·
-rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · tool_calls · approvals · runs ·
+access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
+organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
+oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
+threads · arrivals · turns · transcripts · summaries · frames · folds · tool_calls · approvals · runs · replays ·
 guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations ·
-webhooks · deliveries
+claims · erasures · exports · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -14,11 +15,19 @@ from ingram_app.domain import (
     approvals,
     arrivals,
     audit,
+    authorizations,
     catalog,
+    claims,
+    connections,
     conversations,
+    credentials,
     deliveries,
     designs,
+    erasures,
+    event_types,
     events,
+    exports,
+    folds,
     frames,
     guards,
     hosted_tools,
@@ -29,11 +38,15 @@ from ingram_app.domain import (
     memories,
     memory,
     model_keys,
+    oauth_providers,
     organizations,
     paging,
     projects,
     recalling,
     recollections,
+    rendering,
+    replays,
+    revisions,
     rollouts,
     rosters,
     runs,
@@ -62,11 +75,19 @@ __all__ = [
     "approvals",
     "arrivals",
     "audit",
+    "authorizations",
     "catalog",
+    "claims",
+    "connections",
     "conversations",
+    "credentials",
     "deliveries",
     "designs",
+    "erasures",
+    "event_types",
     "events",
+    "exports",
+    "folds",
     "frames",
     "guards",
     "hosted_tools",
@@ -77,11 +98,15 @@ __all__ = [
     "memories",
     "memory",
     "model_keys",
+    "oauth_providers",
     "organizations",
     "paging",
     "projects",
     "recalling",
     "recollections",
+    "rendering",
+    "replays",
+    "revisions",
     "rollouts",
     "rosters",
     "runs",

@@ -26,7 +26,8 @@ from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import audit, events, keyrings, projects, webhooks
 from ingram_app.domain.access import Caller
-from ingram_app.domain.events import Event, WebhookTest
+from ingram_app.domain.event_types import WebhookTest
+from ingram_app.domain.events import Event
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.webhooks import Webhook, WebhookInactive
 

@@ -25,6 +25,7 @@ from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing
 from ingram_app.engine.step import Step, make_distinct
 from ingram_app.engine.toolbox import assemble
+from ingram_app.engine.tools import replies
 from ingram_app.gateways import prices
 
 
@@ -168,7 +169,9 @@ class Loop:
         shown = runs.usage(used.get("input_tokens") or 0, used.get("output_tokens") or 0, used.get("cost_micros"))
         text = response.text or ""
         self.last_words = [MessageCompleted(text), RunCompleted(stop_reason, shown, self.warnings)]
-        output = {"content": text, "content_type": "text"}
+        output: dict[str, Any] = {"content": text, "content_type": "text"}
+        if self.asking.toolbox.is_hosted(replies.NAME) and (suggested := replies.suggested(self.added)):
+            output["suggested_replies"] = suggested
         return Ending(
             RunStatus.completed,
             {"output": output, "stop_reason": stop_reason, "warnings": self.warnings, **used},

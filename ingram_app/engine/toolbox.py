@@ -73,6 +73,10 @@ class Toolbox:
         """Return the smith's instructions, with what is to be known about tools if it has any."""
         return "\n\n".join(filter(None, [told, NOTICE])) if self.tools else told
 
+    def is_hosted(self, name: str) -> bool:
+        """Tell whether the platform does what is called so."""
+        return name in self.tools and self.tools[name].kind is ToolKind.hosted
+
     def placed(self, call: ToolCallPart, step: int, place: int) -> ToolCall:
         """Return the call as it is kept: begun, if it is to be made now; asked, if it waits; or refused."""
         tool = self.tools.get(call.tool_name)
@@ -111,8 +115,10 @@ async def assemble(run: Run) -> Toolbox:
             warnings.append(("tool_name_taken", told))
         tools[tool.name] = tool
     for name in run.config["enabled_hosted_tools"]:
-        if name not in hosted_tools.HOSTED_TOOLS:
-            warnings.append(("hosted_tool_unavailable", f"There is no hosted tool {name}; the smith goes on without."))
+        listed = hosted_tools.HOSTED_TOOLS.get(name)
+        if listed is None or not listed.available:
+            lacks = f"There is no hosted tool {name}" if listed is None else f"The tool {name} has no service here"
+            warnings.append(("hosted_tool_unavailable", f"{lacks}; the smith goes on without."))
     policy = [ApprovalRule.model_construct(**rule) for rule in run.config["approval_policy"]]
     return Toolbox(run, tools, policy, warnings)
 
@@ -124,7 +130,7 @@ def refused(call: ToolCall, told: str) -> ToolCall:
 
 
 def _hosted(run: Run) -> Iterator[Tool]:
-    for function in hosted_tools.functions(run.config["enabled_hosted_tools"]):
+    for function in hosted_tools.functions(hosted_tools.available(run.config["enabled_hosted_tools"])):
         deed, repeatable = DEEDS[function.name], function.repeatable
         yield Tool(function.name, function.description, function.parameters, deed, repeatable)
 

@@ -71,7 +71,12 @@ def bounded_client(**how: Any) -> httpx2.AsyncClient:
 
     It need not be closed.
     """
-    return over(_of_this_loop().bounded, **how)
+    return over(bounded_transport(), **how)
+
+
+def bounded_transport() -> httpx2.AsyncBaseTransport:
+    """Return those connections for a client of somebody else's making. Such a client must not be closed."""
+    return _of_this_loop().bounded
 
 
 def public_client() -> httpx2.AsyncClient:

@@ -15,7 +15,7 @@ async def test_a_deed_is_noted_with_its_actor_and_where_it_came_from(project: Te
     made = await project.smith(external_id="noted")
     async with transaction(above.tenancy) as session:
         [entry] = (await audit.browse(session, above, resource_id=made["id"])).data
-    assert (entry.action, entry.details) == ("smith.created", {"external_id": "noted"})
+    assert (entry.action, entry.details) == ("smith.created", {})
     assert (entry.project_id, entry.actor["kind"], entry.address) == (project.id, "tenant", "127.0.0.1")
     assert entry.actor["token_id"].startswith("tok_")
 
