@@ -20,7 +20,7 @@ LOOK_AGAIN_SECONDS = 5
 
 
 async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[list[Shown], None]:
-    """Yield the run's frames past `after` until it ends: the first at once, the rest some at a time.
+    """Yield the run's frames past `after`, over all its pauses, until it ends: the first at once, others by and by.
 
     A gulp is empty when it is quiet. Whoever calls has checked that the run may be seen; whether somebody still
     sits at the tab is asked again and again. Raises `SignedOut`, `NotHere`.
@@ -29,8 +29,18 @@ async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> 
     heard: asyncio.Queue[Shown | None] = asyncio.Queue()
 
     async def listen() -> None:
-        async for frame in frames.follow(project_id, run_id, after):
-            heard.put_nowait(frame)
+        place = after
+        with signals.listening(frames.topic(run_id)) as more:
+            while True:
+                while not more.empty():
+                    more.get_nowait()
+                async for frame in frames.follow(project_id, run_id, place):
+                    heard.put_nowait(frame)
+                    place = frame.seq if frame else place
+                if await frames.told_all(project_id, run_id, place):
+                    return
+                if await frames.heard_on(more) is frames.QUIET:
+                    heard.put_nowait(None)
 
     listening = asyncio.ensure_future(listen())
     listening.add_done_callback(lambda _: heard.put_nowait(None))

@@ -25,6 +25,8 @@ _STATES = [
     ("", "All"),
     ("running", "Running"),
     ("queued", "Queued"),
+    ("paused_for_approval", "Waits for approval"),
+    ("paused_for_tool", "Waits for a tool"),
     ("completed", "Completed"),
     ("failed", "Failed"),
     ("cancelled", "Cancelled"),

@@ -5,11 +5,12 @@ organizations · teammates · sessions · projects · slots · tokens · idempot
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
 threads · arrivals · turns · transcripts · summaries · frames · folds · tool_calls · approvals · runs · replays ·
 guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations ·
-claims · erasures · exports · webhooks · deliveries
+claims · erasures · exports · activity · webhooks · deliveries
 """
 
 from ingram_app.domain import (
     access,
+    activity,
     agents,
     answers,
     approvals,
@@ -70,6 +71,7 @@ from ingram_app.domain import (
 
 __all__ = [
     "access",
+    "activity",
     "agents",
     "answers",
     "approvals",
