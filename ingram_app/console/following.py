@@ -1,9 +1,9 @@
-"""Following a run or a thread: its frames as they come, a page's share of them at a time."""
+"""Following a run or a thread: its frames as they come, some at a time; and a list that is told of changes."""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TypeVar
 
 import reflex as rx
@@ -16,6 +16,7 @@ from ingram_app.domain.frames import Shown
 Told = TypeVar("Told")
 _APART_SECONDS = 0.1
 """A page is changed at most so often."""
+_LISTS_APART_SECONDS = 0.5
 LOOK_AGAIN_SECONDS = 5
 """How long a tab may follow after its session has ended, whatever its browser is made to do."""
 
@@ -71,6 +72,19 @@ async def gulped(tab: rx.State, following: AsyncIterator[Told | None]) -> AsyncG
             listening.result()
     finally:
         listening.cancel()
+
+
+async def stirred(heard: "asyncio.Queue[signals.Item]", within_seconds: float | None = None) -> None:
+    """Return some time after something was heard, with all that came meanwhile; or when the time is over.
+
+    So a list is read no more often than people can look.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_seconds):
+            await heard.get()
+    await asyncio.sleep(_LISTS_APART_SECONDS)
+    while not heard.empty():
+        heard.get_nowait()
 
 
 def topic(tab: rx.State) -> str:
