@@ -100,6 +100,16 @@ class ToolRequired:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionRequired:
+    """The run goes on without the tools of a server until the smith's person has connected, at this address."""
+
+    name: ClassVar[str] = "connection.required"
+    provider: str
+    mcp_server: str
+    authorize_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunPaused:
     name: ClassVar[str] = "run.paused"
     reason: str
@@ -143,6 +153,7 @@ AnyFrame = (
     | ToolCompleted
     | ApprovalRequired
     | ToolRequired
+    | ConnectionRequired
     | RunPaused
     | RunResumed
     | RunCompleted

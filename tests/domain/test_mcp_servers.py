@@ -48,9 +48,18 @@ async def test_a_run_finds_the_servers_that_its_design_names_or_all(tenant: Call
     async with transaction(tenant.tenancy) as session:
         for name in ("b", "a"):
             await mcp_servers.put(session, tenant, name, NOWHERE)
-        named = await mcp_servers.registered(session, tenant.project_id, ["b", "nothing"])
-        everything = await mcp_servers.registered(session, tenant.project_id)
-        none = await mcp_servers.registered(session, tenant.project_id, [])
+    named = await mcp_servers.for_run(tenant.project_id, ["b", "nothing"])
+    everything = await mcp_servers.for_run(tenant.project_id, None)
+    none = await mcp_servers.for_run(tenant.project_id, [])
     assert [server.name for server in named] == ["b"]
     assert {server.name for server in everything} >= {"a", "b"}
     assert none == []
+
+
+async def test_a_change_is_seen_by_the_next_run(tenant: Caller) -> None:
+    async with transaction(tenant.tenancy) as session:
+        await mcp_servers.put(session, tenant, "there", NOWHERE)
+    assert await mcp_servers.for_run(tenant.project_id, ["there"])
+    async with transaction(tenant.tenancy) as session:
+        await mcp_servers.remove(session, tenant, "there")
+    assert await mcp_servers.for_run(tenant.project_id, ["there"]) == []
