@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "9b3e60d7c1f5"
-down_revision = "a41f7c02d9e6"
+down_revision = "e3a95b1c60d7"
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 SMITH = "nullif(current_setting('app.smith_id', true), '')"

@@ -9,6 +9,7 @@ from ingram_app.api import (
     connections,
     errors,
     events,
+    exports,
     health,
     hosted_tools,
     mcp_servers,
@@ -16,7 +17,10 @@ from ingram_app.api import (
     models,
     oauth_providers,
     organization,
+    persons,
     reference,
+    replays,
+    revisions,
     rollouts,
     runs,
     sign_in,
@@ -46,9 +50,12 @@ PUBLIC = (
     rollouts,
     smiths,
     connections,
+    revisions,
+    persons,
     threads,
     runs,
     answers,
+    replays,
     approvals,
     events,
     memory,
@@ -70,7 +77,7 @@ def build() -> FastAPI:
     for module in PUBLIC:
         api.include_router(module.router, prefix="/v1")
     api.include_router(connections.way_back, prefix="/v1")
-    for module in (health, sign_in, reference):
+    for module in (health, sign_in, exports, reference):
         api.include_router(module.router)
     errors.handle_all(api)
     api.add_middleware(Gate)

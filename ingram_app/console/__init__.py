@@ -5,6 +5,9 @@ from ingram_app.console import (
     agent,
     agents,
     api_keys,
+    audit_log,
+    event,
+    events,
     home,
     models,
     nowhere,
@@ -15,6 +18,8 @@ from ingram_app.console import (
     smith,
     smiths,
     start,
+    webhook,
+    webhooks,
     welcome,
 )
 
@@ -23,6 +28,9 @@ __all__ = [
     "agent",
     "agents",
     "api_keys",
+    "audit_log",
+    "event",
+    "events",
     "home",
     "models",
     "nowhere",
@@ -33,5 +41,7 @@ __all__ = [
     "smith",
     "smiths",
     "start",
+    "webhook",
+    "webhooks",
     "welcome",
 ]

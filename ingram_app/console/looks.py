@@ -38,7 +38,17 @@ class NativeForm(rx.el.Div):
 
 
 _BADGES = {
-    "green": ("completed", "live", "available", "active", "published", "own key", "platform's key", "needs no key"),
+    "green": (
+        "completed",
+        "live",
+        "available",
+        "active",
+        "published",
+        "delivered",
+        "own key",
+        "platform's key",
+        "needs no key",
+    ),
     "accent": ("running", "rolling out"),
     "amber": (
         "paused_for_approval",
@@ -47,8 +57,9 @@ _BADGES = {
         "unpublished changes",
         "published, not live",
         "expires soon",
+        "failing",
     ),
-    "red": ("failed", "revoked", "missing", "halted"),
+    "red": ("failed", "revoked", "missing", "halted", "dead"),
 }
 _WORDS = (("paused_for_approval", "waits for approval"), ("paused_for_tool", "waits for a tool"))
 

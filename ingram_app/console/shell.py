@@ -20,17 +20,21 @@ Body = Callable[[], rx.Component]
 
 _SECTIONS = [
     ("Build", [("Home", "house", "", "h"), ("Agents", "bot", "/agents", "a"), ("Smiths", "users", "/smiths", "s")]),
-    ("Observe", [("Runs", "activity", "/runs", "r")]),
+    ("Observe", [("Runs", "activity", "/runs", "r"), ("Events", "rss", "/events", "e")]),
     (
         "Settings",
         [
             ("Project", "settings", "/settings/project", ""),
             ("Models", "cpu", "/settings/models", ""),
             ("API keys", "key-round", "/settings/api-keys", ""),
+            ("Webhooks", "webhook", "/settings/webhooks", ""),
+            ("Audit log", "scroll-text", "/settings/audit-log", ""),
         ],
     ),
 ]
 """Name, icon, path below the project, and the key that goes there after `g`."""
+_OF_MANAGERS = {"/settings/audit-log"}
+"""Paths that are offered to owners and admins alone."""
 
 
 class NewProject(rx.State):
@@ -83,7 +87,7 @@ def frame(body: Body) -> rx.Component:
             class_name="frame",
         ),
         _lost_connection(),
-        palette([(name, _within(path)) for _, items in _SECTIONS for name, _, path, _ in items]),
+        palette([(name, _within(path), _is_offered(path)) for _, items in _SECTIONS for name, _, path, _ in items]),
         form_dialog(
             "new-project",
             "New project",
@@ -140,7 +144,7 @@ def _section(section: tuple[str, list[tuple[str, str, str, str]]]) -> rx.Compone
 def _link(name: str, icon: str, path: str, key: str) -> rx.Component:
     href, here = _within(path), rx.State.router.url.path.to(str)
     current = (here == href) | here.startswith(href + "/") if path else here == href
-    return rx.el.li(
+    item = rx.el.li(
         link(
             rx.icon(icon, size=16, aria_hidden="true"),
             name,
@@ -149,6 +153,11 @@ def _link(name: str, icon: str, path: str, key: str) -> rx.Component:
             custom_attrs={"data-key": key},
         )
     )
+    return rx.cond(_is_offered(path), item)
+
+
+def _is_offered(path: str) -> rx.Var[bool] | bool:
+    return Session.manages if path in _OF_MANAGERS else True
 
 
 def _picker() -> rx.Component:

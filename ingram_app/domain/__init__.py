@@ -1,10 +1,11 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
-sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · oauth_providers ·
-mcp_servers · smiths · connections · credentials · authorizations · rosters · rollouts · threads · arrivals · turns ·
-transcripts · summaries · frames · tool_calls · approvals · runs · guards · tryouts · leases · answers · memory ·
-memories · recollections · vectors · recalling · speech · conversations · webhooks · deliveries
+access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
+organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
+oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
+threads · arrivals · turns · transcripts · summaries · frames · folds · tool_calls · approvals · runs · replays ·
+guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations ·
+claims · erasures · exports · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -16,12 +17,17 @@ from ingram_app.domain import (
     audit,
     authorizations,
     catalog,
+    claims,
     connections,
     conversations,
     credentials,
     deliveries,
     designs,
+    erasures,
+    event_types,
     events,
+    exports,
+    folds,
     frames,
     guards,
     hosted_tools,
@@ -38,6 +44,9 @@ from ingram_app.domain import (
     projects,
     recalling,
     recollections,
+    rendering,
+    replays,
+    revisions,
     rollouts,
     rosters,
     runs,
@@ -68,12 +77,17 @@ __all__ = [
     "audit",
     "authorizations",
     "catalog",
+    "claims",
     "connections",
     "conversations",
     "credentials",
     "deliveries",
     "designs",
+    "erasures",
+    "event_types",
     "events",
+    "exports",
+    "folds",
     "frames",
     "guards",
     "hosted_tools",
@@ -90,6 +104,9 @@ __all__ = [
     "projects",
     "recalling",
     "recollections",
+    "rendering",
+    "replays",
+    "revisions",
     "rollouts",
     "rosters",
     "runs",

@@ -22,7 +22,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute, one_of
 from ingram_app.core.errors import Conflict, Invalid, NotFound, Refused
 from ingram_app.core.ids import new_id
-from ingram_app.domain import access, events
+from ingram_app.domain import access, event_types, events
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.tool_calls import ToolCall
@@ -113,7 +113,7 @@ async def ask(session: AsyncSession, approvals: Sequence[Approval]) -> None:
     """Put questions before whoever is to decide."""
     for approval in approvals:
         session.add(approval)
-        required = events.ApprovalRequired(approval.id, approval.run_id, approval.tool, approval.tool_call_id)
+        required = event_types.ApprovalRequired(approval.id, approval.run_id, approval.tool, approval.tool_call_id)
         await events.tell(session, access.platform(approval.project_id), required, smith_id=approval.smith_id)
         signals.send(session, topic(approval.project_id))
     await session.flush()
@@ -174,7 +174,7 @@ async def resolve(
         setattr(approval, name, fact)
     session.add(approval)
     await session.flush()
-    resolved = events.ApprovalResolved(
+    resolved = event_types.ApprovalResolved(
         approval.id, approval.run_id, approval.tool, approval.tool_call_id, status.value, approval.reason
     )
     await events.tell(session, caller, resolved, smith_id=approval.smith_id)

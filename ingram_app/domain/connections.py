@@ -25,7 +25,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute, one_of
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import audit, events, keyrings, oauth_providers, smiths
+from ingram_app.domain import audit, event_types, events, keyrings, oauth_providers, smiths
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import NothingToUpdate
 from ingram_app.domain.oauth_providers import OAuthProvider
@@ -143,9 +143,9 @@ async def keep(
     connection.about = connection.about if about is None else about
     session.add(connection)
     await session.flush()
-    told: events.AnyEvent = events.ConnectionCreated(connection.id, provider, connection.scopes)
+    told: event_types.AnyEvent = event_types.ConnectionCreated(connection.id, provider, connection.scopes)
     if was_broken:
-        told = events.ConnectionRecovered(connection.id, provider)
+        told = event_types.ConnectionRecovered(connection.id, provider)
     await events.tell(session, caller, told, smith_id=smith_id)
     await audit.note(session, caller, "connection.created", connection.id, provider=provider, smith_id=smith_id)
     changed(session, connection)
@@ -179,7 +179,7 @@ async def forget(session: AsyncSession, caller: Caller, connection: Connection, 
     mine: Any = (col(Connection.id) == connection.id) & (col(Connection.project_id) == caller.project_id)
     gone = sa.delete(Connection).where(mine, col(Connection.kept_status) == ConnectionStatus.revoked)
     if (await execute(session, gone)).rowcount:
-        deleted = events.ConnectionDeleted(connection.id, connection.provider)
+        deleted = event_types.ConnectionDeleted(connection.id, connection.provider)
         await events.tell(session, caller, deleted, smith_id=connection.smith_id)
         facts = {"provider": connection.provider, "smith_id": connection.smith_id, "taken_back": taken_back}
         await audit.note(session, caller, "connection.deleted", connection.id, **facts)

@@ -20,7 +20,7 @@ from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import execute, transaction
 from ingram_app.core.errors import Conflict, NotFound, UpstreamFailed
-from ingram_app.domain import connections, events, keyrings, oauth_providers, signatures, smiths
+from ingram_app.domain import connections, event_types, events, keyrings, oauth_providers, signatures, smiths
 from ingram_app.domain.access import Caller, platform
 from ingram_app.domain.connections import Connection, ConnectionStatus
 from ingram_app.domain.oauth_providers import OAuthProvider
@@ -174,7 +174,7 @@ async def _carry_out(caller: Caller, work: _Work) -> Connection:
             await connections.renewed(session, connection, tokens)
             connection.kept_status, connection.last_error = ConnectionStatus.active, None
             _let_go(connection)
-            event = events.ConnectionRecovered if recovered else events.ConnectionRefreshed
+            event = event_types.ConnectionRecovered if recovered else event_types.ConnectionRefreshed
             told = event(connection.id, connection.provider)
             await events.tell(session, platform(caller.project_id), told, smith_id=connection.smith_id)
             connections.changed(session, connection)
@@ -192,7 +192,7 @@ async def _keep_failure(caller: Caller, work: _Work, failed: OAuthFailed) -> Con
         _let_go(connection)
         if failed.is_final and connection.kept_status is ConnectionStatus.active:
             connection.kept_status = ConnectionStatus.error
-            broken = events.ConnectionBroken(connection.id, connection.provider, connection.last_error)
+            broken = event_types.ConnectionBroken(connection.id, connection.provider, connection.last_error)
             await events.tell(session, platform(caller.project_id), broken, smith_id=connection.smith_id)
         connections.changed(session, connection)
         return connection

@@ -15,7 +15,7 @@ from typing import Any
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import authorizations, credentials, events, mcp_servers, smiths
+from ingram_app.domain import authorizations, credentials, event_types, events, mcp_servers, smiths
 from ingram_app.domain.access import Actor, Caller, platform
 from ingram_app.domain.credentials import ConnectionBroken, RefreshFailed
 from ingram_app.domain.frames import ConnectionRequired
@@ -78,7 +78,7 @@ async def require(run: Run, unconnected: Sequence[McpServer]) -> tuple[list[Conn
             async with transaction(caller.tenancy) as session:
                 asked = {"mcp_server": server.name}
                 url = await authorizations.begin(session, caller, run.smith_id, provider, **asked)
-                required = events.ConnectionRequired(run.id, provider, server.name, url)
+                required = event_types.ConnectionRequired(run.id, provider, server.name, url)
                 await events.tell(session, platform(run.project_id), required, smith_id=run.smith_id)
         except NotFound:
             told = f"The provider {provider} of the MCP server {server.name} is not registered."

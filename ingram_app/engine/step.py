@@ -14,7 +14,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, 
 
 from ingram_app.core.database import transaction
 from ingram_app.core.ids import new_id
-from ingram_app.domain import access, approvals, events, leases, tool_calls
+from ingram_app.domain import access, approvals, event_types, events, leases, tool_calls
 from ingram_app.domain.approvals import Approval, ApprovalStatus
 from ingram_app.domain.frames import (
     AnyFrame,
@@ -71,7 +71,7 @@ class Step:
             await tool_calls.add(session, self.calls)
             for call in self.calls:
                 if call.state is CallState.begun:
-                    executing = events.ToolExecuting(call.run_id, call.tool, call.tool_call_id)
+                    executing = event_types.ToolExecuting(call.run_id, call.tool, call.tool_call_id)
                     await events.tell(session, self._platform, executing, smith_id=call.smith_id)
 
     async def go_on(self) -> None:
@@ -152,7 +152,7 @@ class Step:
             await self._close(refused(call, SWAPPED))
         elif call.kind is not ToolKind.client:
             frame = ToolExecuting(call.tool, call.tool_call_id)
-            executing = events.ToolExecuting(call.run_id, call.tool, call.tool_call_id)
+            executing = event_types.ToolExecuting(call.run_id, call.tool, call.tool_call_id)
             async with self._scribe.batch(frame) as batch, transaction(self._lease.tenancy) as session:
                 await leases.say(session, self._lease, batch)
                 await tool_calls.begin(session, call.project_id, [call])
@@ -193,7 +193,7 @@ class Step:
     async def _close(self, call: ToolCall) -> None:
         """Keep what has come of a call, together with the frame that says so. Raises `LeaseLost`."""
         completed = ToolCompleted(call.tool, call.tool_call_id, call.is_error)
-        event = events.ToolCompleted(call.run_id, call.tool, call.tool_call_id, call.is_error)
+        event = event_types.ToolCompleted(call.run_id, call.tool, call.tool_call_id, call.is_error)
         async with self._scribe.batch(completed) as batch, transaction(self._lease.tenancy) as session:
             await leases.say(session, self._lease, batch)
             await tool_calls.finish(session, call)

@@ -40,6 +40,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/agents/{agent_id}/rollout": {"version": 1},
     "POST /v1/smiths": {"external_id": "somebody"},
     "PATCH /v1/smiths/{smith_id}": {"display_name": "Renamed"},
+    "POST /v1/smiths/{smith_id}/claim": {"external_id": "user-9"},
     "PATCH /v1/smiths/{smith_id}/threads/{thread_id}": {"title": "Renamed"},
     "POST /v1/smiths/{smith_id}/runs": RUN,
     "POST /v1/smiths/{smith_id}/runs/{run_id}/submit": {"kind": "cancel"},

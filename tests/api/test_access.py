@@ -13,6 +13,7 @@ NEEDED = {
     "GET /v1/smiths/{smith_id}/runs/{run_id}/events": "runs:read",
     "POST /v1/smiths/{smith_id}/runs/{run_id}/submit": "runs:write",
     "GET /v1/runs": "runs:read",
+    "POST /v1/smiths/{smith_id}/runs/{run_id}/replay": "runs:write",
     "GET /v1/approvals": "approvals:read",
     "GET /v1/tenant/models": "model_keys:read",
     "GET /v1/smiths/{smith_id}/model_keys": "model_keys:read",

@@ -29,12 +29,13 @@ DISPATCHED = {
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
-        *("threads", "transcripts", "summaries", "runs", "tool_calls", "approvals"),
+        *("threads", "transcripts", "summaries", "runs", "tool_calls", "approvals", "smith_revisions"),
         *("memory_documents", "memories", "recollections", "vectors"),
         *("connections", "authorizations"),
     ),
     "smith_id",
 )
+UNCHANGEABLE = ("agent_versions", "audit", "smith_revisions")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,9 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await remember(tenant, person.id)
         await connect(tenant, person.id)
         await pause(tenant, person.id)
+        forgotten = await tenant.smith()
+        await tenant.run(forgotten["id"])
+        ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
         tenant.delivery((await tenant.webhook())["id"])
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
 
@@ -138,7 +142,7 @@ async def test_an_organization_sees_its_projects_and_nothing_in_them(
 async def test_nothing_can_be_moved_into_another_project(
     project: Tenant, other: Tenant, both: list[Person], table: str
 ) -> None:
-    refusal = "can not be changed" if table in ("agent_versions", "audit") else "row-level security"
+    refusal = "can not be changed" if table in UNCHANGEABLE else "row-level security"
     with pytest.raises(DBAPIError, match=refusal):
         async with transaction(Tenancy(project_id=project.id)) as session:
             await session.execute(text(f"update {table} set project_id = :other"), {"other": other.id})
