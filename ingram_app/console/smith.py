@@ -5,7 +5,8 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console import overrides, playground, profile
+from ingram_app.console import accounts, overrides, playground, profile
+from ingram_app.console.accounts import Accounts
 from ingram_app.console.address import asked, is_at, named, or_not_here, place_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import moment
@@ -22,7 +23,13 @@ from ingram_app.domain import runs, smiths, threads
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.threads import Thread
 
-_VIEWS = [("", "Overview"), ("threads", "Threads"), ("runs", "Runs"), ("playground", "Playground")]
+_VIEWS = [
+    ("", "Overview"),
+    ("threads", "Threads"),
+    ("runs", "Runs"),
+    ("connections", "Connections"),
+    ("playground", "Playground"),
+]
 
 
 @dataclass
@@ -85,7 +92,7 @@ class SmithPage(rx.State):
 @page(
     "/p/[project]/smiths/[smith_id]",
     title="Smith",
-    on_load=[Profile.load, Overrides.load, Playground.load, SmithPage.load, Playground.follow],
+    on_load=[Profile.load, Overrides.load, Accounts.load, Playground.load, SmithPage.load, Playground.follow],
 )
 def smith_page() -> rx.Component:
     return rx.cond(
@@ -96,6 +103,7 @@ def smith_page() -> rx.Component:
                 SmithPage.tab,
                 ("threads", _threads()),
                 ("runs", _runs()),
+                (accounts.TAB, accounts.accounts()),
                 ("playground", _playground()),
                 split(
                     rx.el.div(profile.form(), overrides.fields(), profile.danger(), class_name="stack wide-gap"),

@@ -101,8 +101,6 @@ class ToolRequired:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRequired:
-    """The run goes on without the tools of a server until the smith's person has connected, at this address."""
-
     name: ClassVar[str] = "connection.required"
     provider: str
     mcp_server: str

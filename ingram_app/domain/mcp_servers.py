@@ -211,6 +211,28 @@ async def remove(session: AsyncSession, caller: Caller, name: str) -> None:
     await audit.note(session, caller, "mcp_server.removed", server.id, name=name)
 
 
+async def allow(session: AsyncSession, caller: Caller, name: str, tool: str | None, *, allowed: bool) -> McpServer:
+    """Allow one tool and no others that are not, or the opposite; with no tool named, all there are and will be.
+
+    Raises `NotFound`.
+    """
+    server = await _held(session, caller, name)
+    if tool is None:
+        server.tool_allowlist = None if allowed else []
+    else:
+        now_allowed = [known.described.name for known in server.tools if known.enabled and known.described.name != tool]
+        server.tool_allowlist = [*now_allowed, tool] if allowed else now_allowed
+    return await _noted(session, caller, server, tool=tool, allowed=allowed)
+
+
+async def gate(session: AsyncSession, caller: Caller, name: str, tool: str, *, gated: bool) -> McpServer:
+    """Have calls of one tool wait for a person, or take the rule of that very name away. Raises `NotFound`."""
+    server = await _held(session, caller, name)
+    others = [rule for rule in server.approval_policy if rule["match"] != tool]
+    server.approval_policy = [*others, {"match": tool, "require": "approval"}] if gated else others
+    return await _noted(session, caller, server, tool=tool, gated=gated)
+
+
 async def discover(caller: Caller, name: str) -> McpServer:
     """Ask a server for its tools, and keep what it says or why it does not.
 
@@ -268,6 +290,22 @@ async def reach(
         bearer=bearer,
         headers=signatures.signer(ring, server.url, person),
     )
+
+
+async def _held(session: AsyncSession, caller: Caller, name: str) -> McpServer:
+    caller.require("project:write")
+    query = select(McpServer).where(McpServer.project_id == caller.project_id, McpServer.name == name)
+    server = (await session.exec(query.with_for_update())).first()
+    if server is None:
+        raise NotFound(noun="MCP server", id=name[:80])
+    return server
+
+
+async def _noted(session: AsyncSession, caller: Caller, server: McpServer, **facts: Any) -> McpServer:
+    server.updated_at = now()
+    afterwards(session, lambda: _forget(caller.project_id))
+    await audit.note(session, caller, "mcp_server.changed", server.id, name=server.name, **facts)
+    return server
 
 
 def _forget(project_id: str) -> None:
