@@ -60,8 +60,10 @@ _BADGES = {
         "published, not live",
         "expires soon",
         "failing",
+        "degraded",
+        "expired",
     ),
-    "red": ("failed", "revoked", "missing", "halted", "dead"),
+    "red": ("failed", "revoked", "missing", "halted", "dead", "error"),
 }
 _WORDS = (
     ("paused_for_approval", "waits for approval"),

@@ -20,7 +20,15 @@ from ingram_app.domain import projects
 Body = Callable[[], rx.Component]
 
 _SECTIONS = [
-    ("Build", [("Home", "house", "", "h"), ("Agents", "bot", "/agents", "a"), ("Smiths", "users", "/smiths", "s")]),
+    (
+        "Build",
+        [
+            ("Home", "house", "", "h"),
+            ("Agents", "bot", "/agents", "a"),
+            ("Smiths", "users", "/smiths", "s"),
+            ("Tools", "wrench", "/tools", "t"),
+        ],
+    ),
     (
         "Observe",
         [

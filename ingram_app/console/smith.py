@@ -6,7 +6,17 @@ from urllib.parse import quote
 
 import reflex as rx
 
-from ingram_app.console import overrides, person, playground, profile, smith_revisions, smith_story, smith_tokens
+from ingram_app.console import (
+    accounts,
+    overrides,
+    person,
+    playground,
+    profile,
+    smith_revisions,
+    smith_story,
+    smith_tokens,
+)
+from ingram_app.console.accounts import Accounts
 from ingram_app.console.address import asked, is_at, named, or_not_here, place_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import moment
@@ -32,12 +42,21 @@ _VIEWS = [
     ("", "Overview"),
     ("threads", "Threads"),
     ("runs", "Runs"),
+    ("connections", "Connections"),
     ("tokens", "Tokens"),
     ("revisions", "Revisions"),
     ("profile", "Profile"),
     ("playground", "Playground"),
 ]
-_LOADS = [SmithStory.load, Overrides.load, SmithTokens.load, SmithRevisions.load, Profile.load, Person.load]
+_LOADS = [
+    SmithStory.load,
+    Overrides.load,
+    Accounts.load,
+    SmithTokens.load,
+    SmithRevisions.load,
+    Profile.load,
+    Person.load,
+]
 
 
 @dataclass
@@ -122,6 +141,7 @@ def smith_page() -> rx.Component:
                 SmithPage.tab,
                 ("threads", _threads()),
                 ("runs", _runs()),
+                (accounts.TAB, accounts.accounts()),
                 ("tokens", smith_tokens.tab()),
                 ("revisions", smith_revisions.tab()),
                 (

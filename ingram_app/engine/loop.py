@@ -17,7 +17,7 @@ from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
-from ingram_app.engine import prompt
+from ingram_app.engine import prompt, servers
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.attaching import Attaching
 from ingram_app.engine.candidates import answered_by
@@ -65,6 +65,11 @@ class Loop:
         self.asking.toolbox = await assemble(self.run)
         for warning in self.asking.toolbox.warnings:
             self._warn(*warning)
+        if self.asking.toolbox.unconnected and not self._steps:
+            required, missing = await servers.require(self.run, self.asking.toolbox.unconnected)
+            self.scribe.say(*required)
+            for warning in missing:
+                self._warn(*warning)
         left = self._left()
         while True:
             response = left or await self._ask()

@@ -106,9 +106,10 @@ WHOLE = {
     "variable-name-1": "",
     "variable-default-1": "is nobody's",
     "variable-name-7": "plan",
-    "enabled_hosted_tools": "search\nfetch",
+    "hosted:web_fetch": "on",
+    "hosted:calculator": "on",
     "mcp": "these",
-    "mcp_servers": "files",
+    "server:files": "on",
     "client_tools": '[{"name": "open_page"}]',
     "approval_policy": '[{"match": "send_*"}]',
     "skills": '[{"skill_id": "skl_1"}]',
@@ -129,10 +130,12 @@ async def test_every_field_of_a_draft_is_kept_and_shown_as_it_was_typed(desk: De
         ("city", "Rome", True),
         ("plan", None, False),
     ]
-    assert (draft["enabled_hosted_tools"], draft["mcp_servers"]) == (["search", "fetch"], ["files"])
+    assert (draft["enabled_hosted_tools"], draft["mcp_servers"]) == (["web_fetch", "calculator"], ["files"])
     assert draft["memory_consolidation"] is True
-    shown = {name: design.texts[name] for name in ("temperature", "max_tokens", "mcp", "mcp_servers")}
-    assert shown == {"temperature": "0.5", "max_tokens": "100", "mcp": "these", "mcp_servers": "files"}
+    shown = {name: design.texts[name] for name in ("temperature", "max_tokens", "mcp")}
+    assert shown == {"temperature": "0.5", "max_tokens": "100", "mcp": "these"}
+    assert [choice.name for choice in design.hosted if choice.on] == ["calculator", "web_fetch"]
+    assert [(choice.name, choice.about) for choice in design.servers] == [("files", "It is not registered.")]
     assert [row.name for row in design.variables] == ["city", "plan", "", ""]
     form = DRAFT | WHOLE | {name: design.texts[name] for name in ("client_tools", "approval_policy", "skills")}
     before = (await kept(desk, agent.id)).updated_at
