@@ -7,6 +7,7 @@ from ingram_app.api import (
     errors,
     events,
     health,
+    mcp_servers,
     memory,
     models,
     organization,
@@ -14,11 +15,13 @@ from ingram_app.api import (
     rollouts,
     runs,
     sign_in,
+    signing_keys,
     smiths,
     tenant_settings,
     threads,
     tokens,
     versions,
+    webhooks,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
@@ -29,6 +32,8 @@ PUBLIC = (
     tokens,
     tenant_settings,
     models,
+    mcp_servers,
+    signing_keys,
     agents,
     versions,
     rollouts,
@@ -37,6 +42,7 @@ PUBLIC = (
     runs,
     events,
     memory,
+    webhooks,
 )
 
 

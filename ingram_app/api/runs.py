@@ -118,6 +118,8 @@ class Accepted:
 
     run: Run
     again: bool
+    named: bool
+    """It came with an Idempotency-Key."""
 
 
 async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller) -> Accepted:
@@ -125,13 +127,13 @@ async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller)
     async with transaction(caller.tenancy) as session:
         known = await claim(request, caller, session)
         if known is not None and known.resource_id is not None:
-            return Accepted(await runs.started(session, caller, smith_id, known.resource_id), again=True)
+            return Accepted(await runs.started(session, caller, smith_id, known.resource_id), again=True, named=True)
         run = await runs.start(session, caller, smith_id, body.turn())
         if known is not None:
             known.resource_id = run.id
             if body.background:
                 await keep(session, known, 202, _rendered(run))
-        return Accepted(run, again=False)
+        return Accepted(run, again=False, named=known is not None)
 
 
 @router.post("/smiths/{smith_id}/runs", response_model=RunOut, responses={202: {"model": RunOut}})
@@ -145,7 +147,9 @@ async def create_run(body: NewRun, caller: Caller, accepted: Annotated[Accepted,
     if accepted.again and not run.over:
         raise IdempotencyInProgress()
     headers = {"Idempotency-Replayed": "true"} if accepted.again else {}
-    return Response(_rendered(await _ended(caller, run)), 200, headers, media_type="application/json")
+    return Response(
+        _rendered(await _ended(caller, run, at_hand=not accepted.named)), 200, headers, media_type="application/json"
+    )
 
 
 @router.get("/runs", response_model=PageOut[RunOut])
@@ -220,16 +224,20 @@ async def submit(smith_id: str, run_id: str, body: Answer, caller: Caller) -> Ca
             raise runs.RunNotPaused(run_id=run.id, status=run.status)
         run = await runs.cancel(session, caller, smith_id, run_id, body.reason)
     if run.status is not RunStatus.cancelled:
-        run = await _ended(caller, run)
+        run = await _ended(caller, run, at_hand=False)
     if run.status is not RunStatus.cancelled:
         raise runs.RunNotPaused(run_id=run.id, status=run.status)
     return CancelledOut(id=run.id, status="cancelled")
 
 
-async def _ended(caller: access.Caller, run: Run) -> Run:
-    """Return the run once it has ended."""
-    async for _ in frames.follow(run.project_id, run.id):
-        pass
+async def _ended(caller: access.Caller, run: Run, *, at_hand: bool) -> Run:
+    """Return the run once it has ended; `at_hand`: as its carrier in this process tells it, if it was here.
+
+    Read, it is always the same byte for byte, which who repeats a request may count on.
+    """
+    await frames.until_over(run.project_id, run.id)
+    if at_hand and run.over:
+        return run
     async with transaction(caller.tenancy) as session:
         return await runs.started(session, caller, run.smith_id, run.id)
 

@@ -107,8 +107,7 @@ async def delete_thread(smith_id: str, thread_id: ThreadId, caller: Caller) -> N
     with suppress(TimeoutError):
         async with asyncio.timeout(settings().run_lease_seconds):
             for run_id in stopped:
-                async for _ in frames.follow(caller.project_id, run_id):
-                    pass
+                await frames.until_over(caller.project_id, run_id)
     async with transaction(caller.tenancy) as session:
         await conversations.remove(session, caller, smith_id, thread_id)
 

@@ -69,6 +69,18 @@ class Reading(Generic[Row]):
         return objects[0] if len(objects) == 1 else tuple(objects)
 
 
+def insertion(kind: type[Any]) -> sa.Insert:
+    """Return the statement that inserts an object of this kind; its parameters are the object's `columns`."""
+    table: sa.Table = kind.__table__
+    return sa.insert(table).values({column.name: sa.bindparam(column.name, type_=column.type) for column in table.c})
+
+
+def columns(row: object) -> dict[str, Any]:
+    """Return what an object holds, by the names of its columns."""
+    held: Any = sa.inspect(type(row))
+    return {attribute.columns[0].name: getattr(row, attribute.key) for attribute in held.column_attrs}
+
+
 class _Kind:
     """A class of rows: which columns it has, and how a row becomes an object of it."""
 

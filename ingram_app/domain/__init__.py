@@ -1,9 +1,9 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · designs · agents · versions · keyrings · organizations · teammates · sessions ·
-projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns · transcripts ·
-summaries · frames · runs · guards · tryouts · leases · memory · memories · recollections · vectors ·
-recalling · speech · conversations
+projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths · rosters ·
+rollouts · threads · arrivals · turns · transcripts · summaries · frames · runs · guards · tryouts · leases · memory ·
+memories · recollections · vectors · recalling · speech · conversations · webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -11,7 +11,9 @@ from ingram_app.domain import (
     agents,
     arrivals,
     audit,
+    catalog,
     conversations,
+    deliveries,
     designs,
     events,
     frames,
@@ -19,6 +21,7 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    mcp_servers,
     memories,
     memory,
     model_keys,
@@ -31,6 +34,8 @@ from ingram_app.domain import (
     rosters,
     runs,
     sessions,
+    signatures,
+    slots,
     smiths,
     speech,
     summaries,
@@ -42,6 +47,7 @@ from ingram_app.domain import (
     turns,
     vectors,
     versions,
+    webhooks,
 )
 
 __all__ = [
@@ -49,7 +55,9 @@ __all__ = [
     "agents",
     "arrivals",
     "audit",
+    "catalog",
     "conversations",
+    "deliveries",
     "designs",
     "events",
     "frames",
@@ -57,6 +65,7 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "mcp_servers",
     "memories",
     "memory",
     "model_keys",
@@ -69,6 +78,8 @@ __all__ = [
     "rosters",
     "runs",
     "sessions",
+    "signatures",
+    "slots",
     "smiths",
     "speech",
     "summaries",
@@ -80,4 +91,5 @@ __all__ = [
     "turns",
     "vectors",
     "versions",
+    "webhooks",
 ]

@@ -46,7 +46,8 @@ class Limits(BaseModel):
     max_history_tokens: int | None = Shape(default=None, ge=100)
     """Of what was said on the thread before; what is older is summarised. Unset: as much as the model takes."""
     max_input_bytes: int | None = Shape(default=None, ge=1, le=1_048_576)
-    max_concurrent_runs: int | None = Shape(default=None, ge=1)
+    max_concurrent_runs: int | None = Shape(default=None, ge=1, le=100_000)
+    """Runs of the project that work at once; those beyond it wait."""
 
 
 class Retention(BaseModel):
@@ -95,6 +96,11 @@ class Project(SQLModel, table=True):
     name: str = Field(max_length=NAME_LENGTH)
     about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
     preferences: dict[str, Any] = Field(default_factory=lambda: Preferences().model_dump(), sa_type=JSONB)
+    max_concurrent_runs: int | None = Field(
+        default=None,
+        sa_column=sa.Column(sa.Integer, sa.Computed("(preferences -> 'limits' ->> 'max_concurrent_runs')::integer")),
+    )
+    """The limit of that name, for whoever hands out runs and may see no other preference."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     archived_at: datetime | None = Field(default=None, sa_type=Moment)
 

@@ -4,7 +4,8 @@ queued ──▶ running ──▶ completed | failed
    └──────────┴──────▶ cancelled
 
 A run that is started by someone who waits is claimed at birth by the process that took it in; all others are queued,
-and the engine of any process takes them up. Of one thread only one run works at a time, in order of arrival.
+and the engine of any process takes them up, in turn from every project. Of one thread only one run works at a time, in
+order of arrival.
 """
 
 from collections.abc import Collection
@@ -19,14 +20,25 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core import jobs, process, signals
+from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
+from ingram_app.core.database import Moment, afterwards, keepable, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.core.readings import Prepared
+from ingram_app.core.readings import Prepared, columns, insertion
 from ingram_app.core.settings import settings
-from ingram_app.domain import arrivals, events, frames, model_keys, projects, smiths, summaries, threads, transcripts
+from ingram_app.domain import (
+    arrivals,
+    events,
+    frames,
+    model_keys,
+    projects,
+    slots,
+    smiths,
+    summaries,
+    threads,
+    transcripts,
+)
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.arrivals import OnBusy
@@ -36,8 +48,6 @@ from ingram_app.domain.projects import Limits
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
 
-TAKE_UP = "take_up"
-"""The engine's task that carries a queued run."""
 BORN = "runs.born"
 """Told within this process, with its `Birth`, when a run was claimed at birth."""
 CANCEL = "runs.cancel"
@@ -73,7 +83,14 @@ class Run(SQLModel, table=True):
             unique=True,
             postgresql_where=sa.text("status in ('running', 'paused_for_approval', 'paused_for_tool')"),
         ),
-        Index("ix_runs_leases", "lease_until", postgresql_where=sa.text("status = 'running'")),
+        Index("ix_runs_leases", "project_id", "lease_until", postgresql_where=sa.text("status = 'running'")),
+        Index(
+            "ix_runs_ready",
+            "project_id",
+            "ready_at",
+            "id",
+            postgresql_where=sa.text("status = 'queued' and ready_at is not null"),
+        ),
     )
 
     id: str = Field(default_factory=lambda: new_id("run"), primary_key=True)
@@ -105,6 +122,8 @@ class Run(SQLModel, table=True):
     """Millionths of a US dollar; null when no model was called, or its price is not known."""
     about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
     actor: dict[str, str | None] | None = Field(default=None, sa_type=JSONB)
+    ready_at: datetime | None = Field(default=None, sa_type=Moment)
+    """Since when nothing is before it on its thread; null for a run that waits for another, or was born at work."""
     lease_owner: str | None = None
     """The process that carries the run. Every write of a carrier says `where lease_owner = me and attempt = mine`."""
     lease_until: datetime | None = Field(default=None, sa_type=Moment)
@@ -143,16 +162,12 @@ class Birth:
     """What the thread remembers."""
 
 
-_COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
-_RUNS: sa.Table = Run.__table__  # type: ignore[attr-defined]
-_INSERTED = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
+_INSERTED = insertion(Run)
 _INSERT = Prepared(_INSERTED)
-_BORN = _INSERTED.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
+_BORN = _INSERTED.returning(col(Run.id), col(Run.project_id), col(Run.created_at)).cte("born")
 _EVENT = sa.bindparam("event", type_=sa.Text), sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON)
 _FRAME = ["run_id", "project_id", "created_at", "seq", "event", "data"]
 _INSERT_BORN = Prepared(sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT)))
-_OF_THREAD = "from runs where project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
-_WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by turn limit 1")
 
 
 class RunNotPaused(Conflict):
@@ -186,7 +201,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
-    if process.SEATS.free and not turn.background and not ahead:
+    if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
         past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
         await _bear(session, Birth(run, access, project.limits, past))
     else:
@@ -259,7 +274,7 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         raise RunNotPaused(run_id=run.id, status=run.status)
     await _stop(session, caller, run, reason)
     if run.over:
-        await next_in_thread(session, *_thread_of(run))
+        await slots.next_in_thread(session, *_thread_of(run))
     return run
 
 
@@ -270,17 +285,6 @@ async def close_project(session: AsyncSession, caller: Caller, project_id: str) 
     live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
     for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
         await _stop(session, replace(caller, project_id=project_id), run, "The project was deleted.")
-
-
-async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
-    """Hand the thread's oldest waiting run to the engine, now that one is over.
-
-    Whoever calls holds the thread, so that no run can be coming in unseen.
-    """
-    known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id}
-    run_id = (await execute(session, _WAITING, known)).scalar()
-    if run_id is not None:
-        await jobs.defer(session, TAKE_UP, project_id=project_id, run_id=run_id)
 
 
 def changed(session: AsyncSession, run: Run) -> None:
@@ -330,20 +334,17 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     run.lease_owner = process.NAME
     run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    await _INSERT_BORN.execute(session, _row(run) | {"event": started.event, "data": started.data})
+    await _INSERT_BORN.execute(session, columns(run) | {"event": started.event, "data": started.data})
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 
 
 async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
     """Insert the run as one that waits, and hand it over unless others come first."""
-    await _INSERT.execute(session, _row(run))
+    run.ready_at = None if ahead else run.created_at
+    await _INSERT.execute(session, columns(run))
     if not ahead:
-        await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run.id)
-
-
-def _row(run: Run) -> dict[str, Any]:
-    return {column: getattr(run, name) for name, column in _COLUMNS.items()}
+        signals.send(session, slots.READY)
 
 
 async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int:
@@ -358,7 +359,7 @@ async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int
             await _stop(session, caller, other, f"The run {run.id} took its place.")
         ahead -= sum(other.over for other in stopped)
         if ahead and all(other.status is not RunStatus.running for other in stopped):
-            await next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
+            await slots.next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
     return ahead
 
 

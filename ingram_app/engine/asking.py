@@ -20,7 +20,7 @@ from ingram_app.engine.candidates import Candidates, Warn
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
 from ingram_app.gateways import providers
-from ingram_app.gateways.providers import Answer, ModelStreamBroken, TextDelta
+from ingram_app.gateways.providers import ModelStreamBroken, TextDelta
 
 
 class OutputLimitExceeded(IngramError):
@@ -44,12 +44,12 @@ class Asking:
         self._scribe = scribe
         self._candidates = Candidates(run, access, limits.max_seconds or 0, warn)
         self._warn = warn
-        self._answer: Answer | None = None
+        self._retelling: Retelling | None = None
 
     @property
     def words(self) -> str:
-        """What has come of an answer that is on its way."""
-        return (self._answer.response.text if self._answer else None) or ""
+        """What watchers have heard of an answer that is on its way."""
+        return self._retelling.heard if self._retelling else ""
 
     async def ask(self, messages: Sequence[ModelMessage], said: str, used: Mapping[str, Any]) -> ModelResponse:
         """Return a model's answer to `messages`; watchers have heard `said` of it already, and the run has `used` that.
@@ -58,12 +58,13 @@ class Asking:
         `ModelKeyMissing`.
         """
         self._check_used(used)
-        retelling = Retelling(said)
+        self._retelling = retelling = Retelling(said)
         response = await self._unless_it_breaks(messages, retelling)
         if response is None:
-            retelling = Retelling(retelling.heard, differs=retelling.differs)
+            self._retelling = retelling = Retelling(retelling.heard, differs=retelling.differs)
             response = await self._candidates.answer(partial(self._hear, messages, retelling))
         self._scribe.say(*retelling.end())
+        self._retelling = None
         if retelling.differs:
             self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
         return response
@@ -108,7 +109,6 @@ class Asking:
             settings=prompt.settings(self._run, self._limits.max_output_tokens),
             begins_within_seconds=self._limits.max_seconds_to_first_token,
         ) as answer:
-            self._answer = answer
             async for delta in answer:
                 deltas += 1
                 self.check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
@@ -116,7 +116,6 @@ class Asking:
                     self._scribe.say(*retelling.hear(delta.text))
                 else:
                     self._scribe.say(ReasoningDelta(delta.text))
-        self._answer = None
         return answer.response
 
     def check_output(self, written: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError as PoolTimeout
 
 from ingram_app.core import signals
-from ingram_app.core.database import transaction
+from ingram_app.core.database import afterwards, transaction
 from ingram_app.core.errors import IngramError
 from ingram_app.core.settings import settings
 from ingram_app.domain import frames, leases
@@ -89,6 +89,7 @@ async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
 async def _close(loop: Loop, ending: Ending) -> None:
     async with loop.scribe.batch(*loop.last_words) as batch, transaction(loop.lease.tenancy) as session:
         await leases.finish(session, loop.lease, ending, batch)
+        afterwards(session, lambda: ending.show_on(loop.run))
 
 
 async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending:
