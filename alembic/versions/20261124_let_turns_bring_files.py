@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "90b6e3d1f57c"
-down_revision = "a41f7c02d9e6"
+down_revision = "cd53c46424e4"
 
 PROJECT = "project_id = nullif(current_setting('app.project_id', true), '')"
 SMITH = "nullif(current_setting('app.smith_id', true), '')"

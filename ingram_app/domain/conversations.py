@@ -87,7 +87,8 @@ _END_LIVE = text(
 )
 _EMPTY_RUNS = text(
     "update runs r set thread_id = '', turn = 0, input = '[]', output = null, error = null, warnings = '[]',"
-    " config = '{}', metadata = '{}', response_format = null, cancel_reason = null, updated_at = clock_timestamp()"
+    " config = '{}', metadata = '{}', response_format = null, rendered_instructions = null, cancel_reason = null,"
+    " updated_at = clock_timestamp()"
     f" where {_OF_THREAD} returning r.id"
 )
 _OF_RUNS = "where project_id = :project_id and run_id = any(:run_ids)"

@@ -18,7 +18,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, Tenancy, enter, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import agents, keyrings
+from ingram_app.domain import agents, audit, keyrings
 from ingram_app.domain.access import Actor, Caller
 from ingram_app.domain.designs import ModelId
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -233,6 +233,7 @@ async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
             session.add(project)
     except sa.exc.IntegrityError:
         raise ProjectNameTaken(name=name, param="name") from None
+    await audit.note(session, caller, "project.renamed", project.id, name=project.name)
     return project
 
 
@@ -252,6 +253,7 @@ async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any])
         elif part in changes:
             merged[part] = {}
     project.preferences = Preferences.model_validate(merged).model_dump()
+    await audit.note(session, caller, "project.settings_changed", project.id, changes=changes)
     return project
 
 
@@ -262,6 +264,7 @@ async def archive(session: AsyncSession, caller: Caller, project_id: str) -> Non
     """
     project = await find(session, caller, project_id)
     project.archived_at = now()
+    await audit.note(session, replace(caller, project_id=project.id), "project.deleted", project.id, name=project.name)
 
 
 async def stand_in(session: AsyncSession, caller: Caller, project_id: str) -> Project:
@@ -297,6 +300,7 @@ async def _make(session: AsyncSession, caller: Caller, name: str, about: dict[st
     await _stand_in(session, caller, project)
     await keyrings.create(session, project.id)
     await agents.create_default(session, project.id)
+    await audit.note(session, replace(caller, project_id=project.id), "project.created", project.id, name=name)
     return project
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from ingram_app.core.database import compact
 from ingram_app.core.errors import Invalid, TooLarge
 from ingram_app.domain.arrivals import OnBusy
+from ingram_app.domain.designs import Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Turn:
     response_format: dict[str, Any] | None = None
     background: bool = False
     """Nobody waits: leave it to the queue."""
+    recorded: Recorded | None = None
+    """The design to answer with, in place of the smith's present one."""
 
     @property
     def said(self) -> str:

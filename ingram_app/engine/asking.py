@@ -103,7 +103,6 @@ class Asking:
         self, messages: Sequence[ModelMessage], retelling: Retelling, model: str, access: Access
     ) -> ModelResponse:
         """Hand on what one model answers. Raises `OutputLimitExceeded`, `ModelRequestFailed`."""
-        deltas = 0
         suited, changed = attaching.suited(messages, access.provider)
         if changed:
             self._warn("attachment_not_sent", f"{model} was told of a picture or file that it can not be sent.")
@@ -117,8 +116,7 @@ class Asking:
             begins_within_seconds=self._limits.max_seconds_to_first_token,
         ) as answer:
             async for delta in answer:
-                deltas += 1
-                self.check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
+                self.check_output(answer.pieces)
                 if isinstance(delta, TextDelta):
                     self._scribe.say(*retelling.hear(delta.text))
                 else:

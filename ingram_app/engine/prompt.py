@@ -23,8 +23,8 @@ def of_input(run: Run) -> list[ModelMessage]:
 
 
 def instructions(run: Run) -> str | None:
-    """Return what the smith is told to be."""
-    told: str | None = run.config["instructions"]
+    """Return what the smith is told to be: the same words for as long as the run lasts, whoever carries it."""
+    told: str | None = run.config["instructions"] if run.rendered_instructions is None else run.rendered_instructions
     return told
 
 

@@ -87,6 +87,8 @@ async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
     difference = page.get_by_role("table", name="Instructions").get_by_role("row")
     await expect(difference.nth(1)).to_have_text("Be brief.Be kind.")
     await page.get_by_role("link", name="Roll out …").click()
+    await desk.api.post(f"/v1/agents/{agent}/rollout", json={"version": 2, "percent": 20})
+    await expect(page.get_by_text("Version 2, 20 %")).to_be_visible()
     await _roll_out(page, 33)
     await expect(page.get_by_text("Version 2, 33 %")).to_be_visible()
     await page.get_by_role("link", name="Smiths", exact=True).last.click()
@@ -98,7 +100,7 @@ async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
     await page.get_by_role("button", name="Roll back to version 1").click()
     await expect(page.get_by_text("Everyone runs version 1.")).to_be_visible()
     assert await _versions(desk, smiths) == [1, 1, 1]
-    await expect(page.get_by_role("table", name="History").get_by_role("row")).to_have_count(6)
+    await expect(page.get_by_role("table", name="History").get_by_role("row")).to_have_count(7)
 
 
 async def _save(page: Page, instructions: str) -> None:
