@@ -71,7 +71,7 @@ async def show_pictures(session: AsyncSession, caller: Caller, smith_id: str, li
     for line in pictures[-SHOWN_AT_ONCE:]:
         found = await attachments.glance(session, caller, smith_id, line.sha256, SHOWN_BYTES)
         if found is not None:
-            line.source = f"data:{found.media_type};base64,{base64.b64encode(found.content).decode()}"
+            line.source = f"data:{found.media_type};base64,{found.base64}"
 
 
 def _told(role: str, part: dict[str, Any]) -> tuple[str, str]:

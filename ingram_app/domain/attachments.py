@@ -10,7 +10,7 @@ What is said of a file is its hash; its bytes are put in its place when a model 
 import binascii
 import hashlib
 import mimetypes
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -62,6 +62,11 @@ class Attachment(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
 
     @property
+    def base64(self) -> str:
+        """The content, as JSON can spell it."""
+        return b64encode(self.content).decode()
+
+    @property
     def suffix(self) -> str:
         """How the name of such a file ends."""
         return mimetypes.guess_extension(self.media_type) or ""
@@ -104,8 +109,8 @@ _KNOWN = text(
     " where project_id = :project_id and smith_id = :smith_id and sha256 = any(:hashes)"
 )
 _CONTENTS = text(
-    "select sha256, content from attachments where project_id = :project_id and smith_id = :smith_id"
-    " and thread_id = :thread_id and sha256 = any(:hashes)"
+    "select a.sha256, a.content from runs r join attachments a on a.smith_id = r.smith_id and a.thread_id = r.thread_id"
+    " where r.project_id = :project_id and r.id = :run_id and a.project_id = :project_id and a.sha256 = any(:hashes)"
 )
 
 
@@ -167,11 +172,9 @@ async def glance(
     return (await session.exec(query.limit(1))).first()
 
 
-async def contents(
-    session: AsyncSession, project_id: str, smith_id: str, thread_id: str, hashes: Collection[str]
-) -> dict[str, bytes]:
-    """Return the bytes of a thread's attachments, by hash, as far as they are there."""
-    known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id, "hashes": list(hashes)}
+async def contents(session: AsyncSession, project_id: str, run_id: str, hashes: Collection[str]) -> dict[str, bytes]:
+    """Return the bytes of attachments of a run's thread, by hash, as far as they are there."""
+    known = {"project_id": project_id, "run_id": run_id, "hashes": list(hashes)}
     return {sha256: bytes(content) for sha256, content in (await execute(session, _CONTENTS, known)).all()}
 
 

@@ -49,7 +49,7 @@ class Attaching:
         if missing := wanted - self._contents.keys():
             run = self._run
             async with transaction(self._lease.tenancy) as session:
-                found = await attachments.contents(session, run.project_id, run.smith_id, run.thread_id, missing)
+                found = await attachments.contents(session, run.project_id, run.id, missing)
             self._contents |= found
         return [self._filled(message) for message in messages]
 

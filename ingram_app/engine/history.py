@@ -164,9 +164,10 @@ class History:
             **asdict(spent),
         )
         async with transaction(self._lease.tenancy) as session:
-            await threads.hold(session, run.project_id, run.smith_id, run.thread_id)
+            there = await threads.hold(session, run.project_id, run.smith_id, run.thread_id)
             await leases.renew(session, self._lease)
-            await summaries.keep(session, summary)
+            if there:  # a claim may have moved it meanwhile: then the next run makes another
+                await summaries.keep(session, summary)
         self.spent = spent
         self._warn("history_summarised", f"What was said up to turn {reaches} of the thread was summarised.")
 

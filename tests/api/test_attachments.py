@@ -184,5 +184,22 @@ async def test_the_same_picture_sent_twelve_times_at_once_is_one(world: World, p
     assert world.ask("select count(*) from attachments where smith_id = %s", person.id) == [(1,)]
 
 
+async def test_they_move_with_a_claim_stand_in_the_export_and_go_with_an_erasure(world: World, project: Tenant) -> None:
+    stranger, user = await project.smith(external_id="anon:p"), await project.smith(external_id="user-p")
+    for smith in (stranger, user):
+        ok(await project.api.post(f"/v1/smiths/{smith['id']}/runs", json=said("look", image(png(55)), thread_id="t")))
+    ok(await project.api.post(f"/v1/smiths/{stranger['id']}/claim", json={"external_id": "user-p"}))
+    assert world.ask("select count(*), count(distinct thread_id) from attachments where smith_id = %s", user["id"]) == [
+        (2, 2)
+    ]
+    exported = (await project.api.get(f"/v1/smiths/{user['id']}/export")).text
+    assert exported.count(base64.b64encode(png(55)).decode()) == 2
+    receipt = ok(await project.api.post(f"/v1/smiths/{user['id']}/erase"))
+    assert receipt["counts"]["attachments"] == 2
+    assert world.ask("select count(*) from attachments where smith_id = any(%s)", [user["id"], stranger["id"]]) == [
+        (0,)
+    ]
+
+
 def test_the_pictures_here_are_pictures() -> None:
     assert pictures.png(padding=10) != pictures.png()
