@@ -91,6 +91,7 @@
     if (event.target.dataset.filters) filter(event.target);
     if (event.target.dataset.unlocks !== undefined) unlock(event.target);
     if (event.target.dataset.counted) tally(event.target);
+    if (event.target.dataset.shownIn) document.getElementById(event.target.dataset.shownIn).textContent = `${event.target.value} %`;
   });
   const tally = (field) => {
     const place = document.getElementById(field.dataset.counted);

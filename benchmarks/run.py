@@ -25,6 +25,7 @@ import httpx
 import psutil
 import uvloop
 
+from benchmarks import crowd
 from benchmarks.wire import Target, Timed, times
 from tests.serving import ROOT, Serving
 
@@ -36,6 +37,7 @@ class World:
     serving: Serving
     model_url: str
     token: str
+    project_id: str
     smith_id: str
 
     def run(self, said: str, **how: Any) -> Target:
@@ -164,12 +166,13 @@ def _world() -> Iterator[World]:
     with _model() as model_url:
         serving.start()
         try:
-            token = serving.bootstrap()["tenant_token"]
+            made = serving.bootstrap()
+            token = made["tenant_token"]
             with httpx.Client(base_url=serving.url, headers={"Authorization": f"Bearer {token}"}) as api:
                 key = {"api_key": "sk-none", "base_url": f"{model_url}/v1"}
                 api.put("/v1/tenant/model_keys/fake", json=key).raise_for_status()
                 smith = api.post("/v1/smiths", json={"model": "fake/fake"}).raise_for_status().json()
-            yield World(serving, model_url, token, smith["id"])
+            yield World(serving, model_url, token, made["project_id"], smith["id"])
         finally:
             serving.stop()
             shutil.rmtree(folder, ignore_errors=True)
@@ -186,12 +189,20 @@ def _show(rows: list[Row]) -> None:
         print(f"{row.what:{width}}  {row.figure:>14}  {row.direct:>11}")
 
 
+def _show_crowd(figures: list[tuple[str, str, str]]) -> None:
+    width = max(len(what) for what, _, _ in figures)
+    print()
+    for what, few, many in figures:
+        print(f"{what:{width}}  {few:>12}  {many:>14}")
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--short", action="store_true", help="fewer requests, rougher figures")
     short = options.parse_args().short
     with _world() as world:
         _show(uvloop.run(measure(world, short=short)))
+        _show_crowd(uvloop.run(crowd.measure(world.serving, world.project_id, short=short)))
 
 
 if __name__ == "__main__":

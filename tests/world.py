@@ -15,8 +15,9 @@ import psycopg
 from fastapi import FastAPI
 
 from ingram_app.api import build
-from ingram_app.core import database, jobs
+from ingram_app.core import database
 from ingram_app.core.database import NOBODY, transaction
+from ingram_app.core.ids import new_id
 from ingram_app.domain import organizations, tokens
 from ingram_app.domain.access import ORGANIZATION, PERMISSIONS, Actor, Caller
 from ingram_app.engine import worker
@@ -68,6 +69,21 @@ class Tenant:
         """Run a turn to its end; return it as the API shows it."""
         asked = {"input": [{"role": "user", "content": said}], **fields}
         return ok(await self.api.post(f"/v1/smiths/{smith_id}/runs", json=asked))
+
+    async def webhook(self, **fields: Any) -> dict[str, Any]:
+        """Make a webhook that is switched off; return it as the API shows it."""
+        asked = {"url": "https://hooks.example.com/", "active": False, **fields}
+        return ok(await self.api.post("/v1/tenant/webhooks", json=asked))
+
+    def delivery(self, webhook_id: str) -> str:
+        """Return the id of a delivery to a webhook that has come to nothing: of the project's first event."""
+        delivery_id = new_id("whd")
+        statement = (
+            "insert into deliveries (id, project_id, webhook_id, event_id, event_type, state, attempts, created_at)"
+            " select %s, project_id, %s, id, type, 'dead', 9, now() from events where project_id = %s limit 1"
+        )
+        assert self.world.do(statement, delivery_id, webhook_id, self.id) == 1
+        return delivery_id
 
 
 class World:
@@ -136,13 +152,11 @@ async def building(database_url: str) -> AsyncIterator[World]:
 async def opened() -> AsyncIterator[None]:
     """Let this process work on the database that the settings name now, and let go of it again."""
     database.pool.cache_clear()
-    jobs.app.cache_clear()
     try:
         yield
     finally:
         await database.pool().dispose()
         database.pool.cache_clear()
-        jobs.app.cache_clear()
 
 
 def ok(answer: httpx.Response) -> Any:

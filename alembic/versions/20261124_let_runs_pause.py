@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "a41f7c02d9e6"
-down_revision = "6c7f4b0de512"
+down_revision = "c90e4d7714fb"
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 SMITH = "nullif(current_setting('app.smith_id', true), '')"

@@ -10,25 +10,45 @@ from ingram_app.api import (
     events,
     health,
     hosted_tools,
+    mcp_servers,
+    memory,
     models,
     organization,
     reference,
     rollouts,
     runs,
     sign_in,
+    signing_keys,
     smiths,
     tenant_settings,
     threads,
     tokens,
     versions,
+    webhooks,
 )
 from ingram_app.api.deps import VERSION
 from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
 PUBLIC = (
-    *(organization, tokens, tenant_settings, models, hosted_tools, agents, versions, rollouts),
-    *(smiths, threads, runs, answers, approvals, events),
+    organization,
+    tokens,
+    tenant_settings,
+    models,
+    hosted_tools,
+    mcp_servers,
+    signing_keys,
+    agents,
+    versions,
+    rollouts,
+    smiths,
+    threads,
+    runs,
+    answers,
+    approvals,
+    events,
+    memory,
+    webhooks,
 )
 
 

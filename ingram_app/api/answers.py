@@ -80,13 +80,13 @@ async def submit(body: Answer, caller: Caller, submitted: Annotated[Submitted, D
     if body.stream:
         return stream(run, before)
     headers = {"Idempotency-Replayed": "true"} if submitted.again else {}
-    shown = rendered(await ended(caller, run, before))
+    shown = rendered(await ended(caller, run, before, at_hand=False))
     return Response(shown, headers=headers, media_type="application/json")
 
 
 async def _cancelled(caller: access.Caller, run: Run) -> Response:
     if run.status is not RunStatus.cancelled:
-        run = await ended(caller, run)
+        run = await ended(caller, run, at_hand=False)
     if run.status is not RunStatus.cancelled:
         raise RunNotPaused(run_id=run.id, status=run.status)
     shown = CancelledOut(id=run.id, status="cancelled")

@@ -96,6 +96,8 @@ class Accepted:
 
     run: Run
     again: bool
+    named: bool
+    """It came with an Idempotency-Key."""
 
 
 async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller) -> Accepted:
@@ -103,13 +105,13 @@ async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller)
     async with transaction(caller.tenancy) as session:
         known = await claim(request, caller, session)
         if known is not None and known.resource_id is not None:
-            return Accepted(await runs.started(session, caller, smith_id, known.resource_id), again=True)
+            return Accepted(await runs.started(session, caller, smith_id, known.resource_id), again=True, named=True)
         run = await runs.start(session, caller, smith_id, body.turn())
         if known is not None:
             known.resource_id = run.id
             if body.background:
                 await keep(session, known, 202, rendered(run))
-        return Accepted(run, again=False)
+        return Accepted(run, again=False, named=known is not None)
 
 
 @router.post("/smiths/{smith_id}/runs", response_model=RunOut, responses={202: {"model": RunOut}})
@@ -123,7 +125,8 @@ async def create_run(body: NewRun, caller: Caller, accepted: Annotated[Accepted,
     if accepted.again and not (run.over or run.status in PAUSED):
         raise IdempotencyInProgress()
     headers = {"Idempotency-Replayed": "true"} if accepted.again else {}
-    return Response(rendered(await ended(caller, run)), 200, headers, media_type="application/json")
+    shown = rendered(await ended(caller, run, at_hand=not accepted.named))
+    return Response(shown, 200, headers, media_type="application/json")
 
 
 @router.get("/runs", response_model=PageOut[RunOut])
@@ -187,10 +190,15 @@ async def follow_run(
     return stream(run, int(last_event_id or 0))
 
 
-async def ended(caller: access.Caller, run: Run, after: int = 0) -> Run:
-    """Return the run once it has ended, or waits for others; `after` is the number of a frame that it said before."""
-    async for _ in frames.follow(run.project_id, run.id, after):
-        pass
+async def ended(caller: access.Caller, run: Run, after: int = 0, *, at_hand: bool) -> Run:
+    """Return the run once it has ended or waits for others; `after` is the number of a frame that it said before.
+
+    `at_hand`: as its carrier in this process tells it, if it was here. Read, it is always the same byte for byte, which
+    who repeats a request may count on.
+    """
+    await frames.until_over(run.project_id, run.id, after)
+    if at_hand and run.over:
+        return run
     async with transaction(caller.tenancy) as session:
         return await runs.started(session, caller, run.smith_id, run.id)
 

@@ -41,6 +41,23 @@ class ThreadOut(Out):
     last_activity_at: datetime
 
 
+class SummaryOut(Out):
+    text: str
+    reaches: int
+    """The number of the last turn that it tells of."""
+    run_id: str
+    """The run that it was made for, whose usage it is part of."""
+    model: str
+    input_tokens: int
+    output_tokens: int
+    created_at: datetime
+
+
+class ConversationOut(ThreadOut):
+    summary: SummaryOut | None
+    """What the smith remembers of turns that are too old to be sent to its model as they were."""
+
+
 class Title(In):
     title: str
 
@@ -59,10 +76,11 @@ async def list_threads(smith_id: str, caller: Caller, session: InTransaction, pl
     return await threads.browse(session, caller, smith_id, place)
 
 
-@router.get("/{thread_id}", response_model=ThreadOut)
-async def get_thread(smith_id: str, thread_id: ThreadId, caller: Caller, session: InTransaction) -> Thread:
-    """Show one thread. Its turns: `GET /v1/smiths/{smith_id}/runs?thread_id=…`."""
-    return await threads.find(session, caller, smith_id, thread_id)
+@router.get("/{thread_id}", response_model=ConversationOut)
+async def get_thread(smith_id: str, thread_id: ThreadId, caller: Caller, session: InTransaction) -> ConversationOut:
+    """Show one thread, with the summary of its older turns. Its turns: `GET /v1/smiths/{smith_id}/runs?thread_id=…`."""
+    found = await conversations.find(session, caller, smith_id, thread_id)
+    return ConversationOut(**ThreadOut.model_validate(found.thread).model_dump(), summary=found.summary)
 
 
 @router.get("/{thread_id}/messages", response_model=PageOut[MessageOut])
@@ -89,8 +107,7 @@ async def delete_thread(smith_id: str, thread_id: ThreadId, caller: Caller) -> N
     with suppress(TimeoutError):
         async with asyncio.timeout(settings().run_lease_seconds):
             for run_id in stopped:
-                async for _ in frames.follow(caller.project_id, run_id):
-                    pass
+                await frames.until_over(caller.project_id, run_id)
     async with transaction(caller.tenancy) as session:
         await conversations.remove(session, caller, smith_id, thread_id)
 

@@ -6,6 +6,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.address import place_of
+from ingram_app.console.agent_head import rolling
 from ingram_app.console.dialogs import close_dialog, curl, form_dialog
 from ingram_app.console.figures import moment
 from ingram_app.console.lists import empty, list_table
@@ -24,6 +25,9 @@ class AgentRow:
     name: str
     slug: str
     live: str
+    rolling: str
+    """What rolls out beside it."""
+    halted: bool
     smiths: int
     last_activity: str
 
@@ -34,6 +38,8 @@ class AgentRow:
             name=agent.name,
             slug=agent.slug or "",
             live=f"version {agent.active_version}" if agent.published else "",
+            rolling=rolling(agent).lower(),
+            halted=agent.halted is not None,
             smiths=figures.smith_count,
             last_activity=moment(figures.last_activity_at),
         )
@@ -75,7 +81,7 @@ def agents_page() -> rx.Component:
     return rx.fragment(
         head("Agents", "The design of an assistant: what it is told, and with which model it works.", _new()),
         list_table(
-            ["Name", "Slug", "Live", "Smiths#", "Last activity"],
+            ["Name", "Slug", "Live", "Rolling out", "Smiths#", "Last activity"],
             AgentsPage.rows,
             _cells,
             label="Agents",
@@ -109,6 +115,7 @@ def _cells(row: AgentRow) -> list[Any]:
         row.name,
         rx.cond(row.slug != "", rx.el.code(row.slug), rx.el.span("the project's default", class_name="muted")),
         rx.cond(row.live != "", row.live, badge("draft only")),
+        rx.cond(row.rolling != "", row.rolling, rx.cond(row.halted, badge("halted"), "–")),
         row.smiths,
         relative_time(row.last_activity),
     ]

@@ -39,7 +39,7 @@ class NativeForm(rx.el.Div):
 
 _BADGES = {
     "green": ("completed", "live", "available", "active", "published", "own key", "platform's key", "needs no key"),
-    "accent": ("running",),
+    "accent": ("running", "rolling out"),
     "amber": (
         "paused_for_approval",
         "paused_for_tool",
@@ -48,7 +48,7 @@ _BADGES = {
         "published, not live",
         "expires soon",
     ),
-    "red": ("failed", "revoked", "missing"),
+    "red": ("failed", "revoked", "missing", "halted"),
 }
 _WORDS = (("paused_for_approval", "waits for approval"), ("paused_for_tool", "waits for a tool"))
 

@@ -8,6 +8,7 @@ import reflex as rx
 
 from ingram_app.console.address import named
 from ingram_app.console.dialogs import close_dialog, form_dialog, open_dialog
+from ingram_app.console.differences import label
 from ingram_app.console.looks import button, section
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
@@ -18,13 +19,6 @@ from ingram_app.domain.smiths import Clone
 
 _WORDS = frozenset({"instructions", "model", "cheaper_model"})
 _YES_OR_NO = frozenset({"auto_memory", "memory_consolidation"})
-_LABELS = {
-    "auto_memory": "Remember",
-    "mcp_servers": "MCP servers",
-    "ui_resources": "UI resources",
-    "memory_consolidation": "Consolidate memory",
-    "enabled_hosted_tools": "Hosted tools",
-}
 
 
 @dataclass
@@ -64,7 +58,7 @@ class Overrides(rx.State):
             return None
         async with transaction(caller.tenancy) as session:
             clone = await smiths.find(session, caller, named(self, "smiths"))
-        self.editing, self.label, self.error = name, _label(name), ""
+        self.editing, self.label, self.error = name, label(name), ""
         self.text = _written(name, clone.config[name])
         self.opened += 1
         return open_dialog("override")
@@ -90,18 +84,14 @@ class Overrides(rx.State):
         async with transaction(caller.tenancy) as session:
             clone = await smiths.change(session, caller, named(self, "smiths"), {name: None})
         self._show(clone)
-        return rx.toast.success(f"{_label(name)} inherited again")
+        return rx.toast.success(f"{label(name)} inherited again")
 
     def _show(self, clone: Clone) -> None:
         config = clone.config
         self.rows = [
-            FieldRow(name, _label(name), _shown(config[name]), name in clone.smith.overrides) for name in designs.FIELDS
+            FieldRow(name, label(name), _shown(config[name]), name in clone.smith.overrides) for name in designs.FIELDS
         ]
         self.error = ""
-
-
-def _label(name: str) -> str:
-    return _LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,7 @@
-"""The playground: talk to a smith as its user would, on real threads, with real runs."""
+"""The playground: talk to a smith as its user would, on real threads, with real runs.
+
+On an agent's page one talks to its draft, through a scratch smith of one's own.
+"""
 
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from ingram_app.console.story import Story
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import frames, runs, turns
+from ingram_app.domain import frames, runs, tryouts, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import Place
 from ingram_app.domain.runs import Run, RunStatus
@@ -76,12 +79,13 @@ class Playground(rx.State):
         caller = await standing(self)
         if asked(self, "tab") != "playground":
             return self.reset()
-        wanted, thread = named(self, "smiths"), asked(self, "thread")
-        if (wanted, thread) != (self._smith, self.thread):
-            self.reset()
-        self._smith, self.thread = wanted, thread
-        if thread:
-            async with transaction(caller.tenancy) as session:
+        thread = asked(self, "thread")
+        async with transaction(caller.tenancy) as session:
+            wanted = named(self, "smiths") or await tryouts.mine(session, caller, named(self, "agents")) or ""
+            if (wanted, thread) != (self._smith, self.thread):
+                self.reset()
+            self._smith, self.thread = wanted, thread
+            if wanted and thread:
                 found = await runs.browse(session, caller, _SHOWN, smith_id=wanted, thread_id=thread)
                 self._show([await _exchange_of(session, run) for run in reversed(found.data)])
         self.loaded = True
@@ -92,10 +96,11 @@ class Playground(rx.State):
         caller = await standing(self)
         if self.live_run:
             return None
-        wanted, thread = named(self, "smiths"), asked(self, "thread")
+        thread = asked(self, "thread")
         said = [{"role": "user", "content": str(form.get("say", ""))}]
         try:
             async with transaction(caller.tenancy) as session:
+                wanted = named(self, "smiths") or await tryouts.begin(session, caller, named(self, "agents"))
                 turn = Turn(said, thread_id=thread or None, channel="console")
                 run = await runs.start(session, caller, wanted, turn)
         except IngramError as error:
@@ -129,8 +134,16 @@ class Playground(rx.State):
         caller = await standing(self)
         if self.live_run:
             async with transaction(caller.tenancy) as session:
-                wanted = named(self, "smiths")
-                await runs.cancel(session, caller, wanted, self.live_run, f"stopped by {caller.actor.email}")
+                await runs.cancel(session, caller, self._smith, self.live_run, f"stopped by {caller.actor.email}")
+
+    @rx.event
+    async def start_over(self):
+        """Forget all that was said to the draft."""
+        caller = await standing(self)
+        async with transaction(caller.tenancy) as session:
+            await tryouts.end(session, caller, named(self, "agents"))
+        self.reset()
+        return rx.redirect(f"{self.router.url.path}?tab=playground", replace=True)
 
     async def _follow(self, caller: Caller, run_id: str) -> None:
         """Tell one run up to its end."""
@@ -168,8 +181,8 @@ async def _exchange_of(session: AsyncSession, run: Run) -> Exchange:
     return Exchange.of(run, story.said)
 
 
-def playground() -> rx.Component:
-    """The conversation, and where to type."""
+def playground(title: str, about: str, *deeds: rx.Component) -> rx.Component:
+    """The conversation, and where to type; `title` and `about` invite to it, `deeds` are what else may be done."""
     return rx.el.div(
         rx.el.div(
             rx.el.p(
@@ -182,12 +195,20 @@ def playground() -> rx.Component:
             ),
             rx.cond(
                 Playground.thread != "",
-                link("New thread", href=f"{rx.State.router.url.path}?tab=playground", class_name="button slim"),
+                rx.el.div(
+                    *deeds,
+                    link("New thread", href=f"{rx.State.router.url.path}?tab=playground", class_name="button slim"),
+                    class_name="row",
+                ),
             ),
             class_name="row wide",
         ),
         rx.el.div(
-            rx.el.div(rx.cond(Playground.turns.length() > 0, rx.foreach(Playground.turns, _exchange), _invitation())),
+            rx.el.div(
+                rx.cond(
+                    Playground.turns.length() > 0, rx.foreach(Playground.turns, _exchange), _invitation(title, about)
+                )
+            ),
             class_name="talk",
             tab_index=0,
             role="log",
@@ -199,10 +220,10 @@ def playground() -> rx.Component:
     )
 
 
-def _invitation() -> rx.Component:
+def _invitation(title: str, about: str) -> rx.Component:
     return rx.el.div(
-        rx.el.h2("Talk to this smith"),
-        rx.el.p("Each message is a real run, on the smith's own thread and model, and is recorded under Runs."),
+        rx.el.h2(title),
+        rx.el.p(about),
         class_name="invitation",
     )
 

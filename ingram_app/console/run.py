@@ -140,6 +140,8 @@ class RunPage(rx.State):
         root = f"/p/{run.project_id}"
         self.id, self.thread, self.model, self.channel = run.id, run.thread_id, run.model, run.channel
         self.who, self.smith_path = called(smith), f"{root}/smiths/{run.smith_id}"
+        if smith.tester_id is not None:  # its page is the agent's, where its teammate talks to the draft
+            self.smith_path = f"{root}/agents/{run.agent_id}"
         self.agent_path = f"{root}/agents/{run.agent_id}"
         by = run.actor or {}
         self.actor = by.get("email") or by.get("kind") or ""

@@ -96,7 +96,7 @@ def smith_page() -> rx.Component:
                 SmithPage.tab,
                 ("threads", _threads()),
                 ("runs", _runs()),
-                ("playground", playground.playground()),
+                ("playground", _playground()),
                 split(
                     rx.el.div(profile.form(), overrides.fields(), profile.danger(), class_name="stack wide-gap"),
                     _facts(),
@@ -164,6 +164,13 @@ def _runs() -> rx.Component:
         href=lambda row: f"/p/{Session.project_id}/runs/{row.id}",
         older=SmithPage.older,
         empty=rx.el.p("This smith has not run yet.", class_name="muted none-match"),
+    )
+
+
+def _playground() -> rx.Component:
+    return playground.playground(
+        "Talk to this smith",
+        "Each message is a real run, on the smith's own thread and model, and is recorded under Runs.",
     )
 
 

@@ -1,27 +1,23 @@
-"""An agent's versions: publishing, and which of them is live."""
+"""An agent's versions: who published which and when, how two of them differ, and the way back into the draft."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import reflex as rx
 
-from ingram_app.console.address import named
-from ingram_app.console.dialogs import close_dialog, confirm, form_dialog, open_dialog
-from ingram_app.console.figures import counted, moment
+from ingram_app.console.address import asked, named, place_of
+from ingram_app.console.agent_head import AgentHead
+from ingram_app.console.dialogs import confirm, open_dialog
+from ingram_app.console.differences import Difference, differences, side_by_side
+from ingram_app.console.figures import moment
 from ingram_app.console.lists import list_table
-from ingram_app.console.looks import badge, button, field, relative_time, section
-from ingram_app.console.session import Session, standing
+from ingram_app.console.looks import badge, button, link_button, relative_time, section
+from ingram_app.console.session import Choice, Session, standing
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import agents, rollouts, versions
-from ingram_app.domain.access import Caller
+from ingram_app.domain import agents, versions
 from ingram_app.domain.agents import Agent, AgentVersion
-from ingram_app.domain.paging import Place
-
-_SHOWN = Place(limit=50)
-"""Versions on the page; the API has the rest."""
-_NOTE_LENGTH = 2000
+from ingram_app.domain.versions import DRAFT
 
 
 @dataclass
@@ -30,137 +26,179 @@ class VersionRow:
     note: str
     by: str
     at: str
-    live: bool
+    state: str
+    """`live`, `rolling out`, or empty."""
 
     @classmethod
     def of(cls, version: AgentVersion, agent: Agent) -> "VersionRow":
-        by = version.created_by or {}
+        states = {agent.rollout_version: "rolling out", agent.active_version: "live"}
         return cls(
             number=version.version,
             note=version.note or "",
-            by=by.get("email") or by.get("kind") or "the platform",
+            by=author(version.created_by),
             at=moment(version.created_at),
-            live=version.version == agent.active_version,
+            state=states.get(version.version, ""),
         )
 
 
 class Versions(rx.State):
     rows: list[VersionRow] = []
-    status: str = ""
-    live: str = ""
-    smiths: int = 0
-    last_activity: str = ""
+    older: str = ""
+    choices: list[Choice] = []
+    before: str = ""
+    after: str = ""
+    """The two that are compared: numbers, or `draft`."""
+    shown: list[Difference] = []
+    missing: bool = False
     candidate: int = 0
-    """The version that is about to go live."""
-
-    @rx.var
-    def effect(self) -> str:
-        """What making the candidate live does."""
-        whom = f"The agent's {counted(self.smiths, 'smith')}" if self.smiths else "Every smith of this agent"
-        before = f" {self.live} stays, and can be made live again." if self.live else ""
-        return f"{whom} will run version {self.candidate} from the next turn on.{before}"
+    """The version that is about to be restored."""
 
     @rx.event
     async def load(self):
-        """Show the versions of the agent that the address names."""
+        """Show the versions of the agent that the address names, and the two that it compares."""
         caller = await standing(self)
+        if asked(self, "tab") != "versions":
+            return
+        wanted = named(self, "agents")
+        one, other = asked(self, "a"), asked(self, "b")
         try:
-            await self._show(caller, named(self, "agents"))
+            async with transaction(caller.tenancy) as session:
+                agent = await agents.find(session, caller, wanted)
+                found = await versions.browse(session, caller, wanted, place_of(self))
         except NotFound:
-            self.reset()  # the page says so
+            return self.reset()  # the page says so
+        self.rows, self.older = [VersionRow.of(version, agent) for version in found.data], found.next_cursor or ""
+        self.choices = [
+            Choice(DRAFT, "Draft"),
+            *(Choice(str(row.number), f"Version {row.number}") for row in self.rows),
+        ]
+        self.before, self.after, self.shown, self.missing = one, other, [], False
+        if one and other:
+            try:
+                async with transaction(caller.tenancy) as session:
+                    compared = await versions.compare(session, caller, wanted, one, other)
+                self.shown = differences(compared.changes)
+            except NotFound:
+                self.missing = True
 
     @rx.event
-    async def publish(self, form: dict[str, Any]):
-        """Freeze the draft as the next version."""
-        caller = await standing(self)
-        note = str(form.get("note", "")).strip()[:_NOTE_LENGTH] or None
-        async with transaction(caller.tenancy) as session:
-            version = await versions.publish(session, caller, named(self, "agents"), note)
-        await self._show(caller, named(self, "agents"))
-        is_live = self.live == f"Version {version.version}"
-        said = f"Version {version.version} is live" if is_live else f"Version {version.version} is published"
-        return [close_dialog("publish"), rx.toast.success(said)]
+    async def compare(self, form: dict[str, Any]):
+        """Compare the two that were chosen, at an address of their own."""
+        await standing(self)
+        one, other = str(form.get("a", "")), str(form.get("b", ""))
+        return rx.redirect(f"{self.router.url.path}?tab=versions&a={_word(one)}&b={_word(other)}")
 
     @rx.event
-    def ask_live(self, number: int):
-        """Ask whether this version is to go live."""
+    def ask_restore(self, number: int):
+        """Ask whether this version is to replace the draft."""
         self.candidate = number
-        return open_dialog("make-live")
+        return open_dialog("restore")
 
     @rx.event
-    async def make_live(self):
-        """Roll the candidate out to every smith of the agent."""
+    async def restore(self):
+        """Put the candidate into the draft."""
         caller = await standing(self)
         async with transaction(caller.tenancy) as session:
-            await rollouts.roll_out(session, caller, named(self, "agents"), self.candidate)
-        await self._show(caller, named(self, "agents"))
-        return rx.toast.success(f"Version {self.candidate} is live")
-
-    async def _show(self, caller: Caller, wanted: str) -> None:
-        async with transaction(caller.tenancy) as session:
-            agent = await agents.find(session, caller, wanted)
-            found = (await versions.browse(session, caller, wanted, _SHOWN)).data
-            figures = (await agents.figures(session, caller, [wanted]))[wanted]
-        self.rows = [VersionRow.of(version, agent) for version in found]
-        self.live = f"Version {agent.active_version}" if agent.published else ""
-        self.smiths, self.last_activity = figures.smith_count, moment(figures.last_activity_at)
-        self.status = _status(agent, found)
+            await versions.restore(session, caller, named(self, "agents"), self.candidate)
+        return [AgentHead.load, Versions.load, rx.toast.success(f"Version {self.candidate} is the draft again")]
 
 
-def _status(agent: Agent, found: Sequence[AgentVersion]) -> str:
-    """Return how far the draft has come."""
-    if not found:
-        return "draft only"
-    if found[0].snapshot != agent.draft:
-        return "unpublished changes"
-    return "live" if found[0].version == agent.active_version else "published, not live"
+def author(by: dict[str, Any] | None) -> str:
+    """Return who did something, as it is shown."""
+    by = by or {}
+    return by.get("email") or {"tenant": "API", None: "the platform"}.get(by.get("kind"), "the platform")
 
 
-def version_list() -> rx.Component:
-    """The list of versions."""
-    return section(
-        "Versions",
-        "A version never changes. Smiths run the live one; the first goes live by itself.",
-        list_table(
-            ["Version", "Note", "By", "Published", ""],
-            Versions.rows,
-            _cells,
-            label="Versions",
-            empty=rx.el.p("Nothing has been published yet.", class_name="muted small"),
+def _word(chosen: str) -> str:
+    return chosen if chosen.isascii() and chosen.isalnum() else ""
+
+
+def tab() -> rx.Component:
+    """The versions, and below them how two differ."""
+    return rx.el.div(
+        section(
+            "Versions",
+            "A version never changes. The first goes live by itself; later ones wait for a rollout.",
+            list_table(
+                ["Version", "Note", "By", "Published", "State", ""],
+                Versions.rows,
+                _cells,
+                label="Versions",
+                older=Versions.older,
+                empty=rx.el.p("Nothing has been published yet.", class_name="muted small"),
+            ),
         ),
+        rx.cond(Versions.rows.length() > 0, _comparison()),
+        class_name="stack wide-gap tab",
     )
 
 
 def _cells(row: VersionRow) -> list[Any]:
-    ask = button("Make live …", kind="slim", on_click=Versions.ask_live(row.number))
+    path = rx.State.router.url.path
+    deeds = rx.el.div(
+        rx.cond(
+            row.state != "live", link_button("Roll out …", f"{path}?tab=rollout&version={row.number}", kind="slim")
+        ),
+        button("Restore …", kind="slim plain", on_click=Versions.ask_restore(row.number)),
+        class_name="row end",
+    )
     return [
         rx.el.span(f"Version {row.number}", class_name="strong"),
         rx.el.span(rx.cond(row.note != "", row.note, "–"), class_name="note"),
         row.by,
         relative_time(row.at),
-        rx.cond(row.live, badge("live"), rx.cond(Session.builds, ask)),
+        rx.cond(row.state != "", badge(row.state), "–"),
+        rx.cond(Session.builds, deeds),
     ]
 
 
-def dialogs() -> list[rx.Component]:
-    """What asks before a version is published, or goes live."""
-    return [
-        form_dialog(
-            "publish",
-            "Publish",
-            "The draft as it was last saved becomes a version that never changes.",
-            rx.el.p("What you have changed since is not part of it. Save first.", class_name="notice amber if-changed"),
-            field(
-                "note", "Note", id="publish-note", help="What is new, for your team. Optional.", max_length=_NOTE_LENGTH
+def _comparison() -> rx.Component:
+    def select(name: str, label: str, value: rx.Var[str]) -> rx.Component:
+        return rx.el.select(
+            rx.foreach(Versions.choices, lambda choice: rx.el.option(choice.name, value=choice.id)),
+            name=name,
+            aria_label=label,
+            default_value=value,
+            class_name="input",
+        )
+
+    return section(
+        "Compare",
+        "What differs between two of them, field by field.",
+        rx.el.form(
+            select("a", "Before", Versions.before),
+            rx.el.span("with", class_name="muted"),
+            select("b", "After", Versions.after),
+            button("Compare", type="submit"),
+            class_name="inline",
+            key=f"{Versions.before} {Versions.after} {Versions.choices.length()}",
+            on_submit=Versions.compare,
+        ),
+        rx.cond(
+            Versions.missing,
+            rx.el.p("One of these is not there.", class_name="notice amber"),
+            rx.cond(
+                (Versions.before != "") & (Versions.after != ""),
+                rx.cond(
+                    Versions.shown.length() > 0,
+                    side_by_side(Versions.shown, _called(Versions.before), _called(Versions.after)),
+                    rx.el.p("Nothing differs.", class_name="notice"),
+                ),
             ),
-            deed="Publish",
-            on_submit=Versions.publish,
         ),
-        confirm(
-            "make-live",
-            f"Make version {Versions.candidate} live",
-            Versions.effect,
-            deed="Make live",
-            on_confirm=Versions.make_live,
-        ),
-    ]
+    )
+
+
+def _called(which: rx.Var[str]) -> rx.Var[str]:
+    return rx.cond(which == DRAFT, "Draft", f"Version {which}")
+
+
+def dialog() -> rx.Component:
+    """What asks before the draft is replaced."""
+    return confirm(
+        "restore",
+        f"Restore version {Versions.candidate}",
+        "It replaces the draft; what only stands there is lost. What is live stays as it is.",
+        deed="Replace the draft",
+        on_confirm=Versions.restore,
+    )

@@ -124,7 +124,7 @@ async def transaction(tenancy: Tenancy) -> AsyncIterator[AsyncSession]:
 
 @asynccontextmanager
 async def dispatching() -> AsyncIterator[AsyncSession]:
-    """Open a transaction that sees, across projects, which runs wait or are abandoned, and nothing else."""
+    """Open a transaction that sees, across projects, what waits to be taken up or looked after, and nothing else."""
     async with _unit(f"set local role {DISPATCHER}") as session:
         yield session
 
@@ -172,9 +172,14 @@ async def execute(session: AsyncSession, statement: Executable, parameters: Mapp
     One that is a text goes to the driver as it stands, for half of what it costs through SQLAlchemy.
     """
     if isinstance(statement, TextClause):
-        return await _tell(session.info["connection"], _spelt(statement), parameters or {})
+        return await tell(session, _spelt(statement), parameters or {})
     result = await (await session.connection()).execute(statement, parameters)
     return Rows(result.all() if result.returns_rows else (), result.rowcount)
+
+
+async def tell(session: AsyncSession, statement: str, parameters: Mapping[str, Any]) -> Rows:
+    """Execute a statement that is spelt as the driver wants it."""
+    return await _tell(session.info["connection"], statement, parameters)
 
 
 def driver(session: AsyncSession) -> Driver:

@@ -9,7 +9,7 @@ import structlog
 
 from ingram_app.core.settings import settings
 
-_SECRET = re.compile(r"(th[aop]_live_)[\w.-]+|(\bsk-|\bAIza|whsec_)[\w-]{8,}")
+_SECRET = re.compile(r"(th[aop]_live_)[\w.-]+|(\bsk-|\bAIza|whsec_)[\w+/=-]{8,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LONGEST = 8000
 """Characters of one line's words: visitors without a session can have some of theirs logged."""
@@ -57,7 +57,7 @@ def set_up() -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    for chatty in ("httpx", "httpx2", "procrastinate", "google_genai"):
+    for chatty in ("httpx", "httpx2", "google_genai"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,4 +1,4 @@
-"""Brings a database to the shape the code expects: its roles, its tables, its queue. Any number may try at once."""
+"""Brings a database to the shape the code expects: its roles and its tables. Any number may try at once."""
 
 import re
 from pathlib import Path
@@ -38,8 +38,6 @@ def migrate(url: str) -> None:
         owner.execute("select pg_advisory_lock(%s)", [_LOCK])
         _make_roles(owner)
         _grant_what_is_to_come(owner)
-        if _lacks(owner, "procrastinate_jobs"):
-            _make_queue(owner)
         if _version(owner) != _newest():
             _upgrade(owner, url)
         _go_on_with_the_feed(owner)
@@ -81,14 +79,6 @@ def _upgrade(owner: psycopg.Connection, url: str) -> None:
 
     command.upgrade(Config(INI, attributes={"url": url}), "head")
     owner.execute(sql.SQL("revoke all on alembic_version from {}").format(sql.Identifier(ROLE)))
-
-
-def _make_queue(owner: psycopg.Connection) -> None:
-    # Likewise: procrastinate brings its schema, which is needed once.
-    from procrastinate.schema import SchemaManager
-
-    with owner.transaction():
-        owner.execute(SchemaManager.get_schema())
 
 
 def _go_on_with_the_feed(owner: psycopg.Connection) -> None:

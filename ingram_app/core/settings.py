@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     """Seals every project's keys: 64 hex digits. Default: made in `data_dir/master.key`, mode 0600."""
 
     allow_private_addresses: bool = False
-    """Let model endpoints and tool servers of projects be at private addresses: localhost (Ollama, say), 10.x …"""
+    """Let model endpoints, tool servers and webhooks of projects be at private addresses: localhost, 10.x …"""
 
     search_provider: Literal["brave", "tavily", "searxng"] | None = None
     """Who is asked when a smith searches the web; unset, nobody: the tool `web_search` is not to be had."""
@@ -75,6 +75,9 @@ class Settings(BaseSettings):
 
     runs_per_process: int = Field(default=64, ge=1)
     """Interactive runs that one process carries at once; past that they wait in the queue."""
+
+    queued_runs_per_process: int = Field(default=64, ge=4)
+    """Runs of the queue that one process carries at once; three quarters of them at most are of one project."""
 
     @field_validator("master_key")
     @classmethod
@@ -134,6 +137,7 @@ def _make_key(file: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
+@cache
 def _key_in(file: Path) -> bytes:
     """Return the key that a file holds. Raises `SettingsWrong`: with a short one, links and seals could be guessed."""
     text = file.read_text().strip()

@@ -1,8 +1,10 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
-sessions · projects · tokens · idempotency · model_keys · smiths · rosters · rollouts · threads · arrivals · turns ·
-transcripts · frames · tool_calls · approvals · runs · guards · tryouts · leases · answers · speech · conversations
+sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths ·
+rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · tool_calls · approvals · runs ·
+guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations ·
+webhooks · deliveries
 """
 
 from ingram_app.domain import (
@@ -12,7 +14,9 @@ from ingram_app.domain import (
     approvals,
     arrivals,
     audit,
+    catalog,
     conversations,
+    deliveries,
     designs,
     events,
     frames,
@@ -21,16 +25,24 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    mcp_servers,
+    memories,
+    memory,
     model_keys,
     organizations,
     paging,
     projects,
+    recalling,
+    recollections,
     rollouts,
     rosters,
     runs,
     sessions,
+    signatures,
+    slots,
     smiths,
     speech,
+    summaries,
     teammates,
     threads,
     tokens,
@@ -38,7 +50,9 @@ from ingram_app.domain import (
     transcripts,
     tryouts,
     turns,
+    vectors,
     versions,
+    webhooks,
 )
 
 __all__ = [
@@ -48,7 +62,9 @@ __all__ = [
     "approvals",
     "arrivals",
     "audit",
+    "catalog",
     "conversations",
+    "deliveries",
     "designs",
     "events",
     "frames",
@@ -57,16 +73,24 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "mcp_servers",
+    "memories",
+    "memory",
     "model_keys",
     "organizations",
     "paging",
     "projects",
+    "recalling",
+    "recollections",
     "rollouts",
     "rosters",
     "runs",
     "sessions",
+    "signatures",
+    "slots",
     "smiths",
     "speech",
+    "summaries",
     "teammates",
     "threads",
     "tokens",
@@ -74,5 +98,7 @@ __all__ = [
     "transcripts",
     "tryouts",
     "turns",
+    "vectors",
     "versions",
+    "webhooks",
 ]

@@ -14,12 +14,21 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import signals
 from ingram_app.core.database import Tenancy, execute, transaction
 from ingram_app.core.errors import Invalid
-from ingram_app.domain import audit, frames, runs, speech, threads
+from ingram_app.domain import audit, frames, runs, speech, summaries, threads
 from ingram_app.domain.access import Caller
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.paging import FIRST, InvalidCursor, Page, Place, cursor, number
 from ingram_app.domain.speech import Message
+from ingram_app.domain.summaries import Summary
 from ingram_app.domain.threads import Thread
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A thread, and the last summary of it, if there is one."""
+
+    thread: Thread
+    summary: Summary | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,7 @@ _DELETE = (
     text(f"delete from transcripts {_OF_RUNS}"),
     text(f"delete from approvals {_OF_RUNS}"),
     text(f"delete from tool_calls {_OF_RUNS}"),
+    text(f"delete from recollections {_OF_RUNS}"),
     text("delete from idempotency_keys where owner_id = :project_id and resource_id = any(:run_ids)"),
     text("delete from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"),
 )
@@ -103,6 +113,12 @@ async def messages(
         return Page(told, None)
     last_turn, last_n, *_ = shown[-1]
     return Page(told, cursor(last_turn, str(last_n)))
+
+
+async def find(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> Conversation:
+    """Return a thread with what it remembers of its older turns. Raises `SmithMismatch`, `NotFound`."""
+    thread = await threads.find(session, caller, smith_id, thread_id)
+    return Conversation(thread, await summaries.latest(session, thread))
 
 
 async def stop(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> list[str]:

@@ -189,11 +189,40 @@ class SmithArchived:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryUpdated:
+    """What a smith keeps about its person has changed."""
+
+    name: ClassVar[str] = "memory.updated"
+    what: str
+    """`document`, or `fact`."""
+    memory_id: str | None
+    """The fact."""
+
+
+@dataclass(frozen=True, slots=True)
 class SmithErased:
     """All that was held about a person is gone."""
 
     name: ClassVar[str] = "smith.erased"
     receipt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookTest:
+    """Somebody wants to see whether a webhook is reached; it is sent to that one, whatever it asks for."""
+
+    name: ClassVar[str] = "webhook.test"
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDisabled:
+    """The platform has switched a webhook off, because nothing that was sent there arrives any more."""
+
+    name: ClassVar[str] = "webhook.disabled"
+    webhook_id: str
+    url: str
+    reason: str
 
 
 AnyEvent = (
@@ -212,8 +241,13 @@ AnyEvent = (
     | SmithClaimed
     | SmithArchived
     | SmithErased
+    | MemoryUpdated
+    | WebhookTest
+    | WebhookDisabled
 )
 TYPES = tuple(kind.name for kind in get_args(AnyEvent))
+TOLD = "events"
+"""What to listen to for new events of any project."""
 
 
 class Event(SQLModel, table=True):
@@ -231,6 +265,20 @@ class Event(SQLModel, table=True):
     """Null for what the platform did by itself."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
 
+    def spelt(self) -> bytes:
+        """Return the event as the feed shows it and as webhooks get it, in JSON."""
+        shown = {
+            "v": 1,
+            "id": self.id,
+            "type": self.type,
+            "tenant_id": self.project_id,
+            "smith_id": self.smith_id,
+            "data": self.data,
+            "actor": self.actor,
+            "created_at": self.created_at.isoformat().replace("+00:00", "Z"),
+        }
+        return compact(shown).encode()
+
 
 _TELL = text(
     "insert into events (id, project_id, type, smith_id, data, actor, created_at) values (:event_id, :project_id,"
@@ -238,16 +286,18 @@ _TELL = text(
 )
 
 
-async def tell(session: AsyncSession, caller: Caller, event: AnyEvent, *, smith_id: str | None = None) -> None:
-    """Put an event of the caller's project on its feed, about one smith if there is one."""
+async def tell(session: AsyncSession, caller: Caller, event: AnyEvent, *, smith_id: str | None = None) -> str:
+    """Put an event of the caller's project on its feed, about one smith if there is one; return its id."""
+    row = columns(event)
     about = {
         "project_id": caller.project_id,
         "smith_id": smith_id,
         "actor": None if caller.actor.kind == "platform" else compact(caller.actor.as_json()),
         "now": now(),
     }
-    await execute(session, _TELL, columns(event) | about)
+    await execute(session, _TELL, row | about)
     told(session, caller.project_id)
+    return str(row["event_id"])
 
 
 def columns(event: AnyEvent) -> dict[str, Any]:
@@ -257,7 +307,7 @@ def columns(event: AnyEvent) -> dict[str, Any]:
 
 def told(session: AsyncSession, project_id: str) -> None:
     """Wake whoever looks at the project's feed, once there is something new on it."""
-    signals.send(session, topic(project_id))
+    signals.send(session, topic(project_id), TOLD)
 
 
 async def browse(
@@ -273,7 +323,7 @@ async def browse(
     caller.require("events:read")
     query = select(Event).where(Event.project_id == caller.project_id, Event.position < func.feed_horizon())
     if type:
-        query = query.where(col(Event.type).in_(_types(type)))
+        query = query.where(col(Event.type).in_(types_of(type)))
     if smith_id is not None:
         query = query.where(Event.smith_id == smith_id)
     if since is not None:
@@ -281,10 +331,11 @@ async def browse(
     return await page(session, query, Event, place, by="position")
 
 
+def types_of(asked: str) -> Sequence[str]:
+    """Return the types that are meant: one exactly, or those of a family, `agent` or `agent.`; none for nonsense."""
+    return [name for name in TYPES if name == asked or name.startswith(asked.rstrip(".") + ".")]
+
+
 def topic(project_id: str) -> str:
     """Return what to listen to for a project's new events."""
     return f"events:{project_id}"
-
-
-def _types(asked: str) -> Sequence[str]:
-    return [name for name in TYPES if name == asked or name.startswith(asked.rstrip(".") + ".")]

@@ -6,7 +6,9 @@ A frame is handed to watchers once it is kept, never before: what has been seen 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -179,6 +181,7 @@ class Shown:
 
 _spoken: dict[str, list[Shown]] = {}
 """What runs that were born here and are still carried here have said: their watchers need not ask the database."""
+_watched: Counter[str] = Counter()
 
 _APPEND = text(
     "with held as (select project_id from runs"
@@ -276,11 +279,34 @@ async def browse(session: AsyncSession, project_id: str, run_id: str, after: int
     return [Shown(*row) for row in (await execute(session, _BROWSE, known)).all()]
 
 
-async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncIterator[Shown | None]:
+async def follow(project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[Shown | None]:
     """Yield the run's frames past `after`, those to come too, until it ends or pauses; `None` when it is quiet.
 
     Whoever calls has checked that the run may be seen. No connection is held while waiting.
     """
+    _watched[run_id] += 1
+    try:
+        async with aclosing(_follow(project_id, run_id, after)) as following:
+            async for frame in following:
+                yield frame
+    finally:
+        _watched[run_id] -= 1
+        if not _watched[run_id]:
+            del _watched[run_id]
+
+
+async def until_over(project_id: str, run_id: str, after: int = 0) -> None:
+    """Return when the run has ended or pauses; what it says meanwhile is in no hurry for this one."""
+    async for _ in _follow(project_id, run_id, after):
+        pass
+
+
+def is_watched(run_id: str) -> bool:
+    """Tell whether someone at this process waits for the run's every word."""
+    return run_id in _watched
+
+
+async def _follow(project_id: str, run_id: str, after: int) -> AsyncGenerator[Shown | None]:
     with signals.listening(topic(run_id)) as heard:
         batch = list(_spoken.get(run_id, ())) or await _from(project_id, run_id, after)
         place = min(after, batch[-1].seq) if batch else 0

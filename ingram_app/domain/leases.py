@@ -4,19 +4,19 @@ Every write of a carrier is fenced: it names its process and its attempt, and do
 A run that pauses is let go of; when all that it waits for has been answered, it is leased anew.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import func, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core import jobs, process, signals
+from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Tenancy, afterwards, compact, execute
+from ingram_app.core.database import Tenancy, afterwards, compact, execute, keepable
 from ingram_app.core.settings import settings
-from ingram_app.domain import access, approvals, events, frames, runs, tool_calls, transcripts
+from ingram_app.domain import access, approvals, events, frames, runs, slots, tool_calls, transcripts
 from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.runs import BUSY, Run, RunStatus
@@ -60,9 +60,14 @@ _PAUSE = text(
     f" answered_by = :answered_by, updated_at = :now, lease_owner = null, lease_until = null {_FENCED}"
 )
 _LEAVE = text(
-    "update runs set status = 'running', lease_owner = null, lease_until = clock_timestamp(), updated_at = :now"
+    "update runs set status = 'queued', ready_at = :now, lease_owner = null, lease_until = null, updated_at = :now"
     " where id = :run_id"
 )
+_ABANDONED = text(
+    "select project_id, id from runs where status = 'running' and lease_until < clock_timestamp()"
+    " order by lease_until limit 100"
+)
+_STEP_BACK = text("update runs set ready_at = null where id = :run_id")
 _OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros", "answered_by")
 _AS_JSON = {"output", "error", "warnings"}
 
@@ -116,6 +121,13 @@ class Ending:
     """What it added. Of a run that was stopped it joins the history only if it was interrupted."""
     reason: str | None = None
     """Said by who cancelled it."""
+    at: datetime = field(default_factory=now)
+
+    def show_on(self, run: Run) -> None:
+        """Have a run in memory say what its row says now: whoever waits for it here need not read that."""
+        for name in _OUTCOME:
+            setattr(run, name, keepable(self.values.get(name)))
+        run.status, run.finished_at, run.updated_at = self.status, self.at, self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,7 @@ def of(run: Run) -> Lease:
 async def claim(session: AsyncSession, run_id: str) -> Run | None:
     """Take up a run that waits and whose turn it is, or whose carrier went silent; nothing, if another was faster."""
     run = (await session.exec(select(Run).where(Run.id == run_id).with_for_update(skip_locked=True))).first()
-    if run is None or not await _may_be_taken(session, run):
+    if run is None or not await _may_be_taken(session, run) or not await slots.free(session, run.project_id):
         return None
     if run.attempt == 0:
         await frames.write(session, run.project_id, run.id, frames.RunStarted(run.smith_id, run.thread_id))
@@ -182,7 +194,7 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`."""
     outcome = _columns(ending.values)
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
-    about = {"status": ending.status.value, "now": now(), **events.columns(_event(lease, ending))}
+    about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
     done = await execute(session, _FINISH, lease.fence | outcome | about | told)
     if not done.scalar():
@@ -190,7 +202,7 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
     events.told(session, lease.project_id)
-    await runs.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
+    await slots.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
 
 
 async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown]) -> None:
@@ -218,38 +230,25 @@ async def resume(session: AsyncSession, run: Run) -> None:
     run.output = None
     session.add(run)
     await frames.write(session, run.project_id, run.id, frames.RunResumed())
-    if process.SEATS.free:
+    if process.SEATS.free and await slots.free(session, run.project_id):
         await _take(session, run)
         afterwards(session, lambda: signals.publish(runs.BORN, item=run))
         return
     await execute(session, _LEAVE, {"run_id": run.id, "now": now()})
     await session.refresh(run)
     runs.changed(session, run)
-    await jobs.defer(session, runs.TAKE_UP, project_id=run.project_id, run_id=run.id)
+    signals.send(session, slots.READY)
+
+
+async def abandoned(session: AsyncSession) -> list[tuple[str, str]]:
+    """Return (project, run) of every run whose carrier went silent. For the dispatcher's transaction."""
+    return [(row[0], row[1]) for row in (await execute(session, _ABANDONED)).all()]
 
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:
     """Return a run's outcome as parameters of a statement that keeps it."""
     outcome = {name: values.get(name) for name in _OUTCOME}
     return outcome | {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
-
-
-async def abandoned(session: AsyncSession, waited_seconds: float = 5.0) -> list[tuple[str, str]]:
-    """Return (project, run) of every run whose carrier went silent, or that has waited with nobody coming for it.
-
-    For the dispatcher's transaction, which sees no more of them than this.
-    """
-    known = ("id", "project_id", "smith_id", "thread_id", "status", "lease_until", "created_at")
-    runs_ = sa.table("runs", *(sa.column(name) for name in known))
-    ahead = runs_.alias("ahead")
-    blocked = sa.exists(ahead.c.id).where(
-        ahead.c.smith_id == runs_.c.smith_id, ahead.c.thread_id == runs_.c.thread_id, ahead.c.status.in_(BUSY)
-    )
-    since = func.clock_timestamp() - text("make_interval(secs => :waited)").bindparams(waited=waited_seconds)
-    silent = (runs_.c.status == "running") & (runs_.c.lease_until < func.clock_timestamp())
-    forgotten = (runs_.c.status == "queued") & (runs_.c.created_at < since) & ~blocked
-    query = sa.select(runs_.c.project_id, runs_.c.id).where(silent | forgotten).order_by(runs_.c.created_at).limit(100)
-    return [(row[0], row[1]) for row in (await execute(session, query)).all()]
 
 
 async def _take(session: AsyncSession, run: Run) -> None:
@@ -284,4 +283,7 @@ async def _may_be_taken(session: AsyncSession, run: Run) -> bool:
         Run.thread_id == run.thread_id,
         col(Run.status).in_(BUSY) | ((col(Run.status) == "queued") & (Run.turn < run.turn)),
     )
-    return (await session.exec(earlier.limit(1))).first() is None
+    if (await session.exec(earlier.limit(1))).first() is None:
+        return True
+    await execute(session, _STEP_BACK, {"run_id": run.id})  # it is handed over again when what is before it is over
+    return False

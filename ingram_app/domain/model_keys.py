@@ -20,9 +20,11 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.readings import Reading
 from ingram_app.core.settings import settings
 from ingram_app.domain import keyrings
 from ingram_app.domain.access import Caller, TenantTokenRequired
+from ingram_app.domain.keyrings import Keyring
 from ingram_app.gateways import providers
 from ingram_app.gateways.providers import BaseUrlRequired, Credential, ModelKeyMissing, Provider
 
@@ -149,19 +151,9 @@ async def reach(session: AsyncSession, project_id: str, smith_id: str, model: st
     provider, name = providers.find(model)
     if not provider.needs_key:
         return Access(provider, name, None, "local")
-    query = (
-        select(ModelKey)
-        .where(
-            ModelKey.project_id == project_id,
-            ModelKey.provider == provider.id,
-            func.coalesce(ModelKey.smith_id, smith_id) == smith_id,
-        )
-        .order_by(col(ModelKey.smith_id).asc().nulls_last())
-        .limit(1)
-    )
-    key = (await session.exec(query)).first()
-    if key is not None:
-        ring = await keyrings.find(session, project_id)
+    found = await _NEAREST.first(session, project_id=project_id, provider=provider.id, smith_id=smith_id)
+    if found is not None:
+        key, ring = found
         credential = Credential(api_key=ring.unseal(key.sealed_key).decode(), base_url=key.base_url)
         return Access(provider, name, credential, "smith" if key.smith_id else "byok")
     hosted = _platform_key(provider.id)
@@ -190,6 +182,16 @@ async def catalog(session: AsyncSession, caller: Caller) -> Catalog:
             for provider in [*known, *custom]
         ],
     )
+
+
+_NEAREST: Reading[tuple[ModelKey, Keyring]] = Reading(
+    select(ModelKey, Keyring)
+    .join(Keyring, col(Keyring.owner_id) == ModelKey.project_id)
+    .where(ModelKey.project_id == sa.bindparam("project_id"), ModelKey.provider == sa.bindparam("provider"))
+    .where(func.coalesce(ModelKey.smith_id, sa.bindparam("smith_id")) == sa.bindparam("smith_id"))
+    .order_by(col(ModelKey.smith_id).asc().nulls_last())
+    .limit(1)
+)
 
 
 def _source(provider: Provider, keys: dict[str, ModelKey]) -> Source | None:

@@ -43,8 +43,11 @@ class Limits(BaseModel):
     """Of input and output, of all model calls together; a call is not begun once they are exceeded."""
     max_cost_micros: int | None = Shape(default=None, ge=1)
     """Millionths of a US dollar; a model call is not begun once they are exceeded."""
+    max_history_tokens: int | None = Shape(default=None, ge=100)
+    """Of what was said on the thread before; what is older is summarised. Unset: as much as the model takes."""
     max_input_bytes: int | None = Shape(default=None, ge=1, le=1_048_576)
-    max_concurrent_runs: int | None = Shape(default=None, ge=1)
+    max_concurrent_runs: int | None = Shape(default=None, ge=1, le=100_000)
+    """Runs of the project that work at once; those beyond it wait."""
 
 
 class Retention(BaseModel):
@@ -68,6 +71,7 @@ class Preferences(BaseModel):
 
 PLATFORM = Preferences(
     default_model="local/smollm2-135m",
+    embedding_model="local/multilingual-e5-small",
     limits=Limits(
         max_steps=25,
         max_seconds=600,
@@ -92,12 +96,21 @@ class Project(SQLModel, table=True):
     name: str = Field(max_length=NAME_LENGTH)
     about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
     preferences: dict[str, Any] = Field(default_factory=lambda: Preferences().model_dump(), sa_type=JSONB)
+    max_concurrent_runs: int | None = Field(
+        default=None,
+        sa_column=sa.Column(sa.Integer, sa.Computed("(preferences -> 'limits' ->> 'max_concurrent_runs')::integer")),
+    )
+    """The limit of that name, for whoever hands out runs and may see no other preference."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     archived_at: datetime | None = Field(default=None, sa_type=Moment)
 
     @property
     def default_model(self) -> str:
         return self.preferences.get("default_model") or PLATFORM.default_model or ""
+
+    @property
+    def embedding_model(self) -> str:
+        return self.preferences.get("embedding_model") or PLATFORM.embedding_model or ""
 
     @property
     def limits(self) -> Limits:

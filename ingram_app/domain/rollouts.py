@@ -21,11 +21,15 @@ from ingram_app.core.database import execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.domain import agents, audit, designs, events, smiths, versions
 from ingram_app.domain.access import Caller
-from ingram_app.domain.agents import Agent, AgentUnpublished, AgentVersion
+from ingram_app.domain.agents import Agent, AgentUnpublished, AgentVersion, NothingToUpdate
+from ingram_app.domain.audit import AuditEntry
+from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.smiths import BUCKETS_PER_PERCENT, Smith
 from ingram_app.domain.versions import Change
 
 _UNSAID: Any = object()
+_HISTORY = ("agent.published", "agent.rolled_out", "agent.rollout_halted")
+_projects = sa.table("projects", sa.column("id"), sa.column("organization_id"))
 _Runs = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 _Minutes = Annotated[int, Field(strict=True, ge=1, le=7 * 24 * 60)]
 
@@ -131,6 +135,19 @@ async def roll_out(
     return agent
 
 
+async def roll_back(session: AsyncSession, caller: Caller, agent_id: str) -> Agent:
+    """Take back what rolls out or, when nothing does, make the version live again that was before this one.
+
+    Raises `NotFound`, and `NothingToUpdate` when no other version was ever live.
+    """
+    agent = await agents.find(session, caller, agent_id, to_change=True)
+    if agent.rollout_version is not None:
+        return await roll_out(session, caller, agent_id, agent.rollout_version, 0)
+    if agent.previous_version is None:
+        raise NothingToUpdate()
+    return await roll_out(session, caller, agent_id, agent.previous_version)
+
+
 async def plan(
     session: AsyncSession, caller: Caller, agent_id: str, version: int, percent: Any = 100, guard: Any = _UNSAID
 ) -> Plan:
@@ -148,6 +165,19 @@ async def plan(
             if number and field in changing:
                 shielded[field] = shielded.get(field, 0) + number
     return Plan(moves, pinned, shielded, changes)
+
+
+async def history(session: AsyncSession, caller: Caller, agent_id: str, place: Place = FIRST) -> Page[AuditEntry]:
+    """Return what was published, rolled out and taken back of an agent, and by whom, newest first."""
+    await agents.find(session, caller, agent_id)
+    organization = sa.select(_projects.c.organization_id).where(_projects.c.id == caller.project_id)
+    query = select(AuditEntry).where(
+        AuditEntry.organization_id == organization.scalar_subquery(),
+        AuditEntry.project_id == caller.project_id,
+        AuditEntry.resource_id == agent_id,
+        col(AuditEntry.action).in_(_HISTORY),
+    )
+    return await page(session, query, AuditEntry, place)
 
 
 def _split(agent: Agent) -> Split:

@@ -3,8 +3,8 @@
 queued ──▶ running ◀──▶ paused_for_approval | paused_for_tool
    └──────────┴───────────┴──▶ cancelled          running ──▶ completed | failed
 
-A run that is started by someone who waits is claimed at birth by the process that took it in; all others are queued,
-and the engine of any process takes them up. Of one thread only one run works at a time, in order of arrival.
+A run that somebody waits for is claimed at birth by the process that took it in; others are queued, and the engine of
+any process takes them up, in turn from every project. Of one thread one run works at a time, in order of arrival.
 """
 
 from collections.abc import Collection
@@ -19,23 +19,35 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core import jobs, process, signals
+from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, afterwards, execute, keepable, one_of
+from ingram_app.core.database import Moment, afterwards, keepable, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.readings import Prepared, columns, insertion
 from ingram_app.core.settings import settings
-from ingram_app.domain import approvals, arrivals, events, frames, model_keys, projects, smiths, threads, transcripts
+from ingram_app.domain import (
+    approvals,
+    arrivals,
+    events,
+    frames,
+    model_keys,
+    projects,
+    slots,
+    smiths,
+    summaries,
+    threads,
+    transcripts,
+)
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Limits
+from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
 
-TAKE_UP = "take_up"
-"""The engine's task that carries a queued run."""
 BORN = "runs.born"
 """Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
 CANCEL = "runs.cancel"
@@ -72,7 +84,14 @@ class Run(SQLModel, table=True):
             unique=True,
             postgresql_where=sa.text("status in ('running', 'paused_for_approval', 'paused_for_tool')"),
         ),
-        Index("ix_runs_leases", "lease_until", postgresql_where=sa.text("status = 'running'")),
+        Index("ix_runs_leases", "project_id", "lease_until", postgresql_where=sa.text("status = 'running'")),
+        Index(
+            "ix_runs_ready",
+            "project_id",
+            "ready_at",
+            "id",
+            postgresql_where=sa.text("status = 'queued' and ready_at is not null"),
+        ),
     )
 
     id: str = Field(default_factory=lambda: new_id("run"), primary_key=True)
@@ -104,6 +123,8 @@ class Run(SQLModel, table=True):
     """Millionths of a US dollar; null when no model was called, or its price is not known."""
     about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
     actor: dict[str, str | None] | None = Field(default=None, sa_type=JSONB)
+    ready_at: datetime | None = Field(default=None, sa_type=Moment)
+    """Since when nothing is before it on its thread; null for a run that waits for another, or was born at work."""
     lease_owner: str | None = None
     """The process that carries the run. Every write of a carrier says `where lease_owner = me and attempt = mine`."""
     lease_until: datetime | None = Field(default=None, sa_type=Moment)
@@ -138,27 +159,16 @@ class Birth:
     run: Run
     access: Access
     limits: Limits
-    past: str
-    """The thread's history, as JSON."""
+    past: summaries.Past
+    """What the thread remembers."""
 
 
-_COLUMNS = {attribute.key: attribute.columns[0].name for attribute in sa.inspect(Run).column_attrs}
-_RUNS: sa.Table = Run.__table__  # type: ignore[attr-defined]
-_INSERT = sa.insert(_RUNS).values({name: sa.bindparam(name, type_=_RUNS.c[name].type) for name in _COLUMNS.values()})
-_BORN = _INSERT.returning(_RUNS.c.id, _RUNS.c.project_id, _RUNS.c.created_at).cte("born")
-_INSERT_BORN = sa.insert(frames.Frame).from_select(
-    ["run_id", "project_id", "created_at", "seq", "event", "data"],
-    sa.select(
-        _BORN.c.id,
-        _BORN.c.project_id,
-        _BORN.c.created_at,
-        sa.literal(1),
-        sa.bindparam("event", type_=sa.Text),
-        sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON),
-    ),
-)
-_OF_THREAD = "from runs where project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
-_WAITING = sa.text(f"select id {_OF_THREAD} and status = 'queued' order by turn limit 1")
+_INSERTED = insertion(Run)
+_INSERT = Prepared(_INSERTED)
+_BORN = _INSERTED.returning(col(Run.id), col(Run.project_id), col(Run.created_at)).cte("born")
+_EVENT = sa.bindparam("event", type_=sa.Text), sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON)
+_FRAME = ["run_id", "project_id", "created_at", "seq", "event", "data"]
+_INSERT_BORN = Prepared(sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT)))
 
 
 class RunNotPaused(Conflict):
@@ -181,35 +191,19 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
     """
     caller.require("runs:write")
-    clone = await smiths.embody(session, caller, smith_id)
+    clone, project = await smiths.summon(session, caller, smith_id)
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
-    project = await projects.own(session, caller)
     turn = replace(turn, input=keepable(turn.input))
     check(turn, project.limits.max_input_bytes or 0)
-    config = clone.config
-    model = project.default_model if config["model"] == "default" else config["model"]
+    wanted = clone.config["model"]
+    model = project.default_model if wanted == "default" else wanted
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
     thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
-    run = Run(
-        project_id=caller.project_id,
-        smith_id=smith_id,
-        thread_id=thread_id,
-        turn=number,
-        on_busy=turn.on_busy,
-        agent_id=clone.agent.id,
-        agent_version=clone.version,
-        model=model,
-        config=config,
-        channel=turn.channel,
-        input=turn.input,
-        response_format=turn.response_format,
-        about=turn.metadata,
-        actor=caller.actor.as_json(),
-    )
+    run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
-    if process.SEATS.free and not turn.background and not ahead:
-        past = await transcripts.history(session, *_thread_of(run)) if number > 1 else transcripts.NOTHING
+    if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
+        past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
         await _bear(session, Birth(run, access, project.limits, past))
     else:
         await _queue(session, run, ahead)
@@ -281,7 +275,7 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         raise RunNotPaused(run_id=run.id, status=run.status)
     await _stop(session, caller, run, reason)
     if run.over:
-        await next_in_thread(session, *_thread_of(run))
+        await slots.next_in_thread(session, *_thread_of(run))
     return run
 
 
@@ -292,17 +286,6 @@ async def close_project(session: AsyncSession, caller: Caller, project_id: str) 
     live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
     for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
         await _stop(session, replace(caller, project_id=project_id), run, "The project was deleted.")
-
-
-async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
-    """Hand the thread's oldest waiting run to the engine, now that one is over.
-
-    Whoever calls holds the thread, so that no run can be coming in unseen.
-    """
-    known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id}
-    run_id = (await execute(session, _WAITING, known)).scalar()
-    if run_id is not None:
-        await jobs.defer(session, TAKE_UP, project_id=project_id, run_id=run_id)
 
 
 def changed(session: AsyncSession, run: Run) -> None:
@@ -319,6 +302,30 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
     return run.project_id, run.smith_id, run.thread_id
 
 
+def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
+    moment = now()  # given to the row as all else: defaults would be worked out anew for every run
+    return Run(
+        id=new_id("run"),
+        project_id=caller.project_id,
+        smith_id=clone.smith.id,
+        thread_id=thread_id,
+        turn=number,
+        on_busy=turn.on_busy,
+        agent_id=clone.agent.id,
+        agent_version=clone.version,
+        model=model,
+        config=clone.config,
+        channel=turn.channel,
+        input=turn.input,
+        response_format=turn.response_format,
+        warnings=[],
+        about=turn.metadata,
+        actor=caller.actor.as_json(),
+        created_at=moment,
+        updated_at=moment,
+    )
+
+
 async def _bear(session: AsyncSession, birth: Birth) -> None:
     """Insert the run as one that this process carries, with its first frame, and tell the engine once it is there."""
     run = birth.run
@@ -326,27 +333,21 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     run.lease_owner = process.NAME
     run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    await execute(session, _INSERT_BORN, _row(run) | {"event": started.event, "data": started.data})
+    await _INSERT_BORN.execute(session, columns(run) | {"event": started.event, "data": started.data})
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 
 
 async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
     """Insert the run as one that waits, and hand it over unless others come first."""
-    await execute(session, _INSERT, _row(run))
+    run.ready_at = None if ahead else run.created_at
+    await _INSERT.execute(session, columns(run))
     if not ahead:
-        await jobs.defer(session, TAKE_UP, project_id=run.project_id, run_id=run.id)
-
-
-def _row(run: Run) -> dict[str, Any]:
-    return {column: getattr(run, name) for name, column in _COLUMNS.items()}
+        signals.send(session, slots.READY)
 
 
 async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int:
-    """Find the run's place on its thread, stop those that make way, and return how many still come before it.
-
-    Raises `ThreadBusy`, `ConcurrencyLimitExceeded`.
-    """
+    """Find the run's place on its thread, stop those that make way, and return how many still come before it."""
     place = await arrivals.place(session, *_thread_of(run), run.turn, run.on_busy)
     run.turn, ahead = place.turn, place.ahead
     if place.making_way:
@@ -357,7 +358,7 @@ async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int
             await _stop(session, caller, other, f"The run {run.id} took its place.")
         ahead -= sum(other.over for other in stopped)
         if ahead and all(other.status is not RunStatus.running for other in stopped):
-            await next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
+            await slots.next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
     return ahead
 
 
@@ -373,9 +374,8 @@ async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | N
             await transcripts.break_off(session, run.project_id, run.id)
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
         run.status, run.output, run.finished_at, run.updated_at = RunStatus.cancelled, None, now(), now()
-        whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value)
-        told = events.RunCancelled(*whose, run.cancel_reason, run.usage)
-        await events.tell(session, caller, told, smith_id=run.smith_id)
+        whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value, run.cancel_reason)
+        await events.tell(session, caller, events.RunCancelled(*whose, run.usage), smith_id=run.smith_id)
         changed(session, run)
     await session.flush()
 

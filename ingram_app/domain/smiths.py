@@ -19,10 +19,12 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.readings import Reading
 from ingram_app.domain import agents, audit, designs, events, tokens, versions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
 from ingram_app.domain.paging import FIRST, Page, Place, page
+from ingram_app.domain.projects import Project
 from ingram_app.domain.tokens import Minted
 
 PROFILE = ("display_name", "locale", "timezone", "customer_id")
@@ -142,6 +144,16 @@ async def embody(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
     return found[0]
 
 
+async def summon(session: AsyncSession, caller: Caller, smith_id: str) -> tuple[Clone, Project]:
+    """Return a live smith that is to act, and its project, to be looked at only. Raises `SmithMismatch`, `NotFound`."""
+    caller.require_own(smith_id)
+    found = await _SUMMONED.first(session, project_id=caller.project_id, smith_id=smith_id)
+    if found is None:
+        raise NotFound(noun="smith", id=smith_id)
+    smith, agent, version, project = found
+    return _clone(smith, agent, version), project
+
+
 async def browse(
     session: AsyncSession,
     caller: Caller,
@@ -259,6 +271,12 @@ def _live(caller: Caller) -> Any:
 
 async def _clones(session: AsyncSession, caller: Caller, *which: Any) -> list[Clone]:
     """Return live smiths with their agents and the versions that they run, in one query."""
+    query = _embodied(select(Smith, Agent, AgentVersion)).where(*_are_there(caller), *which)
+    return [_clone(*row) for row in (await session.exec(query)).all()]
+
+
+def _embodied(query: Any) -> Any:
+    """Join smiths with their agents and the versions that they run."""
     rolls_out = col(Smith.bucket) < col(Agent.rollout_percent) * BUCKETS_PER_PERCENT
     runs_version = func.coalesce(
         Smith.pin, sa.case((rolls_out, col(Agent.rollout_version)), else_=col(Agent.active_version))
@@ -268,16 +286,18 @@ async def _clones(session: AsyncSession, caller: Caller, *which: Any) -> list[Cl
         & (AgentVersion.version == runs_version)
         & col(Smith.tester_id).is_(None)
     )
-    query = (
-        select(Smith, Agent, AgentVersion)
-        .join(Agent, col(Agent.id) == Smith.agent_id)
-        .outerjoin(AgentVersion, is_run)
-        .where(*_are_there(caller), *which)
-    )
-    return [_clone(*row) for row in (await session.exec(query)).all()]
+    return query.join(Agent, col(Agent.id) == Smith.agent_id).outerjoin(AgentVersion, is_run)
 
 
 def _clone(smith: Smith, agent: Agent, version: AgentVersion | None) -> Clone:
     if version is None:
         return Clone(smith, agent, None, agent.draft if smith.tester_id else {})
     return Clone(smith, agent, version.version, version.snapshot)
+
+
+_SUMMONED: Reading[tuple[Smith, Agent, AgentVersion | None, Project]] = Reading(
+    _embodied(select(Smith, Agent, AgentVersion, Project))
+    .join(Project, col(Project.id) == Smith.project_id)
+    .where(Smith.id == sa.bindparam("smith_id"), Smith.project_id == sa.bindparam("project_id"))
+    .where(col(Smith.archived_at).is_(None), col(Project.archived_at).is_(None))
+)

@@ -16,9 +16,6 @@ from ingram_app.core.database import execute, keepable
 
 Messages = list[dict[str, Any]]
 """As the model layer writes them down: requests and responses in turn."""
-HISTORY_BYTES = 256 * 1024
-"""As much of a thread's past as is sent to a model, newest turns first, never half a turn."""
-HISTORY_TURNS = 200
 NOTHING = "[]"
 INTERRUPTED = "(This turn was interrupted here.)"
 """What the model reads at the end of a turn that was stopped for another."""
@@ -41,10 +38,6 @@ class Transcript(SQLModel, table=True):
 
 
 _OF_RUN = sa.text("select messages::text from transcripts where project_id = :project_id and run_id = :run_id")
-_HISTORY = sa.text(
-    "select messages::text from transcripts where project_id = :project_id and smith_id = :smith_id"
-    " and thread_id = :thread_id and complete order by turn desc limit :turns"
-)
 
 
 async def keep(session: AsyncSession, transcript: Transcript) -> None:
@@ -80,16 +73,3 @@ def broken_off(messages: Messages) -> Messages:
     if returns and messages[-1]["kind"] == "request":
         return [*messages[:-1], messages[-1] | about | {"parts": [*messages[-1]["parts"], *returns, mark]}]
     return [*messages, {"kind": "request", "parts": [*returns, mark]} | about]
-
-
-async def history(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> str:
-    """Return the thread's completed turns that fit `HISTORY_BYTES`, the newest kept, oldest first, as JSON."""
-    known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id, "turns": HISTORY_TURNS}
-    turns: list[str] = []
-    room = HISTORY_BYTES
-    for (messages,) in (await execute(session, _HISTORY, known)).all():
-        room -= len(messages)
-        if room < 0 and turns:
-            break
-        turns.append(messages.removeprefix("[").removesuffix("]"))
-    return f"[{','.join(turn for turn in reversed(turns) if turn)}]"

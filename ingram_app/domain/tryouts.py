@@ -42,11 +42,19 @@ async def begin(session: AsyncSession, caller: Caller, agent_id: str) -> str:
     return str((await execute(session, upsert.returning(col(Smith.id)))).scalar())
 
 
+async def mine(session: AsyncSession, caller: Caller, agent_id: str) -> str | None:
+    """Return the caller's scratch smith of the agent, none when there is none."""
+    caller.require("runs:read")
+    query = select(Smith.id).where(
+        *_scratch(caller), col(Smith.agent_id) == agent_id, col(Smith.tester_id) == caller.actor.id
+    )
+    return (await session.exec(query)).first()
+
+
 async def end(session: AsyncSession, caller: Caller, agent_id: str) -> None:
     """Remove the caller's scratch smith of the agent, with its threads and runs, if there is one."""
     caller.require("runs:write")
-    mine = (*_scratch(caller), col(Smith.agent_id) == agent_id, col(Smith.tester_id) == caller.actor.id)
-    smith_id = (await session.exec(select(Smith.id).where(*mine))).first()
+    smith_id = await mine(session, caller, agent_id)
     if smith_id is None:
         return
     at_work = select(Run.id).where(

@@ -49,7 +49,7 @@ async def publish(session: AsyncSession, caller: Caller, agent_id: str, note: st
     agent = await agents.find(session, caller, agent_id, to_change=True)
     version = AgentVersion(
         agent_id=agent.id,
-        version=(await newest(session, caller, agent.id)) + 1,
+        version=(await _newest(session, agent)) + 1,
         project_id=agent.project_id,
         snapshot=agent.draft,
         note=note,
@@ -62,15 +62,6 @@ async def publish(session: AsyncSession, caller: Caller, agent_id: str, note: st
     await events.tell(session, caller, events.AgentPublished(agent.id, version.version, note))
     await audit.note(session, caller, "agent.published", agent.id, version=version.version)
     return version
-
-
-async def newest(session: AsyncSession, caller: Caller, agent_id: str) -> int:
-    """Return the number of the agent's newest version, 0 when it has none."""
-    caller.require("agents:read")
-    numbers = select(func.max(AgentVersion.version)).where(
-        AgentVersion.project_id == caller.project_id, AgentVersion.agent_id == agent_id
-    )
-    return (await session.exec(numbers)).one() or 0
 
 
 async def browse(session: AsyncSession, caller: Caller, agent_id: str, place: Place = FIRST) -> Page[AgentVersion]:
@@ -129,3 +120,11 @@ async def _design(session: AsyncSession, caller: Caller, agent: Agent, which: st
     if not (which.isascii() and which.isdigit() and len(which) <= 10):
         raise NotFound(noun="version", id=which[:40])
     return designs.changed((await find(session, caller, agent.id, int(which))).snapshot, {})
+
+
+async def _newest(session: AsyncSession, agent: Agent) -> int:
+    """Return the number of the agent's newest version, 0 when it has none."""
+    numbers = select(func.max(AgentVersion.version)).where(
+        AgentVersion.project_id == agent.project_id, AgentVersion.agent_id == agent.id
+    )
+    return (await session.exec(numbers)).one() or 0

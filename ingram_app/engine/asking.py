@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 
 from ingram_app.core.errors import IngramError
 from ingram_app.domain.frames import ReasoningDelta
@@ -21,7 +21,7 @@ from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.toolbox import Toolbox
 from ingram_app.gateways import providers
-from ingram_app.gateways.providers import Answer, ModelStreamBroken, TextDelta
+from ingram_app.gateways.providers import ModelStreamBroken, TextDelta
 
 
 class OutputLimitExceeded(IngramError):
@@ -45,14 +45,14 @@ class Asking:
         self._scribe = scribe
         self._candidates = Candidates(run, access, limits.max_seconds or 0, warn)
         self._warn = warn
-        self._answer: Answer | None = None
+        self._retelling: Retelling | None = None
         self.toolbox: Toolbox
         """What the model may call; the loop assembles it."""
 
     @property
     def words(self) -> str:
-        """What has come of an answer that is on its way."""
-        return (self._answer.response.text if self._answer else None) or ""
+        """What watchers have heard of an answer that is on its way."""
+        return self._retelling.heard if self._retelling else ""
 
     async def ask(self, messages: Sequence[ModelMessage], said: str, used: Mapping[str, Any]) -> ModelResponse:
         """Return a model's answer to `messages`; watchers have heard `said` of it already, and the run has `used` that.
@@ -61,15 +61,34 @@ class Asking:
         `ModelKeyMissing`.
         """
         self._check_used(used)
-        retelling = Retelling(said)
+        self._retelling = retelling = Retelling(said)
         response = await self._unless_it_breaks(messages, retelling)
         if response is None:
-            retelling = Retelling(retelling.heard, differs=retelling.differs)
+            self._retelling = retelling = Retelling(retelling.heard, differs=retelling.differs)
             response = await self._candidates.answer(partial(self._hear, messages, retelling))
         self._scribe.say(*retelling.end())
+        self._retelling = None
         if retelling.differs:
             self._warn("model_call_repeated", "A model call was interrupted and made again; its words changed.")
         return response
+
+    async def aside(self, said: str, instructions: str, *, max_tokens: int) -> ModelResponse:
+        """Return a model's answer to something that is not part of the conversation; no watcher hears it.
+
+        Raises `ModelRequestFailed`, `ModelKeyMissing`.
+        """
+        messages = [ModelRequest(parts=[UserPromptPart(said)])]
+
+        async def listen(model: str, access: Access) -> ModelResponse:
+            settings = {"max_tokens": max_tokens}
+            async with providers.stream(
+                model, access.credential, messages, instructions=instructions, settings=settings
+            ) as answer:
+                async for _ in answer:
+                    pass
+            return answer.response
+
+        return await self._candidates.answer(listen)
 
     async def _unless_it_breaks(self, messages: Sequence[ModelMessage], retelling: Retelling) -> ModelResponse | None:
         """Return the answer; nothing, if it breaks off. Raises the other kinds of `ModelRequestFailed`."""
@@ -94,7 +113,6 @@ class Asking:
             tools=self.toolbox.definitions,
             begins_within_seconds=self._limits.max_seconds_to_first_token,
         ) as answer:
-            self._answer = answer
             async for delta in answer:
                 deltas += 1
                 self.check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
@@ -102,7 +120,6 @@ class Asking:
                     self._scribe.say(*retelling.hear(delta.text))
                 else:
                     self._scribe.say(ReasoningDelta(delta.text))
-        self._answer = None
         return answer.response
 
     def check_output(self, written: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError as PoolTimeout
 
 from ingram_app.core import signals
-from ingram_app.core.database import transaction
+from ingram_app.core.database import afterwards, transaction
 from ingram_app.core.errors import IngramError
 from ingram_app.core.settings import settings
 from ingram_app.domain import frames, leases
@@ -87,6 +87,7 @@ async def _close(loop: Loop, ending: Ending | Pause) -> None:
             await leases.pause(session, loop.lease, ending, batch)
         else:
             await leases.finish(session, loop.lease, ending, batch)
+            afterwards(session, lambda: ending.show_on(loop.run))
 
 
 async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending | Pause:

@@ -8,7 +8,7 @@ being asked or a tool is at work.
 from dataclasses import replace
 from typing import Any
 
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
 from pydantic_ai.usage import RequestUsage
 
 from ingram_app.core.errors import IngramError
@@ -20,6 +20,7 @@ from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.candidates import answered_by
+from ingram_app.engine.history import History, Spent
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing
 from ingram_app.engine.step import Step, make_distinct
@@ -45,8 +46,11 @@ class Loop:
         """The words of the message that it was in the middle of when it was taken up."""
         self.warnings: list[dict[str, str]] = list(run.warnings)
         self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
+        self.history = History(run, lease, self.limits, self.asking, self._warn)
+        self.history.spent = Spent(*standing.summarised) if standing.summarised else None
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends or pauses: they are written together with its row."""
+        self._past: list[ModelMessage] | None = None
         self._step: Step | None = None
         """The step whose tool calls are being made."""
 
@@ -75,7 +79,9 @@ class Loop:
         """Have the model answer. Raises `StepLimitExceeded` when it has been asked often enough."""
         if self._steps >= (self.limits.max_steps or 0):
             raise StepLimitExceeded(steps=self.limits.max_steps)
-        response = await self.asking.ask([*self.standing.history, *self.added], self.said, self.usage())
+        if self._past is None:
+            self._past = await self.history.of(self.standing.past, self.added)
+        response = await self.asking.ask([*self._past, *self.added], self.said, self.usage())
         self.said = ""
         make_distinct(response, self.added)
         self.added.append(response)
@@ -138,14 +144,16 @@ class Loop:
         An unknown price counts as 0, with a warning.
         """
         responses = [message for message in self.added if isinstance(message, ModelResponse)]
-        if not any(response.usage.has_values() for response in responses):
+        told = any(response.usage.has_values() for response in responses)
+        if not told and self.history.spent is None:
             return {}
         costs = [self._cost(answered_by(response, self.run), response.usage) for response in responses]
+        aside = self.history.spent or Spent()
         return {
-            "answered_by": answered_by(responses[-1], self.run),
-            "input_tokens": sum(response.usage.input_tokens for response in responses),
-            "output_tokens": sum(response.usage.output_tokens for response in responses),
-            "cost_micros": sum(costs),
+            "answered_by": answered_by(responses[-1], self.run) if told else None,
+            "input_tokens": sum(response.usage.input_tokens for response in responses) + aside.input_tokens,
+            "output_tokens": sum(response.usage.output_tokens for response in responses) + aside.output_tokens,
+            "cost_micros": sum(costs) + aside.cost_micros,
         }
 
     def _cost(self, model: str, used: RequestUsage) -> int:

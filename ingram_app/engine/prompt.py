@@ -43,7 +43,7 @@ def read(messages: str) -> list[ModelMessage]:
 
 def write(messages: list[ModelMessage]) -> Messages:
     """Return messages to be written down."""
-    written: Messages = ModelMessagesTypeAdapter.dump_python(messages, mode="json")
+    written: Messages = ModelMessagesTypeAdapter.dump_python(messages, mode="json", exclude_none=True)
     return written
 
 

@@ -1,4 +1,7 @@
-"""The scribe: writes a run's frames down as they come, the first at once, then in batches of some 30 ms."""
+"""The scribe: writes a run's frames down as they come, in batches of some 30 ms.
+
+The first is written at once if someone watches.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,6 +40,8 @@ class Scribe:
         while True:
             await self._more.wait()
             self._more.clear()
+            if not frames.is_watched(self._lease.run_id):
+                await asyncio.sleep(BATCHED_SECONDS)  # the run may be over by then, and all is written together
             async with self.batch() as batch:
                 if batch:
                     async with transaction(self._lease.tenancy) as session:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pydantic_ai.messages import ModelMessage
 
 from ingram_app.core.database import transaction
-from ingram_app.domain import frames, leases, model_keys, projects, transcripts
+from ingram_app.domain import frames, leases, model_keys, projects, summaries, transcripts
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Birth, Run
+from ingram_app.domain.summaries import Past
 from ingram_app.engine import prompt
 
 
@@ -17,8 +18,8 @@ class Standing:
     """All that its carrier needs to know of a run."""
 
     limits: Limits
-    history: list[ModelMessage]
-    """What earlier turns of the thread left."""
+    past: Past
+    """What the thread remembers."""
     added: list[ModelMessage]
     """What this run has added so far; at first its input."""
     latest: int
@@ -27,24 +28,27 @@ class Standing:
     """The words of the message that it was in the middle of."""
     access: Access | None = None
     """How its model is reached, if that is known already."""
+    summarised: tuple[int, int, int] | None = None
+    """The tokens, in and out, and micros that summaries have taken which were made for it already."""
 
 
 def at_birth(birth: Birth) -> Standing:
     """Return where a run stands that has just begun here: nothing needs to be read."""
     added = prompt.of_input(birth.run)
-    return Standing(birth.limits, prompt.read(birth.past), added, latest=1, access=birth.access)
+    return Standing(birth.limits, birth.past, added, latest=1, access=birth.access)
 
 
 async def read(run: Run) -> Standing:
     """Return where a run stands that was left behind, or that waited."""
     async with transaction(leases.of(run).tenancy) as session:
         limits = (await projects.at(session, run.project_id)).limits
-        past = await transcripts.history(session, run.project_id, run.smith_id, run.thread_id)
+        past = await summaries.past(session, run.project_id, run.smith_id, run.thread_id)
         mine = await transcripts.of_run(session, run.project_id, run.id)
         said = await frames.unfinished(session, run.project_id, run.id) if run.attempt > 1 else ""
+        summarised = await summaries.spent(session, run.project_id, run.id) if run.attempt > 1 else None
         latest = await frames.latest(session, run.id)
     added = prompt.read(mine) or prompt.of_input(run)
-    return Standing(limits, prompt.read(past), added, latest, said)
+    return Standing(limits, past, added, latest, said, summarised=summarised)
 
 
 async def reach(run: Run, model: str) -> Access:

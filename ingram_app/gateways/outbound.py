@@ -92,6 +92,30 @@ def over(transport: httpx2.AsyncBaseTransport, **how: Any) -> httpx2.AsyncClient
     return httpx2.AsyncClient(transport=transport, **usual | how)
 
 
+def host_of(url: str) -> str:
+    """Return the host that a URL names, as it will be asked for. Raises `ValueError` that says what is wrong."""
+    try:
+        named = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        raise ValueError("it can not be read as an address") from None
+    if not named.host:
+        raise ValueError("it names no host")
+    if (named.port or 0) > _LAST_PORT:
+        raise ValueError(f"there is no port {named.port}")
+    if named.userinfo:
+        raise ValueError("a name and a password have no place in it")
+    return named.host
+
+
+def refuse_private(host: str, *, param: str | None = None) -> None:
+    """Refuse a host that is known to be inside without asking anybody; of all others the transport makes sure.
+
+    Raises `ForbiddenTarget`.
+    """
+    if not settings().allow_private_addresses and _is_inside(host.rstrip(".").lower()):
+        raise ForbiddenTarget(host=host, param=param)
+
+
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Tell whether an address is one that the whole internet can reach, whatever form it is written in."""
     if isinstance(address, IPv6Address):
@@ -102,6 +126,19 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     if any(address in network for network in _NOT_FOR_ALL):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _is_inside(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return not is_public(ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return not is_public(IPv4Address(socket.inet_aton(host)))  # 127.1, 0x7f000001
+    except OSError:
+        return False
 
 
 class Bounded(httpx2.AsyncBaseTransport):

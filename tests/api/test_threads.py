@@ -24,7 +24,7 @@ def at(smith: Person, thread_id: str, rest: str = "") -> str:
 async def test_a_thread_may_have_any_printable_name(smith: Person, project: Tenant, name: str) -> None:
     run = await project.run(smith.id, "hello", thread_id=name)
     shown = ok(await smith.api.get(at(smith, name)))
-    assert set(shown) == SHOWN
+    assert set(shown) == SHOWN | {"summary"}
     assert (shown["id"], shown["title"]) == (name, "hello")
     told = ok(await smith.api.get(at(smith, name, "/messages")))["data"]
     assert [(one["run_id"], one["role"]) for one in told] == [(run["id"], "assistant"), (run["id"], "user")]
@@ -80,3 +80,19 @@ async def test_the_same_name_under_another_smith_is_another_thread(project: Tena
         error(await one.api.get(at(two, "same", rest)), 403, "smith_mismatch")
     error(await other_api.delete(at(two, "same")), 404, "not_found")
     assert len(ok(await two.api.get(at(two, "same", "/messages")))["data"]) == 2
+
+
+async def test_the_summary_of_older_turns_is_shown(project: Tenant, other: Tenant) -> None:
+    ok(await project.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": 200}}))
+    person = await project.person()
+    runs = [await project.run(person.id, f"turn {number} " + "hello " * 100, thread_id="t") for number in range(4)]
+    ok(await project.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": None}}))
+    summary = ok(await person.api.get(at(person, "t")))["summary"]
+    assert set(summary) == {"text", "reaches", "run_id", "model", "input_tokens", "output_tokens", "created_at"}
+    assert "turn 0" in summary["text"]
+    assert (summary["reaches"], summary["run_id"], summary["model"]) == (3, runs[3]["id"], "test/echo")
+    assert "history_summarised" in {warning["code"] for warning in runs[3]["warnings"]}
+    assert len(ok(await person.api.get(at(person, "t", "/messages")))["data"]) == 8  # nothing is lost to a reader
+    error(
+        await other.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": 99}}), 422, "schema_error"
+    )

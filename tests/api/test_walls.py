@@ -21,6 +21,9 @@ KINDS = {
     "thread": "thr",
     "token": "tok",
     "approval": "apr",
+    "memory": "mem",
+    "webhook": "whk",
+    "delivery": "whd",
 }
 TENANT = pytest.mark.parametrize("route", routes.of_tenants(), ids=str)
 GUARDED = pytest.mark.parametrize("route", routes.guarded(), ids=str)
@@ -46,8 +49,13 @@ async def estate(project: Tenant) -> Estate:
     token = ok(await project.api.post("/v1/tenant/tokens", json={"scope": "admin"}))
     for path in ("/v1/tenant/model_keys/openai", f"/v1/smiths/{person.id}/model_keys/openai"):
         ok(await project.api.put(path, json={"api_key": "sk-of-this-project"}))
+    server = {"url": "https://127.0.0.1:1/mcp", "auth": {"kind": "bearer", "secret": "sk-of-this-project"}}
+    ok(await project.api.put("/v1/tenant/mcp/desk", json=server))
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
-    names |= {"thread_id": run["thread_id"], "approval_id": approval["id"]}
+    fact = ok(await project.api.post(f"/v1/smiths/{person.id}/memories", json={"content": "Likes tea."}))
+    names |= {"thread_id": run["thread_id"], "memory_id": fact["id"], "approval_id": approval["id"]}
+    names["webhook_id"] = (await project.webhook())["id"]
+    names["delivery_id"] = project.delivery(names["webhook_id"])
     return Estate({"project_id": project.id} | routes.NAMES | names, person)
 
 

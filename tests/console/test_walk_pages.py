@@ -60,7 +60,7 @@ async def desk(console: Console, pages: dict[str, str], chromium: Browser) -> As
         assert visitor.complaints == []
 
 
-async def test_from_a_new_agent_to_its_second_version(desk: Desk) -> None:
+async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
     page = desk.page
     await desk.visitor.go(f"{desk.root}/agents", "Agents")
     await page.get_by_role("button", name="New agent").click()
@@ -68,31 +68,84 @@ async def test_from_a_new_agent_to_its_second_version(desk: Desk) -> None:
     await page.get_by_role("button", name="Create agent").click()
     await expect(page.get_by_role("heading", name="Concierge", level=1)).to_be_visible()
     await expect(page.get_by_text("draft only")).to_be_visible()
+    await _save(page, "Be brief.")
+    await expect(page.locator("#instructions-count")).to_have_text("9 of 100,000 characters.")
+    await _publish(page, "First", "goes live by itself")
+    agent = page.url.rpartition("/")[2]
+    smiths = [await desk.smith(agent_id=agent, external_id=f"guest-{number}", model=None) for number in range(3)]
+    await desk.api.patch(f"/v1/smiths/{smiths[0]}", json={"pin": 1})
+    await _save(page, "Be kind.")
+    await expect(page.get_by_text("unpublished changes")).to_be_visible()
+    await _publish(page, "Kinder", "Be brief.")
+    await page.get_by_role("link", name="Versions").click()
+    await expect(page.get_by_role("row", name="Kinder")).to_contain_text("Version 2")
+    await page.get_by_label("Before").select_option(label="Version 1")
+    await page.get_by_label("After").select_option(label="Version 2")
+    await page.get_by_role("button", name="Compare").click()
+    difference = page.get_by_role("table", name="Instructions").get_by_role("row")
+    await expect(difference.nth(1)).to_have_text("Be brief.Be kind.")
+    await page.get_by_role("link", name="Roll out …").click()
+    await _roll_out(page, 33)
+    await expect(page.get_by_text("Version 2, 33 %")).to_be_visible()
+    await page.get_by_role("link", name="Smiths", exact=True).last.click()
+    await expect(page.get_by_role("row", name="guest-0")).to_contain_text("Version 1pinned")
+    await page.get_by_role("link", name="Rollout").click()
+    await _roll_out(page, 100, "1 smith would move too", "Make it live")
+    await expect(page.get_by_text("Everyone runs version 2.")).to_be_visible()
+    assert await _versions(desk, smiths) == [1, 2, 2]
+    await page.get_by_role("button", name="Roll back to version 1").click()
+    await expect(page.get_by_text("Everyone runs version 1.")).to_be_visible()
+    assert await _versions(desk, smiths) == [1, 1, 1]
+    await expect(page.get_by_role("table", name="History").get_by_role("row")).to_have_count(6)
+
+
+async def _save(page: Page, instructions: str) -> None:
     save = page.get_by_role("button", name="Save draft")
     await expect(save).to_be_hidden()
-    await page.get_by_label("Instructions").fill("Be brief.")
-    await expect(page.locator("#instructions-count")).to_have_text("9 of 100,000 characters.")
-    await page.get_by_label("Model", exact=True).select_option("test/slow")
+    await page.get_by_label("Instructions").fill(instructions)
     await save.click()
     await expect(save).to_be_hidden()
-    await _publish(page, "First")
-    await expect(page.get_by_role("row", name="Version 1")).to_contain_text("live")
-    await page.get_by_label("Instructions").fill("Be kind.")
-    await save.click()
-    await expect(page.get_by_text("unpublished changes")).to_be_visible()
-    await _publish(page, "Kinder")
-    await expect(page.get_by_text("published, not live")).to_be_visible()
-    await page.get_by_role("row", name="Version 2").get_by_role("button", name="Make live").click()
-    await page.get_by_role("button", name="Make live", exact=True).click()
-    await expect(page.get_by_role("row", name="Version 2").locator(".badge")).to_have_text("live")
-    await expect(page.get_by_label("Instructions")).to_have_value("Be kind.")
 
 
-async def _publish(page: Page, note: str) -> None:
+async def _publish(page: Page, note: str, shown: str) -> None:
+    """Publish the draft, once its difference from what is live is shown."""
     await page.get_by_role("button", name="Publish …").click()
+    await expect(page.get_by_role("dialog", name="Publish")).to_contain_text(shown)
     await page.get_by_label("Note").fill(note)
     await page.get_by_role("button", name="Publish", exact=True).click()
-    await expect(page.get_by_role("row", name=note)).to_be_visible()
+    await expect(page.get_by_role("dialog", name="Publish")).to_be_hidden()
+
+
+async def _roll_out(page: Page, percent: int, shown: str = "Be brief.", deed: str = "Roll out") -> None:
+    """Roll out, once the plan is shown."""
+    await page.get_by_label("Share of the smiths").fill(str(percent))
+    await expect(page.locator("#rollout-share")).to_have_text(f"{percent} %")
+    await page.get_by_role("button", name="Plan …").click()
+    plan = page.get_by_role("dialog", name="Version 2 for")
+    await expect(plan).to_contain_text(shown)
+    await plan.get_by_role("button", name=deed).click()
+    await expect(plan).to_be_hidden()
+
+
+async def _versions(desk: Desk, smiths: list[str]) -> list[int]:
+    return [(await desk.api.get(f"/v1/smiths/{smith}")).json()["agent_version"] for smith in smiths]
+
+
+async def test_a_draft_is_talked_to_before_it_is_published(desk: Desk) -> None:
+    page = desk.page
+    agent = (await desk.api.post("/v1/agents", json={"name": "Untold", "model": "test/slow"})).json()["id"]
+    await desk.visitor.go(f"{desk.root}/agents/{agent}?tab=playground", "Untold")
+    await page.get_by_label("Message").fill("[[words 3]] [[pause 1ms]] one two three")
+    await page.keyboard.press("Enter")
+    reply = page.get_by_role("article").first.locator("p.said").nth(1)
+    await expect(reply).to_have_text(re.compile("^one two three"))
+    await expect(page.get_by_text("tokens")).to_be_visible()
+    await page.reload()
+    await expect(reply).to_have_text(re.compile("^one two three"))
+    assert (await desk.api.get("/v1/smiths", params={"agent_id": agent})).json()["data"] == []
+    await page.get_by_role("button", name="Start over").click()
+    await expect(page.get_by_role("heading", name="Talk to the draft")).to_be_visible()
+    assert (await desk.api.get("/v1/runs", params={"agent_id": agent})).json()["data"] == []
 
 
 async def test_who_leaves_a_changed_draft_is_asked_and_a_model_id_of_ones_own_is_taken(desk: Desk) -> None:
@@ -215,12 +268,18 @@ async def test_axe_finds_nothing(desk: Desk, theme: str) -> None:
     run = (await desk.api.post(f"/v1/smiths/{smith}/runs", json=asked)).json()["id"]
     await desk.api.patch(f"/v1/smiths/{smith}", json={"model": "test/fail"})
     failed = (await desk.api.post(f"/v1/smiths/{smith}/runs", json=asked)).json()["id"]
-    agent = (await desk.api.get("/v1/agents")).json()["data"][0]
+    agent = (await desk.api.post("/v1/agents", json={"name": f"Axe {theme}", "instructions": "one"})).json()
+    await desk.api.post(f"/v1/agents/{agent['id']}/versions")
+    await desk.api.patch(f"/v1/agents/{agent['id']}", json={"instructions": "two", "client_tools": [{"name": "open"}]})
     await page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
     one = f"{desk.root}/smiths/{smith}"
     pages = {
         f"{desk.root}/agents": "Agents",
         f"{desk.root}/agents/{agent['id']}": agent["name"],
+        f"{desk.root}/agents/{agent['id']}?tab=versions&a=1&b=draft": agent["name"],
+        f"{desk.root}/agents/{agent['id']}?tab=rollout": agent["name"],
+        f"{desk.root}/agents/{agent['id']}?tab=smiths": agent["name"],
+        f"{desk.root}/agents/{agent['id']}?tab=playground": agent["name"],
         f"{desk.root}/smiths": "Smiths",
         one: f"axe-{theme}",
         f"{one}?tab=threads": f"axe-{theme}",

@@ -22,5 +22,5 @@ def test_nobody_fills_the_log_with_one_line() -> None:
 
 
 def test_tokens_and_keys_are_blotted_out() -> None:
-    told = without_secrets(None, "info", {"event": "tha_live_abc.def-g sk-1234567890"})
-    assert told["event"] == "tha_live_… sk-…"
+    told = without_secrets(None, "info", {"event": "tha_live_abc.def-g sk-1234567890 whsec_ab/cd+efghij="})
+    assert told["event"] == "tha_live_… sk-… whsec_…"

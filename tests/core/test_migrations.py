@@ -28,7 +28,7 @@ def test_any_number_may_migrate_at_once(empty: str) -> None:
     with ThreadPoolExecutor(4) as processes:
         list(processes.map(migrate, [empty] * 4))
     with psycopg.connect(empty, options=AS_APPLICATION) as application:
-        assert application.execute("select count(*) from procrastinate_jobs").fetchone() == (0,)
+        assert application.execute("select count(*) from runs").fetchone() == (0,)
 
 
 def test_the_roles_are_held_by_row_level_security(fresh_database: str) -> None:

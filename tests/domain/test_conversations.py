@@ -7,7 +7,7 @@ import pytest
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import conversations, transcripts
+from ingram_app.domain import conversations, recollections, summaries
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import InvalidCursor, Place, cursor
 from tests.world import Tenant, World, ok, until
@@ -73,11 +73,15 @@ async def test_a_deleted_thread_leaves_what_its_runs_used_and_nothing_else(
         return bool(ok(await project.api.get(f"{path}/{kept['id']}"))["status"] == "completed")
 
     await until(ended)
+    async with transaction(tenant.tenancy) as session:
+        assert await recollections.catch_up(session, tenant.project_id, smith_id) == 3
     ok(await project.api.delete(f"/v1/smiths/{smith_id}/threads/t"))
+    async with transaction(tenant.tenancy) as session:
+        assert await recollections.catch_up(session, tenant.project_id, smith_id) == 0
     shown = ok(await project.api.get(f"{path}/{run['id']}"))
     assert (shown["usage"], shown["status"], shown["created_at"]) == (run["usage"], "completed", run["created_at"])
     assert (shown["input"], shown["output"], shown["metadata"], shown["thread_id"]) == ([], None, {}, "")
-    for table in ("runs", "frames", "transcripts", "threads"):
+    for table in ("runs", "frames", "transcripts", "threads", "recollections"):
         assert "my secret" not in str(world.ask(f"select t::text from {table} t where project_id = %s", project.id))
     assert world.ask("select count(*) from idempotency_keys where key = 'k'") == [(0,)]
     assert ok(await project.api.get(f"{path}/{beside['id']}")) == beside
@@ -126,5 +130,5 @@ async def test_deleting_and_writing_at_once_leave_a_whole_thread_or_none(
     turns = world.ask("select turn from runs where smith_id = %s and thread_id = 't' order by turn", smith_id)
     assert turns == [(number,) for number in range(1, count + 1)]
     async with transaction(tenant.tenancy) as session:
-        kept = await transcripts.history(session, tenant.project_id, smith_id, "t")
+        kept = (await summaries.past(session, tenant.project_id, smith_id, "t")).messages
     assert kept.count('"hi"') == 2 * (count - 1)

@@ -1,16 +1,19 @@
 """Guards: a rollout that fails too often, or costs too much, is taken back once, by itself, and says why."""
 
 import asyncio
+import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from ingram_app.core.clock import now
 from ingram_app.core.database import transaction
 from ingram_app.core.ids import new_id
 from ingram_app.domain import access, guards
 from ingram_app.engine import guards as watch
-from tests.world import Client, Tenant, World, ok, until
+from tests.world import Tenant, World, ok, until
 
 RATE = {"max_failure_rate": 0.2, "min_runs": 5, "window_minutes": 60}
 COST = {"max_cost_ratio": 1.5, "min_runs": 5, "window_minutes": 60}
@@ -19,20 +22,25 @@ COST = {"max_cost_ratio": 1.5, "min_runs": 5, "window_minutes": 60}
 class Rollout:
     """An agent whose version 2 rolls out to a half, and runs of either that never were."""
 
-    def __init__(self, world: World, project: Tenant, agent_id: str, smith_id: str) -> None:
-        self.world, self.project, self.id, self.smith_id = world, project, agent_id, smith_id
+    def __init__(self, world: World, project: Tenant, agent_id: str, run_id: str) -> None:
+        self.world, self.project, self.id, self._run_id = world, project, agent_id, run_id
+
+    @classmethod
+    async def prepared(cls, world: World, project: Tenant) -> "Rollout":
+        agent = await project.agent()
+        run = await project.run((await project.smith(agent_id=agent["id"]))["id"])
+        world.do("update runs set agent_version = null where id = %s", run["id"])
+        ok(await project.api.post(f"/v1/agents/{agent['id']}/versions"))
+        return cls(world, project, agent["id"], run["id"])
 
     def ran(self, version: int | None, *statuses: str, cost: int | None = None, minutes_ago: float = 0) -> None:
+        """Have runs of a version end so: copies of the one run that there was."""
+        began = (now() - timedelta(minutes=minutes_ago)).isoformat()
         for status in statuses:
-            self.world.do(
-                "insert into runs (id, project_id, smith_id, thread_id, agent_id, agent_version, model, config, status,"
-                " channel, input, warnings, metadata, cost_micros, attempt, turn, on_busy, interrupted, carriers_lost,"
-                " created_at, updated_at)"
-                " values (%s, %s, %s, %s, %s, %s, 'm', '{}', %s, 'api', '[]', '[]', '{}', %s, 1, 1, 'queue', false, 0,"
-                " now() - make_interval(secs => %s), now())",
-                run_id := new_id("run"), self.project.id, self.smith_id, run_id, self.id, version, status, cost,
-                minutes_ago * 60,
-            )  # fmt: skip
+            how = {"agent_version": version, "status": status, "cost_micros": cost, "created_at": began}
+            unlike = json.dumps(how | {"id": (run_id := new_id("run")), "thread_id": run_id})
+            copy = "select (jsonb_populate_record(runs, %s::jsonb)).* from runs where id = %s"
+            self.world.do(f"insert into runs {copy}", unlike, self._run_id)
 
     def began(self, minutes_ago: float) -> None:
         began = "update agents set rollout_began_at = now() - make_interval(secs => %s) where id = %s"
@@ -43,7 +51,7 @@ class Rollout:
         async with transaction(platform.tenancy) as session:
             return await guards.check(session, platform, self.id)
 
-    async def now(self) -> dict[str, Any]:
+    async def shown(self) -> dict[str, Any]:
         return dict(ok(await self.project.api.get(f"/v1/agents/{self.id}")))
 
     async def begin(self, percent: int = 50, **guard: Any) -> dict[str, Any]:
@@ -60,16 +68,8 @@ def unwatched() -> Iterator[None]:
 
 
 @pytest.fixture
-async def rollout(world: World, project: Tenant, api: Client) -> Rollout:
-    agent = await project.agent()
-    smith = await project.smith(agent_id=agent["id"])
-    ok(await api.post(f"/v1/agents/{agent['id']}/versions"))
-    return Rollout(world, project, agent["id"], smith["id"])
-
-
-@pytest.fixture(scope="module")
-async def api(project: Tenant) -> Client:
-    return project.api
+async def rollout(world: World, project: Tenant) -> Rollout:
+    return await Rollout.prepared(world, project)
 
 
 async def test_a_rollout_that_fails_too_often_is_taken_back_and_says_why(world: World, rollout: Rollout) -> None:
@@ -77,7 +77,7 @@ async def test_a_rollout_that_fails_too_often_is_taken_back_and_says_why(world: 
     rollout.ran(2, "completed", "completed", "completed", "failed", "failed", cost=2_000)
     rollout.ran(1, "completed", "failed", "completed", "completed", cost=1_000)
     assert await rollout.check()
-    after = await rollout.now()
+    after = await rollout.shown()
     assert (after["active_version"], after["rollout_version"], after["rollout_percent"]) == (1, None, 0)
     assert after["guard"] is None
     halted = after["halted"]
@@ -102,7 +102,7 @@ async def test_a_rollout_that_costs_too_much_is_taken_back(rollout: Rollout) -> 
     assert not await rollout.check()
     rollout.ran(2, "completed", cost=1_600)
     assert await rollout.check()
-    assert (await rollout.now())["halted"]["broke"] == "max_cost_ratio"
+    assert (await rollout.shown())["halted"]["broke"] == "max_cost_ratio"
 
 
 @pytest.mark.parametrize("cost", [None, 0])
@@ -168,7 +168,7 @@ async def test_without_a_guard_nothing_is_taken_back(rollout: Rollout) -> None:
     ok(await rollout.project.api.post(f"/v1/agents/{rollout.id}/rollout", json={"version": 2, "guard": None}))
     rollout.ran(2, *["failed"] * 9)
     assert not await rollout.check()
-    assert (await rollout.now())["active_version"] == 2
+    assert (await rollout.shown())["active_version"] == 2
 
 
 async def test_of_many_engines_one_takes_a_rollout_back(world: World, rollout: Rollout) -> None:
@@ -185,7 +185,7 @@ async def test_an_engine_takes_a_rollout_back_unasked(world: World, rollout: Rol
     watching = asyncio.create_task(watch.watch_forever())
 
     async def halted() -> bool:
-        return (await rollout.now())["halted"] is not None
+        return (await rollout.shown())["halted"] is not None
 
     await until(halted)
     watching.cancel()
@@ -194,16 +194,13 @@ async def test_an_engine_takes_a_rollout_back_unasked(world: World, rollout: Rol
 async def test_an_engine_sees_guarded_rollouts_of_every_project_and_one_that_fails_stops_no_other(
     world: World, rollout: Rollout, other: Tenant
 ) -> None:
-    agent = await other.agent()
-    smith = await other.smith(agent_id=agent["id"])
-    ok(await other.api.post(f"/v1/agents/{agent['id']}/versions"))
-    theirs = Rollout(world, other, agent["id"], smith["id"])
+    theirs = await Rollout.prepared(world, other)
     for one in (rollout, theirs):
         await one.begin(**RATE)
         one.ran(2, *["failed"] * 5)
     world.do("update agents set guard = '{\"broken\": 1}' where id = %s", rollout.id)
     assert await watch.check_all() == 1
-    assert (await theirs.now())["halted"]["version"] == 2
+    assert (await theirs.shown())["halted"]["version"] == 2
     world.do("update agents set guard = null where id = %s", rollout.id)
 
 

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ingram_app.core import process
-from ingram_app.core.database import dispatching, transaction
+from ingram_app.core.database import dispatching, execute, transaction
 from ingram_app.domain import leases, runs
 from ingram_app.domain.access import Caller
 from ingram_app.domain.leases import LeaseLost
@@ -17,17 +17,13 @@ from tests.world import Tenant, World
 
 
 @pytest.fixture
-async def waiting(world: World, project: Tenant, tenant: Caller, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
+async def waiting(world: World, project: Tenant, tenant: Caller) -> AsyncIterator[Run]:
     """A queued run that no engine comes for."""
-
-    async def nobody(*_: Any, **__: Any) -> None:
-        return None
-
-    monkeypatch.setattr("ingram_app.core.jobs.defer", nobody)
     smith = await project.smith()
     said = [{"role": "user", "content": "hello"}]
     async with transaction(tenant.tenancy) as session:
         run = await runs.start(session, tenant, smith["id"], Turn(input=said, background=True))
+        await execute(session, sa.text("update runs set ready_at = null where id = :id"), {"id": run.id})
     yield run
     world.do("update runs set status = 'cancelled', lease_until = null where id = %s", run.id)
 

@@ -1,15 +1,17 @@
-"""Transcripts: the history that goes to the model, and what it leaves out."""
+"""Transcripts: what a turn leaves, and when it is part of the history."""
 
 from typing import Any
 
 import pytest
+from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart
 from sqlmodel import select
 
 from ingram_app.core.database import transaction
-from ingram_app.domain import transcripts
+from ingram_app.domain import summaries, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.transcripts import Transcript
+from ingram_app.engine import prompt
 from tests.world import Tenant
 
 
@@ -22,7 +24,7 @@ async def runs(project: Tenant) -> list[dict[str, Any]]:
 
 async def history(tenant: Caller, run: dict[str, Any]) -> str:
     async with transaction(tenant.tenancy) as session:
-        return str(await transcripts.history(session, tenant.project_id, run["smith_id"], "t"))
+        return (await summaries.past(session, tenant.project_id, run["smith_id"], "t")).messages
 
 
 async def keep(tenant: Caller, run: dict[str, Any], messages: list[dict[str, Any]], *, complete: bool) -> None:
@@ -48,14 +50,11 @@ async def test_a_turn_that_is_not_complete_is_left_out(tenant: Caller, runs: lis
         assert "half" in str(await transcripts.of_run(session, tenant.project_id, runs[1]["id"]))
 
 
-async def test_what_does_not_fit_is_left_out_from_the_oldest_on(tenant: Caller, runs: list[dict[str, Any]]) -> None:
-    await keep(tenant, runs[1], [{"said": "long" * transcripts.HISTORY_BYTES}], complete=True)
-    told = await history(tenant, runs[0])
-    assert "turn 2" in told
-    assert "long" not in told
-    assert "turn 0" not in told
-
-
-async def test_the_newest_turn_is_sent_however_long(tenant: Caller, runs: list[dict[str, Any]]) -> None:
-    await keep(tenant, runs[2], [{"said": "long" * transcripts.HISTORY_BYTES}], complete=True)
-    assert "long" in await history(tenant, runs[0])
+async def test_what_a_tool_said_of_nothing_is_kept_as_nothing(tenant: Caller, runs: list[dict[str, Any]]) -> None:
+    told = ToolReturnPart(tool_name="t", tool_call_id="c", content={"found": None, "list": [None]})
+    call = ToolCallPart(tool_name="t", tool_call_id="c", args={"a": None})
+    written = prompt.write([ModelResponse(parts=[call]), ModelRequest(parts=[told])])
+    await keep(tenant, runs[1], written, complete=True)
+    read = prompt.read(await history(tenant, runs[0]))
+    assert read[2].parts[0].args == {"a": None}
+    assert read[3].parts[0].content == {"found": None, "list": [None]}

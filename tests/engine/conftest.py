@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core import jobs, process
+from ingram_app.core import process
 from ingram_app.core.database import NOBODY, pool, transaction
 from ingram_app.core.settings import settings
 from ingram_app.domain import (
@@ -131,7 +131,6 @@ async def database(fresh_database: str) -> AsyncIterator[None]:
     os.environ["IC_RUN_LEASE_SECONDS"] = str(LEASE_SECONDS)
     settings.cache_clear()
     pool.cache_clear()
-    jobs.app.cache_clear()
     yield
     await pool().dispose()
     pool.cache_clear()
@@ -140,11 +139,21 @@ async def database(fresh_database: str) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def world(database: None) -> World:
+    return await project()
+
+
+@pytest.fixture
+async def other(database: None) -> World:
+    """Another customer's project."""
+    return await project()
+
+
+async def project() -> World:
     async with transaction(NOBODY) as session:
         owner = await organizations.create(session, "Acme")
         above = Caller(Actor("organization", owner.id), frozenset({ORGANIZATION}), organization_id=owner.id)
-        project = await projects.create_or_adopt(session, above, "Production")
-    return World(Caller(Actor("tenant", project.id), frozenset({TENANT}), project_id=project.id))
+        made = await projects.create_or_adopt(session, above, "Production")
+    return World(Caller(Actor("tenant", made.id), frozenset({TENANT}), project_id=made.id))
 
 
 @pytest.fixture
@@ -164,7 +173,6 @@ def seats(database: None) -> Iterator[process.Seats]:
 
 @asynccontextmanager
 async def engine(*, interactive: bool = True) -> AsyncIterator[None]:
-    jobs.app.cache_clear()
     async with worker.working(interactive=interactive):
         yield
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingram_app.domain import transcripts
+from ingram_app.domain import summaries
 from ingram_app.domain.arrivals import QUEUE_LENGTH, ConcurrencyLimitExceeded, OnBusy, ThreadBusy
 from ingram_app.domain.runs import Run
 from ingram_app.domain.transcripts import INTERRUPTED
@@ -20,7 +20,7 @@ QUICK = "[[pause 0ms]]"
 async def history(world: World, smith_id: str) -> list[tuple[str, str]]:
     """Return what the thread `t` remembers: each part's kind and words."""
     async with world.transaction() as session:
-        kept = json.loads(await transcripts.history(session, world.caller.project_id, smith_id, "t"))
+        kept = json.loads((await summaries.past(session, world.caller.project_id, smith_id, "t")).messages)
     return [(part["part_kind"], str(part.get("content"))) for message in kept for part in message["parts"]]
 
 

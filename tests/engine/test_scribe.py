@@ -47,6 +47,21 @@ async def desk(world: World) -> AsyncIterator[Desk]:
     await asyncio.wait({desk.writing})
 
 
+@pytest.mark.parametrize("watched", [True, False])
+async def test_the_first_words_are_written_at_once_only_if_someone_watches(desk: Desk, watched: bool) -> None:
+    following = frames.follow(desk.run.project_id, desk.run.id)
+    if watched:
+        await anext(following)
+    assert frames.is_watched(desk.run.id) == watched
+    desk.scribe.say(MessageDelta("first"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    async with desk.scribe.batch() as left:
+        assert len(left) == (0 if watched else 1)
+    await following.aclose()
+    assert not frames.is_watched(desk.run.id)
+
+
 async def test_frames_are_written_in_order_and_numbered_without_gaps(desk: Desk) -> None:
     for number in range(50):
         desk.scribe.say(MessageDelta(f"{number} "), MessageCompleted(str(number)))

@@ -8,34 +8,24 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from ingram_app.core import jobs, process
-from ingram_app.core.database import NOBODY, dispatching, driver_url, transaction
+from ingram_app.core import process
+from ingram_app.core.database import dispatching, driver_url
 from ingram_app.domain import leases
 from ingram_app.domain.arrivals import QUEUE_LENGTH, ConcurrencyLimitExceeded
 from ingram_app.domain.runs import Run
-from tests.engine.conftest import World, engine, until
+from tests.engine.conftest import World, engine
 
 
-async def jobs_left(world: World) -> int:
-    return int((await world.sql("select count(*) from procrastinate_jobs")).scalar())
-
-
-async def test_a_run_is_carried_where_it_was_born_and_needs_no_job(world: World, working: None) -> None:
+async def test_a_run_is_carried_where_it_was_born_and_never_waits(world: World, working: None) -> None:
     run = await world.start(await world.smith())
     assert (run.status, run.lease_owner) == ("running", process.NAME)
-    assert await jobs_left(world) == 0
     assert (await world.ended(run)).status == "completed"
 
 
-async def test_a_background_run_is_handed_over_by_a_job_that_does_not_stay(world: World, working: None) -> None:
+async def test_background_runs_wait_and_are_taken_up(world: World, working: None) -> None:
     runs = [await world.start(await world.smith(), background=True) for _ in range(5)]
     assert {run.status for run in runs} == {"queued"}
     assert [(await world.ended(run)).status for run in runs] == ["completed"] * 5
-    await until(lambda: _no_jobs(world))
-
-
-async def _no_jobs(world: World) -> bool:
-    return await jobs_left(world) == 0
 
 
 async def test_without_a_free_seat_a_run_waits_for_the_queue(world: World, seats: process.Seats) -> None:
@@ -54,12 +44,22 @@ async def test_a_run_whose_carrier_went_silent_is_taken_up(world: World, seats: 
     assert (row.status, row.attempt) == ("completed", 2)
 
 
-async def test_a_queued_run_that_nobody_comes_for_is_found(world: World, seats: object) -> None:
+async def test_a_run_that_nobody_was_told_of_is_found(world: World, seats: object) -> None:
     run = await world.start(await world.smith(), background=True)
-    await world.sql("delete from procrastinate_jobs")
-    await world.sql("update runs set created_at = created_at - interval '6 seconds' where id = :id", id=run.id)
-    async with engine(interactive=False):
+    async with engine(interactive=False):  # begins long after the signal was sent
         assert (await world.ended(run)).status == "completed"
+
+
+async def test_a_run_that_was_handed_over_before_its_turn_steps_back(world: World, seats: object) -> None:
+    smith_id = await world.smith()
+    first, second = [await world.start(smith_id, thread_id="t", background=True) for _ in range(2)]
+    await world.sql("update runs set ready_at = now() - interval '1 hour' where id = :id", id=second.id)
+    assert await world.claim(second) is None
+    assert (await world.row(second)).ready_at is None
+    async with engine():
+        rows = [await world.ended(run) for run in (first, second)]
+    assert [row.status for row in rows] == ["completed"] * 2
+    assert rows[0].finished_at <= rows[1].started_at
 
 
 async def test_turns_of_a_thread_that_race_each_other_work_one_after_another(world: World, working: None) -> None:
@@ -131,14 +131,6 @@ async def test_an_answer_that_can_not_be_kept_fails_the_run_and_is_not_asked_for
 async def _as_owner(world: World, statement: str) -> None:
     async with await psycopg.AsyncConnection.connect(driver_url(), autocommit=True) as owner:
         await owner.execute(statement.encode())
-
-
-async def test_jobs_of_a_worker_that_died_are_forgotten(world: World, seats: object) -> None:
-    await world.start(await world.smith(), background=True)
-    await world.sql("update procrastinate_jobs set status = 'doing'")
-    async with transaction(NOBODY) as session:
-        await jobs.forget_lost(session)
-    assert await jobs_left(world) == 0
 
 
 async def test_who_hands_out_runs_sees_no_word_of_them(world: World, seats: object) -> None:

@@ -5,6 +5,7 @@ python -m tests.fakes.model_server --port 9400 --tokens 20 --delay-ms 5
 POST …/chat/completions                     OpenAI's wire
 POST …/messages                             Anthropic's
 POST …/models/<model>:streamGenerateContent Google's
+POST …/embeddings                           OpenAI's, of 8 numbers each
 GET  /_seen                                 {"requests": 3, "connections": 1, "last": {path, headers, body}}
 POST /_forget                               starts the count again
 
@@ -19,6 +20,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
+from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote
 
@@ -56,6 +58,9 @@ class ModelServer:
                 self.requests, self.last = 0, None
                 self._came.clear()
                 reply.json({})
+            case "POST", path if path.endswith("/embeddings"):
+                self.requests, self.last = self.requests + 1, request
+                _embed(request, reply)
             case "POST", _ if (dialect := _dialect(request)) is not None:
                 self.requests, self.last = self.requests + 1, request
                 await self._answer(request, reply, *dialect)
@@ -81,6 +86,16 @@ class ModelServer:
             return reply.json(kind.refusal(knobs.fail), knobs.fail, _waiting(knobs.wait))
         reply.begin_stream()
         await _stream(reply, kind(model, knobs, prompt_tokens=len(request.body) // 4), knobs)
+
+
+def _embed(request: Request, reply: Reply) -> None:
+    body = request.json()
+    knobs = knobs_of(body["model"], [], Knobs())
+    if knobs.fail:
+        return reply.json(ChatCompletions.refusal(knobs.fail), knobs.fail)
+    texts = [] if knobs.empty else body["input"]
+    rows = [{"index": n, "embedding": list(sha256(text.encode()).digest()[:8])} for n, text in enumerate(texts)]
+    reply.json({"object": "list", "data": rows[::-1]})
 
 
 async def _stream(reply: Reply, wire: Wire, knobs: Knobs) -> None:

@@ -43,6 +43,8 @@ class Local(Provider):
     label = "Local"
     needs_key = False
     takes_base_url = False
+    context_tokens = _PROMPT_CHARACTERS // 3
+    summarises = False
     models = (CatalogModel(f"local/{_NAME}", "SmolLM2 135M (embedded, tiny: for trying things out)"),)
 
     def model(self, name: str, credential: Credential | None) -> Model:

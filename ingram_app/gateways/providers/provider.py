@@ -41,6 +41,10 @@ class Provider(ABC):
     needs_key: ClassVar[bool] = True
     takes_base_url: ClassVar[bool] = True
     models: tuple[CatalogModel, ...] = ()
+    context_tokens: ClassVar[int | None] = None
+    """What its models take at once, when that is not for the price list to say."""
+    summarises: ClassVar[bool] = True
+    """Its models can be trusted with a summary of what was said."""
     slow_imports: ClassVar[tuple[str, ...]] = ()
     """Modules that take seconds to import. Import them in a thread before the first `model`."""
 

@@ -23,7 +23,7 @@ CUSTOM_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """What a project may call an endpoint of its own."""
 
 _PREFIXES = (
-    (re.compile(r"gpt-|chatgpt-|o\d"), "openai"),
+    (re.compile(r"gpt-|chatgpt-|text-embedding-|o\d"), "openai"),
     (re.compile(r"claude-"), "anthropic"),
     (re.compile(r"gemini-"), "google"),
 )

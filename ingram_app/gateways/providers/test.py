@@ -50,6 +50,7 @@ class Test(Provider):
     label = "Test"
     needs_key = False
     takes_base_url = False
+    context_tokens = 128_000
     models = (
         CatalogModel("test/echo", "Echo: repeats the message"),
         CatalogModel("test/slow", "Slow: repeats it word by word, with pauses"),

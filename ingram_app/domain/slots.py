@@ -1,0 +1,86 @@
+"""Slots: how many runs of a project work at once, and which of those that wait are next.
+
+A run that works with a live lease holds a slot of its project; a paused one holds none, and neither does one whose
+process died. Runs that wait are taken in turn from every project: the next is always of the project that has the
+fewest at work, and its oldest.
+"""
+
+from sqlalchemy import TextClause, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core import signals
+from ingram_app.core.database import execute
+from ingram_app.domain.projects import Project
+
+READY = "runs.ready"
+"""Told when a run waits for nothing but somebody to carry it."""
+_NEXT_IN_THREAD = text(
+    "update runs set ready_at = clock_timestamp() where id = (select id from runs where project_id = :project_id"
+    " and smith_id = :smith_id and thread_id = :thread_id and status = 'queued' order by turn limit 1)"
+)
+_LIMIT = text("select max_concurrent_runs from projects where id = :project_id")
+_QUEUE_UP = text("select pg_advisory_xact_lock(hashtextextended('slots of ' || :project_id, 0))")
+_SEE = text("select current_setting('app.smith_id', true), set_config('app.smith_id', :smith_id, true)")
+_AT_WORK = "project_id = :project_id and status = 'running' and lease_until > clock_timestamp()"
+_READY = "project_id = :project_id and status = 'queued' and ready_at is not null"
+_IS_FREE = text(f"select count(*) < :limit from runs where {_AT_WORK}")
+_IS_FREE_FOR_A_NEW_ONE = text(
+    f"select count(*) < :limit and not exists (select from runs where {_READY}) from runs where {_AT_WORK}"
+)
+_NEXT = text(
+    "with recursive waiting as ("
+    "(select project_id from runs where status = 'queued' and ready_at is not null order by project_id limit 1)"
+    " union all select (select r.project_id from runs r where r.status = 'queued' and r.ready_at is not null"
+    " and r.project_id > waiting.project_id order by r.project_id limit 1)"
+    " from waiting where waiting.project_id is not null),"
+    " at_work as (select project_id, count(*) as runs from runs"
+    " where status = 'running' and lease_until > clock_timestamp() group by project_id)"
+    " select waiting.project_id, oldest.id from waiting"
+    " join projects on projects.id = waiting.project_id"
+    " left join at_work on at_work.project_id = waiting.project_id"
+    " cross join lateral (select id, ready_at, row_number() over (order by ready_at, id) as place from runs"
+    " where project_id = waiting.project_id and status = 'queued' and ready_at is not null"
+    " order by ready_at, id limit :most) as oldest"
+    " where projects.max_concurrent_runs is null"
+    " or coalesce(at_work.runs, 0) + oldest.place <= projects.max_concurrent_runs"
+    " order by coalesce(at_work.runs, 0) + oldest.place, oldest.ready_at limit :most"
+)
+
+
+async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
+    """Let whichever process is next take up the thread's oldest waiting run, now that one is over.
+
+    Whoever calls holds the thread, so that no run can be coming in unseen.
+    """
+    known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id}
+    if (await execute(session, _NEXT_IN_THREAD, known)).rowcount:
+        signals.send(session, READY)
+
+
+async def free_for_a_new_one(session: AsyncSession, project: Project) -> bool:
+    """Tell whether a run that begins now may work at once: a slot is free, and nobody waits for it.
+
+    It stays free until the transaction ends. Without a limit there is nothing to ask.
+    """
+    limit = project.limits.max_concurrent_runs
+    return limit is None or await _ask(session, _IS_FREE_FOR_A_NEW_ONE, project.id, limit)
+
+
+async def free(session: AsyncSession, project_id: str) -> bool:
+    """Tell whether one more run of the project may work. It stays so until the transaction ends."""
+    limit = (await execute(session, _LIMIT, {"project_id": project_id})).scalar()
+    return limit is None or await _ask(session, _IS_FREE, project_id, limit)
+
+
+async def next_up(session: AsyncSession, most: int) -> list[tuple[str, str]]:
+    """Return (project, run) of those that are to be taken up next, in order. For the dispatcher's transaction."""
+    return [(row[0], row[1]) for row in (await execute(session, _NEXT, {"most": most})).all()]
+
+
+async def _ask(session: AsyncSession, question: TextClause, project_id: str, limit: int) -> bool:
+    known = {"project_id": project_id}
+    await execute(session, _QUEUE_UP, known)  # first: what it waited for is seen by the next statement only
+    smith_id = (await execute(session, _SEE, {"smith_id": ""})).scalar()  # runs of all smiths count, whoever asks
+    answer = bool((await execute(session, question, known | {"limit": limit})).scalar())
+    await execute(session, _SEE, {"smith_id": smith_id or ""})
+    return answer

@@ -1,0 +1,117 @@
+"""Summaries: what a thread remembers of turns that are too old to be sent word for word, and all that it remembers.
+
+turn 1 … 40                       turn 41 … 52
+the last summary, which reaches   sent as they were said
+as far as 40
+
+A summary is made by the smith's own model when it is needed, and builds on the one before it. Turns are never deleted
+for it: they can still be read back.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment, execute
+from ingram_app.domain.threads import Thread
+
+PAST_BYTES = 1024 * 1024
+"""As much of a thread's turns as is read for a run, newest first, never half a turn."""
+PAST_TURNS = 200
+
+
+class Summary(SQLModel, table=True):
+    __tablename__ = "summaries"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(
+            ["smith_id", "thread_id"],
+            ["threads.smith_id", "threads.id"],
+            name="fk_summaries_thread",
+            ondelete="CASCADE",
+            onupdate="CASCADE",
+        ),
+    )
+
+    smith_id: str = Field(primary_key=True)
+    thread_id: str = Field(primary_key=True)
+    reaches: int = Field(primary_key=True)
+    """The number of the last turn that it tells of; it tells of all before it too."""
+    project_id: str = Field(index=True)
+    text: str
+    run_id: str = Field(index=True)
+    """The run for which it was made, and which was charged for it."""
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a thread remembers, as it is kept."""
+
+    messages: str = "[]"
+    """Those of its newest turns, oldest first, as JSON."""
+    turns: tuple[tuple[int, int], ...] = ()
+    """Of each of these turns the number, and how many messages it has."""
+    summary: str = ""
+    reaches: int = 0
+    """The last turn that the summary tells of."""
+    more: bool = False
+    """There are turns between those and these."""
+
+
+_OF_THREAD = "project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
+_LAST = f"select reaches, text from summaries where {_OF_THREAD} order by reaches desc limit 1"
+_PAST = sa.text(
+    f"with last as ({_LAST}) select 0 as turn, reaches as count, text from last union all"
+    " (select turn, jsonb_array_length(messages), messages::text from transcripts"
+    f" where {_OF_THREAD} and complete and turn > coalesce((select reaches from last), 0)"
+    " and turn < :before order by turn desc limit :turns)"
+)
+_SPENT = sa.text(
+    "select coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cost_micros), 0), count(*)"
+    " from summaries where project_id = :project_id and run_id = :run_id"
+)
+
+
+async def past(session: AsyncSession, project_id: str, smith_id: str, thread_id: str, before: int = 2**31 - 1) -> Past:
+    """Return what a thread remembers of the turns `before` one: as many of the newest as `PAST_BYTES` hold."""
+    known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id}
+    rows = (await execute(session, _PAST, known | {"before": before, "turns": PAST_TURNS + 1})).all()
+    summary, reaches = next(((text, count) for turn, count, text in rows if turn == 0), ("", 0))
+    kept: list[tuple[int, int, str]] = []
+    room = PAST_BYTES
+    for turn, count, messages in (row for row in rows if row[0]):
+        room -= len(messages)
+        if (room < 0 and kept) or len(kept) == PAST_TURNS:
+            break
+        kept.insert(0, (turn, count, messages[1:-1]))
+    more = len(kept) < len(rows) - bool(reaches)
+    said = ",".join(messages for _, _, messages in kept if messages)
+    return Past(f"[{said}]", tuple((turn, count) for turn, count, _ in kept), summary, reaches, more)
+
+
+async def keep(session: AsyncSession, summary: Summary) -> None:
+    """Write a summary down. Whoever calls holds the run that it was made for."""
+    session.add(summary)
+    await session.flush()
+
+
+async def spent(session: AsyncSession, project_id: str, run_id: str) -> tuple[int, int, int] | None:
+    """Return the input tokens, output tokens and micros that summaries made for a run took; nothing for none."""
+    into, out, micros, count = (await execute(session, _SPENT, {"project_id": project_id, "run_id": run_id})).one()
+    return (int(into), int(out), int(micros)) if count else None
+
+
+async def latest(session: AsyncSession, thread: Thread) -> Summary | None:
+    """Return what the thread remembers of its older turns, if it has any that are too old."""
+    query = select(Summary).where(
+        Summary.project_id == thread.project_id, Summary.smith_id == thread.smith_id, Summary.thread_id == thread.id
+    )
+    return (await session.exec(query.order_by(sa.desc("reaches")).limit(1))).first()
