@@ -23,6 +23,7 @@ from ingram_app.api import (
     tenant_settings,
     threads,
     tokens,
+    traces,
     versions,
     webhooks,
 )
@@ -44,6 +45,7 @@ PUBLIC = (
     smiths,
     threads,
     runs,
+    traces,
     answers,
     approvals,
     events,

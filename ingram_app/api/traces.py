@@ -88,11 +88,8 @@ async def list_traces(
     since: datetime | None = None,
 ) -> PageOut[TraceListed]:
     """List the project's traces, newest first: every run is one."""
-    caller.require("traces:read")
-    among = None if run_id is None else [run_id]
-    found = await runs.browse(
-        session, caller, place, smith_id=smith_id, status=status_named(status), since=since, among=among
-    )
+    which: Any = {"smith_id": smith_id, "status": status_named(status), "among": None if run_id is None else [run_id]}
+    found = await runs.browse(session, caller, place, **which, since=since, may="traces:read")
     data = [TraceListed.of(run) for run in found.data]
     return PageOut(data=data, next_cursor=found.next_cursor, has_more=found.has_more)
 

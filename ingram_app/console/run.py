@@ -6,7 +6,7 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console import raw_frames
+from ingram_app.console import raw_frames, told, waterfall
 from ingram_app.console.address import is_at, named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import duration, moment, money
@@ -17,6 +17,8 @@ from ingram_app.console.run_rows import called
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.console.story import MOST, Step, Story
+from ingram_app.console.told import Told
+from ingram_app.console.waterfall import Waterfall
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.domain import agents, runs, smiths, turns
@@ -106,6 +108,8 @@ class RunPage(rx.State):
                     self._tell(story)
                     if run is not None:
                         self._show_state(run)
+                if run is not None:
+                    yield Waterfall.load
 
     @rx.event
     async def cancel(self):
@@ -161,7 +165,11 @@ class RunPage(rx.State):
         self.warnings = [Warned(warning["code"], warning["message"]) for warning in run.warnings]
 
 
-@page("/p/[project]/runs/[run_id]", title="Run", on_load=[RunPage.load, RawFrames.hide, RunPage.follow])
+@page(
+    "/p/[project]/runs/[run_id]",
+    title="Run",
+    on_load=[RunPage.load, Waterfall.load, RawFrames.hide, Told.hide, RunPage.follow],
+)
 def run_page() -> rx.Component:
     return rx.cond(
         RunPage.loaded & is_at(RunPage.id), rx.fragment(_top(), split(_body(), _facts()), _code()), skeleton()
@@ -183,7 +191,9 @@ def _top() -> rx.Component:
 
 
 def _body() -> rx.Component:
-    return rx.el.div(_story(), _timeline(), raw_frames.shown(), class_name="stack wide-gap")
+    return rx.el.div(
+        _story(), waterfall.waterfall(), told.shown(), _timeline(), raw_frames.shown(), class_name="stack wide-gap"
+    )
 
 
 def _story() -> rx.Component:

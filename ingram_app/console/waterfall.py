@@ -1,4 +1,4 @@
-"""A run's waterfall: each model call and tool call as a bar on the time it took, and what is known of the one chosen."""
+"""A run's waterfall: each model call and tool call as a bar on the time it took, which opens to what is known of it."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.address import named
-from ingram_app.console.figures import counted, money, seconds
+from ingram_app.console.figures import counted, duration, money
 from ingram_app.console.looks import section
 from ingram_app.console.session import standing
 from ingram_app.core.clock import now
@@ -66,17 +66,11 @@ class Waterfall(rx.State):
 
 def bars_of(trace: Trace) -> list[Bar]:
     """Return the trace's spans as bars, each below the one that it hangs on."""
-    return [
-        _bar(trace.spans[0], span, depth) for depth, span in _walk(traces.tree(trace.spans)) if span.kind is not None
-    ]
+    return [_bar(trace.spans[0], span, depth) for depth, span in _walk(traces.tree(trace.spans))]
 
 
 def _walk(branches: list[Branch], depth: int = 0) -> list[tuple[int, Span]]:
-    return [
-        found
-        for branch in branches
-        for found in [(depth, branch.span), *_walk(branch.children, depth + 1)]
-    ]
+    return [found for branch in branches for found in [(depth, branch.span), *_walk(branch.children, depth + 1)]]
 
 
 def _bar(whole: Span, span: Span, depth: int) -> Bar:
@@ -93,7 +87,7 @@ def _bar(whole: Span, span: Span, depth: int) -> Bar:
         status=span.status.value,
         left=f"{left:.2f}%",
         width=f"{width:.2f}%",
-        took=seconds(took),
+        took=duration(span.started_at, span.ended_at),
         figures=_figures(span),
         details=[[name, _spelt(value)] for name, value in span.attributes.items()],
     )

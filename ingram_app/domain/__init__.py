@@ -4,7 +4,7 @@ access · paging · audit · events · hosted_tools · designs · agents · vers
 sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths ·
 rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · tool_calls · approvals · runs ·
 guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations ·
-webhooks · deliveries
+webhooks · deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
@@ -32,6 +32,7 @@ from ingram_app.domain import (
     organizations,
     paging,
     projects,
+    prompts,
     recalling,
     recollections,
     rollouts,
@@ -47,6 +48,7 @@ from ingram_app.domain import (
     threads,
     tokens,
     tool_calls,
+    traces,
     transcripts,
     tryouts,
     turns,
@@ -80,6 +82,7 @@ __all__ = [
     "organizations",
     "paging",
     "projects",
+    "prompts",
     "recalling",
     "recollections",
     "rollouts",
@@ -95,6 +98,7 @@ __all__ = [
     "threads",
     "tokens",
     "tool_calls",
+    "traces",
     "transcripts",
     "tryouts",
     "turns",

@@ -102,8 +102,7 @@ def run_of(trace_id: str) -> str:
 
 async def find(session: AsyncSession, caller: Caller, run_id: str) -> Trace:
     """Return the trace of a run. Raises `NotFound`."""
-    caller.require("traces:read")
-    run = await runs.seen(session, caller, run_id)
+    run = await runs.look_up(session, caller, run_id, may="traces:read")
     written = json.loads(await transcripts.of_run(session, run.project_id, run.id))
     calls = await tool_calls.of_run(session, run.project_id, run.id)
     asked = await approvals.of_run(session, run.project_id, run.id)
@@ -128,7 +127,7 @@ def spans(
 def tree(spans: Sequence[Span]) -> list[Branch]:
     """Return the spans as branches: those that hang on no other first."""
     branches = {span.id: Branch(span, []) for span in spans}
-    roots = []
+    roots: list[Branch] = []
     for branch in branches.values():
         parent = branches.get(branch.span.parent_span_id or "")
         (roots if parent is None else parent.children).append(branch)

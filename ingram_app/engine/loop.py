@@ -81,6 +81,7 @@ class Loop:
             raise StepLimitExceeded(steps=self.limits.max_steps)
         if self._past is None:
             self._past = await self.history.of(self.standing.past, self.added)
+        self.asking.context = {"since_turn": self.history.since_turn}
         response = await self.asking.ask([*self._past, *self.added], self.said, self.usage())
         self.said = ""
         make_distinct(response, self.added)
