@@ -4,6 +4,7 @@
 # make check          style, types, layers and migrations
 # make stop           stop what serves from this folder
 # make bench          measure what a run costs beyond its model; SHORT=1 takes a few seconds
+# make stress         kill processes while customers work, and count; SECONDS=60 SEED=7
 # make requirements   choose the versions again, after a change of requirements.in or requirements-dev.in
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 BEGAN := $(shell date +%s)
 
-.PHONY: run test dev check stop bench requirements setup setup-dev browser
+.PHONY: run test dev check stop bench stress requirements setup setup-dev browser
 
 run: setup
 	@exec $(BIN)/python -m ingram_app serve --since $(BEGAN)
@@ -36,6 +37,9 @@ stop:
 
 bench: setup-dev
 	$(BIN)/python -m benchmarks.run $(if $(SHORT),--short)
+
+stress: setup-dev
+	$(BIN)/python -m tests.stress $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 requirements: setup-dev
 	@for list in requirements requirements-dev; do \

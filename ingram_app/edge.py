@@ -1,6 +1,6 @@
 """The outermost room: every request passes here first, and is sent on to the API or to the console.
 
-    /v1 /auth /health /ready /metrics /openapi.json /docs  ─▶ api
+    /v1 /auth /exports /health /ready /metrics /openapi.json /docs  ─▶ api
     everything else                                        ─▶ console: pages, their files, their websocket
 
 What a browser sends on its own stops here: a foreign page's request is refused, and the session's cookie
@@ -26,7 +26,7 @@ from ingram_app.core.settings import settings
 SESSION_HEADER = "authorization"
 """Where the console finds the hash of the visitor's session: a header that Reflex never sends to the page."""
 
-_API = re.compile(r"/(v1|auth|docs)(/.*)?|/(health|ready|metrics|openapi\.json)")
+_API = re.compile(r"/(v1|auth|exports|docs)(/.*)?|/(health|ready|metrics|openapi\.json)")
 _HARMLESS = {"GET", "HEAD", "OPTIONS"}
 _CREDENTIALS = {b"cookie", b"authorization", b"proxy-authorization"}
 _INLINE = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 class Serving:
     """One serving process, with a data folder and a port of its own."""
 
-    def __init__(self, data: Path, **environment: str) -> None:
+    def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.data = data
+        self.arguments = arguments
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
         mine = {"IC_DATA_DIR": str(data), "IC_PORT": str(self.port), "PYTHONUNBUFFERED": "1"} | environment
@@ -87,7 +88,7 @@ class Serving:
         return self.process is not None and self.process.poll() is None
 
     def _popen(self, **streams: object) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "ingram_app", "serve"]
+        command = [sys.executable, "-m", "ingram_app", "serve", *self.arguments]
         return subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True, **streams)  # type: ignore[call-overload,no-any-return]
 
 

@@ -14,7 +14,13 @@ from ingram_app.domain.frames import DUPLICATE, AnyFrame
 from tests.test_house import errors
 
 GUIDE = Path(__file__).parents[1] / "docs" / "api.md"
-ELSEWHERE = ("ingram_app.commands", "ingram_app.core.migrations", "ingram_app.core.cluster", "ingram_app.console")
+ELSEWHERE = (
+    "ingram_app.commands",
+    "ingram_app.core.migrations",
+    "ingram_app.core.cluster",
+    "ingram_app.console",
+    "ingram_app.api.exports",
+)
 """Whose errors are never an answer of the API."""
 
 

@@ -48,7 +48,7 @@ def signed_in(visitor: httpx.AsyncClient) -> httpx.AsyncClient:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/runs", "/v1/", "/health", "/ready", "/metrics", "/openapi.json", "/docs", "/auth/x"]
+    "path", ["/v1/runs", "/v1/", "/health", "/ready", "/metrics", "/openapi.json", "/docs", "/auth/x", "/exports/x"]
 )
 async def test_programs_get_to_the_api(visitor: httpx.AsyncClient, path: str) -> None:
     assert (await visitor.get(path)).json()["path"] == path
@@ -100,7 +100,8 @@ async def test_a_hash_sent_by_a_visitor_is_dropped(visitor: httpx.AsyncClient) -
 
 async def test_a_foreign_page_can_not_post(visitor: httpx.AsyncClient) -> None:
     for origin in ("https://evil.example", "null"):
-        assert (await visitor.post("/auth/sign-in", headers={"origin": origin})).status_code == 403
+        for path in ("/auth/sign-in", "/exports/audit-log.csv"):
+            assert (await visitor.post(path, headers={"origin": origin})).status_code == 403
     assert (await visitor.post("/auth/sign-in", headers={"origin": OURS})).status_code == 200
     assert (await visitor.post("/v1/runs", headers={"origin": "https://evil.example"})).status_code == 200
 

@@ -6,15 +6,22 @@ from ingram_app.api import (
     agents,
     answers,
     approvals,
+    attachments,
+    connections,
     errors,
     events,
+    exports,
     health,
     hosted_tools,
     mcp_servers,
     memory,
     models,
+    oauth_providers,
     organization,
+    persons,
     reference,
+    replays,
+    revisions,
     rollouts,
     runs,
     sign_in,
@@ -39,14 +46,20 @@ PUBLIC = (
     hosted_tools,
     mcp_servers,
     signing_keys,
+    oauth_providers,
     agents,
     versions,
     rollouts,
     smiths,
+    connections,
+    revisions,
+    persons,
     threads,
+    attachments,
     runs,
     traces,
     answers,
+    replays,
     approvals,
     events,
     memory,
@@ -67,7 +80,8 @@ def build() -> FastAPI:
     )
     for module in PUBLIC:
         api.include_router(module.router, prefix="/v1")
-    for module in (health, sign_in, reference):
+    api.include_router(connections.way_back, prefix="/v1")
+    for module in (health, sign_in, exports, reference):
         api.include_router(module.router)
     errors.handle_all(api)
     api.add_middleware(Gate)

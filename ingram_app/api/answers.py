@@ -74,19 +74,19 @@ async def submit(body: Answer, caller: Caller, submitted: Annotated[Submitted, D
     """
     run, before = submitted.run, max(submitted.latest - 1, 0)
     if body.kind == "cancel":
-        return await _cancelled(caller, run)
+        return await _cancelled(run)
     if submitted.again and not (run.over or run.status in PAUSED):
         raise IdempotencyInProgress()
     if body.stream:
         return stream(run, before)
     headers = {"Idempotency-Replayed": "true"} if submitted.again else {}
-    shown = rendered(await ended(caller, run, before, at_hand=False))
+    shown = rendered(await ended(run, before, at_hand=False))
     return Response(shown, headers=headers, media_type="application/json")
 
 
-async def _cancelled(caller: access.Caller, run: Run) -> Response:
+async def _cancelled(run: Run) -> Response:
     if run.status is not RunStatus.cancelled:
-        run = await ended(caller, run, at_hand=False)
+        run = await ended(run, at_hand=False)
     if run.status is not RunStatus.cancelled:
         raise RunNotPaused(run_id=run.id, status=run.status)
     shown = CancelledOut(id=run.id, status="cancelled")

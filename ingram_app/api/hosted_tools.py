@@ -13,6 +13,8 @@ class HostedToolOut(Out):
     name: str
     title: str
     description: str
+    available: bool
+    """Whether this installation has what it takes; a search of the web takes a search service."""
 
 
 @router.get("", response_model=ListOut[HostedToolOut])

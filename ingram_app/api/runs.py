@@ -12,9 +12,9 @@ from pydantic import Field
 from ingram_app.api.deps import Caller, InTransaction, Place, Route, claim
 from ingram_app.api.shapes import In, Out, PageOut
 from ingram_app.api.streaming import STILL_HERE, event, event_stream
-from ingram_app.core.database import transaction
+from ingram_app.core.database import Tenancy, transaction
 from ingram_app.core.errors import Invalid
-from ingram_app.domain import access, frames, runs, smiths
+from ingram_app.domain import claims, frames, runs, smiths
 from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.idempotency import IdempotencyInProgress, keep
@@ -30,9 +30,42 @@ class TextPart(In):
     text: str
 
 
+class ImagePart(In):
+    """A picture: its bytes, the hash of one that was sent before, or an https address that the provider fetches."""
+
+    type: Literal["image"]
+    data: str | None = None
+    """Base64."""
+    media_type: str | None = None
+    """image/png, image/jpeg, image/gif or image/webp."""
+    sha256: str | None = None
+    url: str | None = None
+    filename: str | None = None
+    bytes: int | None = None
+    """As it is told of one that was sent before; it is not read."""
+
+
+class FilePart(In):
+    """A file: its bytes, or the hash of one that was sent before."""
+
+    type: Literal["file"]
+    data: str | None = None
+    """Base64."""
+    media_type: str | None = None
+    """application/pdf, application/json, text/plain, text/csv or text/markdown."""
+    sha256: str | None = None
+    filename: str | None = None
+    bytes: int | None = None
+    """As it is told of one that was sent before; it is not read."""
+
+
+Part = Annotated[TextPart | ImagePart | FilePart, Field(discriminator="type")]
+
+
 class Message(In):
     role: Literal["user", "assistant"] = "user"
-    content: str | list[TextPart]
+    content: str | list[Part]
+    """The words of an assistant are text alone."""
 
 
 class NewRun(In):
@@ -48,7 +81,7 @@ class NewRun(In):
 
     def turn(self) -> Turn:
         return Turn(
-            input=[message.model_dump() for message in self.input],
+            input=[message.model_dump(exclude_none=True) for message in self.input],
             thread_id=self.thread_id,
             on_busy=self.on_busy,
             channel=self.channel,
@@ -117,15 +150,20 @@ async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller)
 @router.post("/smiths/{smith_id}/runs", response_model=RunOut, responses={202: {"model": RunOut}})
 async def create_run(body: NewRun, caller: Caller, accepted: Annotated[Accepted, Depends(_accept)]) -> Response:
     """Run a turn. Answers when it ends or pauses; `stream` answers with its frames (SSE), `background` with 202."""
+    if body.background and not body.stream:
+        return Response(rendered(accepted.run), 202, media_type="application/json")
+    return await told(accepted, streamed=body.stream)
+
+
+async def told(accepted: Accepted, *, streamed: bool) -> Response:
+    """Answer with what the run says as it goes on, or with the run once it has ended or waits for others."""
     run = accepted.run
-    if body.stream:
+    if streamed:
         return _duplicate(run) if accepted.again else stream(run, 0)
-    if body.background:
-        return Response(rendered(run), 202, media_type="application/json")
     if accepted.again and not (run.over or run.status in PAUSED):
         raise IdempotencyInProgress()
     headers = {"Idempotency-Replayed": "true"} if accepted.again else {}
-    shown = rendered(await ended(caller, run, at_hand=not accepted.named))
+    shown = rendered(await ended(run, at_hand=not accepted.named))
     return Response(shown, 200, headers, media_type="application/json")
 
 
@@ -192,7 +230,7 @@ async def follow_run(
     return stream(run, int(last_event_id or 0))
 
 
-async def ended(caller: access.Caller, run: Run, after: int = 0, *, at_hand: bool) -> Run:
+async def ended(run: Run, after: int = 0, *, at_hand: bool) -> Run:
     """Return the run once it has ended or waits for others; `after` is the number of a frame that it said before.
 
     `at_hand`: as its carrier in this process tells it, if it was here. Read, it is always the same byte for byte, which
@@ -201,8 +239,8 @@ async def ended(caller: access.Caller, run: Run, after: int = 0, *, at_hand: boo
     await frames.until_over(run.project_id, run.id, after)
     if at_hand and run.over:
         return run
-    async with transaction(caller.tenancy) as session:
-        return await runs.started(session, caller, run.smith_id, run.id)
+    async with transaction(Tenancy(project_id=run.project_id)) as session:
+        return await claims.outcome(session, run)
 
 
 def stream(run: Run, after: int) -> StreamingResponse:

@@ -58,7 +58,7 @@ async def sign_out(request: Request) -> RedirectResponse:
     cookie = request.cookies.get(settings().cookie)
     if cookie:
         async with transaction(NOBODY) as session:
-            await sessions.end(session, digest(cookie))
+            await sessions.end(session, digest(cookie), address=_address(request))
     answer = _sent(request, "/sign-in")
     answer.delete_cookie(settings().cookie, path="/", secure=settings().https, httponly=True, samesite="lax")
     return answer
@@ -66,7 +66,7 @@ async def sign_out(request: Request) -> RedirectResponse:
 
 async def _begin(session: AsyncSession, request: Request, teammate: Teammate) -> str:
     if old := request.cookies.get(settings().cookie):
-        await sessions.end(session, digest(old))
+        await sessions.end(session, digest(old), address=_address(request))
     return await sessions.begin(
         session, teammate, address=_address(request), agent=request.headers.get("user-agent", "")
     )

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from ingram_app.api.deps import Caller, InTransaction, Place, Route
 from ingram_app.api.shapes import In, Out, PageOut
+from ingram_app.core.clock import now
 from ingram_app.domain import designs, smiths
-from ingram_app.domain.designs import ApprovalRule, ClientTool, ModelId, ModelSettings, Name, Skill
+from ingram_app.domain.designs import ApprovalRule, ClientTool, ModelId, ModelSettings, Name, Skill, Variable
 from ingram_app.domain.smiths import Clone
 
 router = APIRouter(prefix="/smiths", tags=["smiths"], route_class=Route)
@@ -38,6 +39,8 @@ class SmithFields(In):
     fallback_models: list[ModelId] | None = None
     cheaper_model: ModelId | None = None
     model_settings: ModelSettings | None = None
+    variables: list[Variable] | None = None
+    ui_resources: list[dict[str, Any]] | None = None
 
 
 class NewSmith(SmithFields):
@@ -66,6 +69,8 @@ class SmithOut(Out):
     fallback_models: list[str]
     cheaper_model: str | None
     model_settings: dict[str, Any]
+    variables: list[dict[str, Any]]
+    ui_resources: list[dict[str, Any]]
     config_source: Literal["agent", "override", "custom"]
     agent_id: str
     agent_version: int | None
@@ -83,8 +88,8 @@ class SmithOut(Out):
             **profile,
             **config,
             metadata=smith.about,
-            rendered_instructions=config["instructions"],
-            config_source="override" if smith.overrides else "agent",
+            rendered_instructions=clone.rendered(now()).text,
+            config_source=clone.source,
             agent_version=clone.version,
             override_keys=sorted(smith.overrides),
             inherited=designs.effective(clone.inherited, {}) if clone.version else None,
@@ -137,5 +142,5 @@ async def change_smith(smith_id: str, body: SmithFields, caller: Caller, session
 
 @router.delete("/{smith_id}", status_code=204)
 async def delete_smith(smith_id: str, caller: Caller, session: InTransaction) -> None:
-    """Archive a smith and free its external id; a smith made with it later is a new one."""
+    """Archive a smith and free its external id; a smith made with it later is a new one. Its tokens end."""
     await smiths.archive(session, caller, smith_id)

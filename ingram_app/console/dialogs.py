@@ -86,17 +86,17 @@ def shown_secret(secret: rx.Var[str]) -> rx.Component:
 
 def code_drawer(*calls: tuple[str, Text], id: str = "code") -> rx.Component:
     """The API calls that do what this page does: `calls` are (what it does, the curl). Goes with `code_button()`."""
-    return _dialog(
+    return drawer(
         id,
         "Code",
         "What this page does, by API. Put a key into TOKEN first.",
-        rx.el.div(
-            *(rx.el.div(rx.el.h3(what), code(call, what), class_name="stack tight") for what, call in calls),
-            _deeds(id),
-            class_name="stack",
-        ),
-        class_name="drawer",
+        *(rx.el.div(rx.el.h3(what), code(call, what), class_name="stack tight") for what, call in calls),
     )
+
+
+def drawer(id: str, title: Text, about: Text, *body: rx.Component) -> rx.Component:
+    """Something to look at, at the right of the page; nothing is asked."""
+    return _dialog(id, title, about, rx.el.div(*body, _deeds(id), class_name="stack"), class_name="drawer")
 
 
 def code_button(id: str = "code") -> rx.Component:

@@ -43,11 +43,11 @@ def list_table(
         role="region",
         aria_label=label,
     )
-    whole = rx.el.div(table, *([_pager(older)] if older is not None else []), class_name="stack")
+    whole = rx.el.div(table, *([pager(older)] if older is not None else []), class_name="stack")
     return rx.cond(loaded, rx.cond(rows.length() > 0, whole, empty or rx.el.p("Nothing here.")), skeleton())
 
 
-def _pager(older: rx.Var[str]) -> rx.Component:
+def pager(older: rx.Var[str]) -> rx.Component:
     """Older and Newer, where there is such a page."""
     return rx.el.nav(
         rx.cond(
@@ -112,6 +112,37 @@ def agent_filter(choices: rx.Var) -> rx.Component:
         class_name="input",
         on_change=lambda value: rx.redirect(with_query("agent", value, "cursor")),
     )
+
+
+def filter_set(word: str, label: str, shown: rx.Var[str]) -> rx.Component:
+    """A filter of the address that was set elsewhere, as a chip that takes it away; `shown` stands for its value."""
+    value = rx.State.router.url.query_parameters[word]
+    return rx.cond(
+        value.is_not_none() & (value != ""),
+        link(
+            f"{label}: ",
+            rx.el.span(shown, class_name="clip"),
+            rx.icon("x", size=14, aria_hidden="true"),
+            href=with_query(word, "", "cursor"),
+            class_name="chip",
+            aria_current="true",
+            title="Take this filter away",
+        ),
+    )
+
+
+def with_pill(fresh: rx.Var[int], more: rx.Var[bool], on_click: Any, table: rx.Component) -> rx.Component:
+    """A table under the pill that says how many rows are new, `more` for at least so many, and brings them in."""
+    number = rx.cond(more, f"{fresh}+", fresh.to_string())
+    pill = rx.el.button(
+        rx.icon("arrow-up", size=14, aria_hidden="true"),
+        f"{number} new",
+        type="button",
+        class_name="button pill",
+        on_click=on_click,
+    )
+    shown = rx.cond(fresh > 0, rx.el.div(pill, class_name="pill-row", role="status"))
+    return rx.el.div(shown, table, class_name="with-pill")
 
 
 def with_query(name: str, value: Text, *without: str) -> rx.Var[str]:

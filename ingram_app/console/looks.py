@@ -38,19 +38,37 @@ class NativeForm(rx.el.Div):
 
 
 _BADGES = {
-    "green": ("completed", "live", "available", "active", "published", "own key", "platform's key", "needs no key"),
+    "green": (
+        "completed",
+        "approved",
+        "live",
+        "available",
+        "active",
+        "published",
+        "delivered",
+        "own key",
+        "platform's key",
+        "needs no key",
+    ),
     "accent": ("running", "rolling out"),
     "amber": (
         "paused_for_approval",
         "paused_for_tool",
+        "waits for a decision",
         "draft only",
         "unpublished changes",
         "published, not live",
         "expires soon",
+        "failing",
+        "degraded",
+        "expired",
     ),
-    "red": ("failed", "revoked", "missing", "halted"),
+    "red": ("failed", "revoked", "missing", "halted", "dead", "error"),
 }
-_WORDS = (("paused_for_approval", "waits for approval"), ("paused_for_tool", "waits for a tool"))
+_WORDS = (
+    ("paused_for_approval", "waits for approval"),
+    ("paused_for_tool", "waits for a tool"),
+)
 
 
 def badge(status: Text) -> rx.Component:

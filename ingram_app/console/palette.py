@@ -81,8 +81,12 @@ def _smith_hit(smith: smiths.Smith, root: str) -> Hit:
 _BY_ID: dict[str, Callable] = {"run": _run, "smt": _smith}
 
 
-def palette(pages: list[tuple[str, rx.Var[str]]]) -> rx.Component:
-    """The dialog; `pages` are (name, address), found in the browser."""
+def palette(pages: list[tuple[str, rx.Var[str], rx.Var[bool] | bool]]) -> rx.Component:
+    """The dialog; `pages` are (name, address, whether it is offered), found in the browser."""
+    options = [
+        rx.cond(offered, _option(name, "Page", href, f"palette-{number}", page=True))
+        for number, (name, href, offered) in enumerate(pages)
+    ]
     return rx.el.dialog(
         rx.el.input(
             id="palette-search",
@@ -97,7 +101,7 @@ def palette(pages: list[tuple[str, rx.Var[str]]]) -> rx.Component:
             custom_attrs={"data-filters": "#palette [data-page]"},
         ),
         rx.el.ul(
-            *(_option(name, "Page", href, f"palette-{number}", page=True) for number, (name, href) in enumerate(pages)),
+            *options,
             rx.foreach(Palette.hits, lambda hit: _option(hit.label, hit.kind, hit.href, f"palette-{hit.id}")),
             id="palette-list",
             role="listbox",

@@ -1,6 +1,5 @@
 """Runs: every turn of every smith, newest first, live."""
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -8,8 +7,9 @@ import reflex as rx
 
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import curl
-from ingram_app.console.lists import agent_filter, chips, empty, list_table, search, with_query
-from ingram_app.console.looks import head, link
+from ingram_app.console.following import stirred
+from ingram_app.console.lists import agent_filter, chips, empty, filter_set, list_table, search, with_pill
+from ingram_app.console.looks import head
 from ingram_app.console.run_rows import COLUMNS, RunRow, called, cells, rows_of
 from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
@@ -20,13 +20,13 @@ from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import FIRST, Place
 from ingram_app.domain.runs import RunStatus
 
-_APART_SECONDS = 0.5
-"""The list is looked through at most so often."""
 _CHOICES = Place(limit=100)
 _STATES = [
     ("", "All"),
     ("running", "Running"),
     ("queued", "Queued"),
+    ("paused_for_approval", "Waits for approval"),
+    ("paused_for_tool", "Waits for a tool"),
     ("completed", "Completed"),
     ("failed", "Failed"),
     ("cancelled", "Cancelled"),
@@ -66,10 +66,7 @@ class RunsPage(rx.State):
         caller = await standing(self)
         with signals.listening(runs.topic(caller.project_id)) as heard:
             while True:
-                await heard.get()
-                await asyncio.sleep(_APART_SECONDS)
-                while not heard.empty():
-                    heard.get_nowait()
+                await stirred(heard)
                 caller = await standing(self)
                 await self._look_again(caller)
 
@@ -108,7 +105,7 @@ def runs_page() -> rx.Component:
     return rx.fragment(
         head("Runs", "Every turn of every smith: what was asked, what was answered, what it took."),
         _filters(),
-        rx.el.div(_pill(), _table(), class_name="with-pill"),
+        with_pill(RunsPage.fresh, RunsPage.more_fresh, RunsPage.load, _table()),
     )
 
 
@@ -126,48 +123,13 @@ def _table() -> rx.Component:
 
 
 def _filters() -> rx.Component:
-    query = rx.State.router.url.query_parameters
     return rx.el.div(
         chips("status", _STATES, label="Status"),
         rx.cond(RunsPage.choices.length() > 0, agent_filter(RunsPage.choices)),
         search("external_id", "External id begins with"),
-        _filter("smith", query["smith"], "Smith", RunsPage.who),
-        _filter("thread", query["thread"], "Thread", query["thread"]),
+        filter_set("smith", "Smith", RunsPage.who),
+        filter_set("thread", "Thread", rx.State.router.url.query_parameters["thread"]),
         class_name="filters",
-    )
-
-
-def _filter(word: str, value: rx.Var, label: str, shown: rx.Var[str]) -> rx.Component:
-    """A filter that was set elsewhere, with what takes it away."""
-    return rx.cond(
-        value.is_not_none() & (value != ""),
-        link(
-            f"{label}: ",
-            rx.el.span(shown, class_name="clip"),
-            rx.icon("x", size=14, aria_hidden="true"),
-            href=with_query(word, "", "cursor"),
-            class_name="chip",
-            aria_current="true",
-            title="Take this filter away",
-        ),
-    )
-
-
-def _pill() -> rx.Component:
-    number = rx.cond(RunsPage.more_fresh, f"{RunsPage.fresh}+", RunsPage.fresh.to_string())
-    return rx.cond(
-        RunsPage.fresh > 0,
-        rx.el.div(
-            rx.el.button(
-                rx.icon("arrow-up", size=14, aria_hidden="true"),
-                f"{number} new",
-                type="button",
-                class_name="button pill",
-                on_click=RunsPage.load,
-            ),
-            class_name="pill-row",
-            role="status",
-        ),
     )
 
 

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     queued_runs_per_process: int = Field(default=64, ge=4)
     """Runs of the queue that one process carries at once; three quarters of them at most are of one project."""
 
+    frames_fold_after_seconds: float = Field(default=86_400, ge=0)
+    """After this long the frames of a run that has ended are folded: one for the words of many."""
+
     @field_validator("master_key")
     @classmethod
     def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:

@@ -1,24 +1,35 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
-access · paging · audit · events · hosted_tools · designs · agents · versions · keyrings · organizations · teammates ·
-sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures · mcp_servers · smiths ·
-rosters · rollouts · threads · arrivals · turns · transcripts · summaries · frames · tool_calls · approvals · runs ·
-guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations ·
-webhooks · deliveries · prompts · traces
+access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
+organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
+oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
+threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
+replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
+conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
     access,
+    activity,
     agents,
     answers,
     approvals,
     arrivals,
+    attachments,
     audit,
+    authorizations,
     catalog,
+    claims,
+    connections,
     conversations,
+    credentials,
     deliveries,
     designs,
+    erasures,
+    event_types,
     events,
+    exports,
+    folds,
     frames,
     guards,
     hosted_tools,
@@ -29,12 +40,16 @@ from ingram_app.domain import (
     memories,
     memory,
     model_keys,
+    oauth_providers,
     organizations,
     paging,
     projects,
     prompts,
     recalling,
     recollections,
+    rendering,
+    replays,
+    revisions,
     rollouts,
     rosters,
     runs,
@@ -59,16 +74,26 @@ from ingram_app.domain import (
 
 __all__ = [
     "access",
+    "activity",
     "agents",
     "answers",
     "approvals",
     "arrivals",
+    "attachments",
     "audit",
+    "authorizations",
     "catalog",
+    "claims",
+    "connections",
     "conversations",
+    "credentials",
     "deliveries",
     "designs",
+    "erasures",
+    "event_types",
     "events",
+    "exports",
+    "folds",
     "frames",
     "guards",
     "hosted_tools",
@@ -79,12 +104,16 @@ __all__ = [
     "memories",
     "memory",
     "model_keys",
+    "oauth_providers",
     "organizations",
     "paging",
     "projects",
     "prompts",
     "recalling",
     "recollections",
+    "rendering",
+    "replays",
+    "revisions",
     "rollouts",
     "rosters",
     "runs",

@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, or_, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Field, SQLModel, select
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, compact, execute
+from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -68,12 +69,31 @@ async def browse(
     *,
     resource_id: str | None = None,
     action: str | None = None,
+    actor: str | None = None,
 ) -> Page[AuditEntry]:
-    """Return what was done in the organization, newest first. Raises `OrganizationRequired`, `AdminRequired`."""
+    """Return what was done in the organization, newest first. Raises `OrganizationRequired`, `AdminRequired`.
+
+    `action` is one exactly, or all that are done to one kind of thing: `webhook`. `actor` is an id, of a token too, or
+    an e-mail address.
+    """
     caller.require_organization()
     query = select(AuditEntry).where(AuditEntry.organization_id == caller.organization_id)
     if resource_id is not None:
         query = query.where(AuditEntry.resource_id == resource_id)
     if action is not None:
-        query = query.where(AuditEntry.action == action)
+        family = col(AuditEntry.action).startswith(action.rstrip(".") + ".", autoescape=True)
+        query = query.where((col(AuditEntry.action) == action) | family)
+    if actor is not None:
+        known = [col(AuditEntry.actor)[part].astext for part in ("id", "token_id", "email")]
+        query = query.where(or_(*(part == actor for part in known)))
     return await page(session, query, AuditEntry, place)
+
+
+async def find(session: AsyncSession, caller: Caller, entry_id: str) -> AuditEntry:
+    """Return one deed. Raises `OrganizationRequired`, `AdminRequired`, `NotFound`."""
+    caller.require_organization()
+    whose = (AuditEntry.organization_id == caller.organization_id, AuditEntry.id == entry_id)
+    entry = (await session.exec(select(AuditEntry).where(*whose))).first()
+    if entry is None:
+        raise NotFound(noun="audit entry", id=entry_id)
+    return entry

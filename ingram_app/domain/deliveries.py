@@ -26,7 +26,8 @@ from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import audit, events, keyrings, projects, webhooks
 from ingram_app.domain.access import Caller
-from ingram_app.domain.events import Event, WebhookTest
+from ingram_app.domain.event_types import WebhookTest
+from ingram_app.domain.events import Event
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.webhooks import Webhook, WebhookInactive
 
@@ -127,6 +128,24 @@ async def browse(
     return await page(session, query if state is None else query.where(Delivery.state == state), Delivery, place)
 
 
+async def of_event(session: AsyncSession, caller: Caller, event_id: str) -> list[tuple[Delivery, Webhook]]:
+    """Return to which webhooks an event was, or is to be, sent, the newest hundred first."""
+    caller.require("webhooks:read")
+    query = select(Delivery, Webhook).join(Webhook, col(Webhook.id) == Delivery.webhook_id)
+    ours = query.where(Delivery.project_id == caller.project_id, Delivery.event_id == event_id)
+    newest_first = ours.order_by(col(Delivery.created_at).desc(), col(Delivery.id).desc())
+    return list((await session.exec(newest_first.limit(100))).all())
+
+
+async def find(session: AsyncSession, caller: Caller, webhook_id: str, delivery_id: str) -> Delivery:
+    """Return one delivery to a webhook. Raises `NotFound`."""
+    caller.require("webhooks:read")
+    delivery: Delivery | None = (await session.exec(_of(caller, webhook_id).where(Delivery.id == delivery_id))).first()
+    if delivery is None:
+        raise NotFound(noun="delivery", id=delivery_id)
+    return delivery
+
+
 async def test(session: AsyncSession, caller: Caller, webhook_id: str) -> Delivery:
     """Send a webhook an event `webhook.test`, whatever it asks for. Raises `NotFound`, `WebhookInactive`."""
     await _ready(session, caller, webhook_id)
@@ -138,9 +157,7 @@ async def test(session: AsyncSession, caller: Caller, webhook_id: str) -> Delive
 async def redeliver(session: AsyncSession, caller: Caller, webhook_id: str, delivery_id: str) -> Delivery:
     """Send an event once more, as a delivery of its own. Raises `NotFound`, `WebhookInactive`."""
     await _ready(session, caller, webhook_id)
-    before: Delivery | None = (await session.exec(_of(caller, webhook_id).where(Delivery.id == delivery_id))).first()
-    if before is None:
-        raise NotFound(noun="delivery", id=delivery_id)
+    before = await find(session, caller, webhook_id, delivery_id)
     await audit.note(session, caller, "webhook.redelivered", webhook_id, delivery_id=delivery_id)
     again = {"event_id": before.event_id, "event_type": before.event_type, "redelivery_of": before.id}
     return await _send(session, caller, webhook_id, **again)
@@ -200,6 +217,7 @@ async def settle(session: AsyncSession, attempt: Attempt, outcome: Outcome) -> N
     if webhook is None:
         return
     webhook.busy_until = await _moment(session)
+    signals.send(session, topic(webhook.id))
     mine = select(Delivery).where(Delivery.project_id == attempt.project_id, Delivery.id == attempt.delivery_id)
     delivery = (await session.exec(mine)).first()
     if delivery is None:
@@ -228,6 +246,11 @@ async def let_go(session: AsyncSession, attempt: Attempt) -> None:
         webhook.busy_until = await _moment(session)
 
 
+def topic(webhook_id: str) -> str:
+    """Return what to listen to for what becomes of a webhook's deliveries."""
+    return f"deliveries:{webhook_id}"
+
+
 async def _ready(session: AsyncSession, caller: Caller, webhook_id: str) -> None:
     caller.require("webhooks:write")
     if not (await webhooks.find(session, caller, webhook_id)).active:
@@ -239,7 +262,7 @@ async def _send(session: AsyncSession, caller: Caller, webhook_id: str, **about:
     delivery = Delivery(project_id=caller.project_id, webhook_id=webhook_id, next_attempt_at=due_at, **about)
     session.add(delivery)
     await session.flush()
-    signals.send(session, DUE)
+    signals.send(session, DUE, topic(webhook_id))
     return delivery
 
 
@@ -278,6 +301,7 @@ async def _read_on(session: AsyncSession, webhook: Webhook) -> None:
             )
             session.add(delivery)
     await session.flush()
+    signals.send(session, topic(webhook.id))
 
 
 def _first_due(webhook: Webhook) -> Any:

@@ -1,5 +1,7 @@
 """Designs: what an assistant is made of. An agent's draft and versions hold one; a smith overrides fields of it."""
 
+import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -9,6 +11,10 @@ from ingram_app.core.errors import Invalid
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ModelId = Annotated[str, Field(min_length=1, max_length=200, examples=["default", "gpt-5.2", "test/echo"])]
+
+
+NAMED = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_]{0,63})[ \t]*\}\}")
+"""A variable's name where its value is to stand."""
 
 
 def _of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
@@ -32,9 +38,17 @@ class Skill(Part):
 
 class Variable(Part):
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
-    default: str | None = None
+    default: Annotated[str, Field(max_length=10_000)] | None = None
+    """Plain text: a `{{ name }}` in it would not be filled in."""
     description: str | None = None
     required: bool = False
+
+    @field_validator("default")
+    @classmethod
+    def _names_nothing(cls, default: str | None) -> str | None:
+        if default is not None and NAMED.search(default):
+            raise ValueError("a default is plain text, it can not hold {{ … }}")
+        return default
 
 
 class ClientTool(Part):
@@ -97,6 +111,14 @@ class Design(Part):
 FIELDS = tuple(Design.model_fields)
 NATURE = {"model": "default", "auto_memory": True, "memory_consolidation": False}
 """What a field is when neither agent nor smith says anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The effective design that a run was made with, and the agent's version that it came from."""
+
+    config: dict[str, Any]
+    version: int | None
 
 
 class InvalidDesign(Invalid):

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy import JSON, text
+from sqlalchemy import ARRAY, JSON, text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -100,6 +100,14 @@ class ToolRequired:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionRequired:
+    name: ClassVar[str] = "connection.required"
+    provider: str
+    mcp_server: str
+    authorize_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunPaused:
     name: ClassVar[str] = "run.paused"
     reason: str
@@ -143,6 +151,7 @@ AnyFrame = (
     | ToolCompleted
     | ApprovalRequired
     | ToolRequired
+    | ConnectionRequired
     | RunPaused
     | RunResumed
     | RunCompleted
@@ -165,6 +174,8 @@ class Frame(SQLModel, table=True):
     event: str
     data: dict[str, Any] = Field(sa_type=JSON)
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    cuts: list[int] | None = Field(default=None, sa_type=ARRAY(sa.Integer))
+    """Of one that stands for several, itself the last: how many letters of its words each of them ended with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +188,16 @@ class Shown:
     """JSON, one line."""
     at: datetime = field(default_factory=now, compare=False)
     """When it was said."""
+    cuts: Sequence[int] | None = field(default=None, compare=False)
+
+    def after(self, place: int) -> "Shown":
+        """Return what of it is new to whoever has heard all up to `place`."""
+        first = self.seq - len(self.cuts or ()) + 1
+        if not self.cuts or place < first:
+            return self
+        body = json.loads(self.data)
+        body["delta"] = body["delta"][self.cuts[place - first] :]
+        return Shown(self.seq, self.event, compact(body), self.at)
 
 
 _spoken: dict[str, list[Shown]] = {}
@@ -192,7 +213,7 @@ _APPEND = text(
 )
 
 _BROWSE = text(
-    "select seq, event, data::text, created_at from frames"
+    "select seq, event, data::text, created_at, cuts from frames"
     " where project_id = :project_id and run_id = :run_id and seq > :after order by seq limit :limit"
 )
 _TOLD_ALL = text(
@@ -313,8 +334,8 @@ async def _follow(project_id: str, run_id: str, after: int) -> AsyncGenerator[Sh
         while True:
             for frame in batch:
                 if frame.seq > place:
+                    yield frame.after(place)
                     place = frame.seq
-                    yield frame
             if batch and batch[-1].event in ENDS_STREAM:
                 return
             item = await heard_on(heard)

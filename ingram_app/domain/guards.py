@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core.clock import now
 from ingram_app.core.database import execute
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import agents, audit, events
+from ingram_app.domain import agents, audit, event_types, events
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent
 from ingram_app.domain.rollouts import Guard
@@ -79,7 +79,7 @@ async def _halt(session: AsyncSession, caller: Caller, agent: Agent, figures: di
     update = sa.update(Agent).where(*same).values(**back, halted=halted, updated_at=moment).returning(col(Agent.id))
     if (await execute(session, update)).first() is None:
         return False
-    await events.tell(session, caller, events.AgentRolloutHalted(agent.id, version, figures))
+    await events.tell(session, caller, event_types.AgentRolloutHalted(agent.id, version, figures))
     await audit.note(session, caller, "agent.rollout_halted", agent.id, version=version, **figures)
     return True
 

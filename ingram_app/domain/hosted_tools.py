@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ingram_app.gateways import searching
+
 Schema = dict[str, Any]
 
 
@@ -30,6 +32,12 @@ class HostedTool:
     title: str
     description: str
     functions: tuple[Function, ...]
+    searches_the_web: bool = False
+
+    @property
+    def available(self) -> bool:
+        """Tell whether this installation has what it takes."""
+        return not self.searches_the_web or searching.is_available()
 
 
 def parameters(required: dict[str, Schema], **optional: Schema) -> Schema:
@@ -101,7 +109,71 @@ _REASONING = HostedTool(
         ),
     ),
 )
-HOSTED_TOOLS = {tool.name: tool for tool in (_CALCULATOR, _REASONING)}
+_WEB_SEARCH = HostedTool(
+    "web_search",
+    "Web search",
+    "Searches the web, with the search service of this installation.",
+    (
+        Function(
+            "web_search",
+            "Search the web. Returns titles, addresses and short excerpts.",
+            parameters(
+                {"query": _text("What to look for")},
+                results={"type": "integer", "minimum": 1, "maximum": 10, "default": 5},
+            ),
+        ),
+    ),
+    searches_the_web=True,
+)
+_WEB_FETCH = HostedTool(
+    "web_fetch",
+    "Web fetch",
+    "Reads a public web page as Markdown. Addresses inside a network are out of its reach.",
+    (
+        Function(
+            "web_fetch",
+            "Read the web page at an address, as Markdown.",
+            parameters(
+                {"url": _text("An address that begins with https:// or http://")},
+                start={"type": "integer", "minimum": 0, "description": "Where to go on in a long page"},
+            ),
+        ),
+    ),
+)
+_FILE_SEARCH = HostedTool(
+    "file_search",
+    "File search",
+    "Searches the vector stores of the design.",
+    (Function("file_search", "Search the stored files.", parameters({"query": _text("What to look for")})),),
+)
+_SUGGEST_REPLIES = HostedTool(
+    "suggest_replies",
+    "Suggested replies",
+    "Suggests what the person may want to say next; the run's output carries it as `suggested_replies`.",
+    (
+        Function(
+            "suggest_replies",
+            "Suggest short replies that the person may want to choose from. They are shown as buttons.",
+            parameters(
+                {
+                    "replies": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 4,
+                        "items": {"type": "string", "minLength": 1, "maxLength": 200},
+                    }
+                }
+            ),
+        ),
+    ),
+)
+_ALL = (_CALCULATOR, _REASONING, _WEB_SEARCH, _WEB_FETCH, _FILE_SEARCH, _SUGGEST_REPLIES)
+HOSTED_TOOLS = {tool.name: tool for tool in _ALL}
+
+
+def available(enabled: Iterable[str]) -> list[str]:
+    """Return those of these tools that are there and have what they take."""
+    return [name for name in enabled if name in HOSTED_TOOLS and HOSTED_TOOLS[name].available]
 
 
 def functions(enabled: Iterable[str]) -> list[Function]:

@@ -3,14 +3,16 @@
 The answer is kept, sealed, in the transaction of the deed: there is no deed without its answer, and none twice.
 """
 
+import json
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
 from sqlalchemy import func
-from sqlmodel import Field, SQLModel, select
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment
+from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid
 from ingram_app.core.secrets import digest
 from ingram_app.domain import keyrings
@@ -32,6 +34,7 @@ class IdempotencyKey(SQLModel, table=True):
     """Null while what was begun (a run) has not been answered yet."""
     sealed_answer: bytes | None = None
     resource_id: str | None = None
+    """What was begun, or what the answer shows."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment, index=True)
 
 
@@ -81,6 +84,7 @@ async def keep(session: AsyncSession, known: IdempotencyKey, status: int, answer
     """Keep the answer for whoever asks again."""
     ring = await keyrings.find(session, known.owner_id)
     known.status, known.sealed_answer = status, ring.seal(answer)
+    known.resource_id = known.resource_id or _shown(answer)
     session.add(known)
     await session.flush()
 
@@ -89,3 +93,17 @@ async def answer(session: AsyncSession, known: IdempotencyKey) -> bytes:
     """Return the body of the first answer."""
     ring = await keyrings.find(session, known.owner_id)
     return ring.unseal(known.sealed_answer or b"")
+
+
+async def forget(session: AsyncSession, caller: Caller, smith_id: str) -> None:
+    """Keep no answer that shows a smith, or that was asked of it; but for that it was erased."""
+    path = col(IdempotencyKey.path)
+    asked = path.contains(smith_id) & ~path.endswith("/erase")
+    about = asked | (col(IdempotencyKey.resource_id) == smith_id)
+    await execute(session, sa.delete(IdempotencyKey).where(col(IdempotencyKey.owner_id) == caller.project_id, about))
+
+
+def _shown(answer: bytes) -> str | None:
+    """Return the id of what an answer shows."""
+    body = json.loads(answer) if answer else None
+    return str(body["id"]) if isinstance(body, dict) and "id" in body else None

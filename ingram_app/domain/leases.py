@@ -16,7 +16,7 @@ from ingram_app.core import process, signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Tenancy, afterwards, compact, execute, keepable
 from ingram_app.core.settings import settings
-from ingram_app.domain import access, approvals, events, frames, runs, slots, tool_calls, transcripts
+from ingram_app.domain import access, approvals, event_types, events, frames, runs, slots, tool_calls, transcripts
 from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.runs import BUSY, Run, RunStatus
@@ -44,7 +44,8 @@ _FINISH = text(
     f" lease_owner = null, lease_until = null from held {_FENCED}"
     " returning runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted),"
     " told as (insert into events (id, project_id, type, smith_id, data, created_at)"
-    " select :event_id, project_id, :event_type, smith_id, cast(:event_data as jsonb), :now from closed),"
+    " select :event_id, project_id, :event_type, smith_id,"
+    " cast(:event_data as jsonb) || jsonb_build_object('thread_id', thread_id), :now from closed),"
     " said as (insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select :run_id, f.seq, closed.project_id, f.event, f.data::json, clock_timestamp() from closed,"
     " unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)),"
@@ -52,13 +53,21 @@ _FINISH = text(
     " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
     " from closed where cast(:messages as text) is not null"
     " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
-    " select count(*) from closed"
+    " select smith_id, thread_id from closed"
 )
 _PAUSE = text(
     "update runs set status = :status, output = cast(:output as jsonb), warnings = cast(:warnings as jsonb),"
     " input_tokens = :input_tokens, output_tokens = :output_tokens, cost_micros = :cost_micros,"
     f" answered_by = :answered_by, updated_at = :now, lease_owner = null, lease_until = null {_FENCED}"
 )
+_FOLLOW = [
+    text(
+        f"update {table} waiting set smith_id = r.smith_id from runs r"
+        " where r.id = :run_id and waiting.run_id = r.id and waiting.smith_id <> r.smith_id"
+    )
+    for table in ("tool_calls", "approvals")
+]
+"""A claim may have moved the run to another smith while it worked."""
 _LEAVE = text(
     "update runs set status = 'queued', ready_at = :now, lease_owner = null, lease_until = null, updated_at = :now"
     " where id = :run_id"
@@ -191,18 +200,24 @@ async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript
 
 
 async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
-    """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`."""
+    """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`.
+
+    The thread is that which the run is of now: a claim may have moved both to another smith.
+    """
     outcome = _columns(ending.values)
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
     about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
-    done = await execute(session, _FINISH, lease.fence | outcome | about | told)
-    if not done.scalar():
+    values = lease.fence | outcome | about | told
+    thread = (await execute(session, _FINISH, values)).first()
+    if thread is None:  # it may have been moved while we waited for it: then it is found where it is now
+        thread = (await execute(session, _FINISH, values)).first()
+    if thread is None:
         raise LeaseLost(lease.run_id)
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
     events.told(session, lease.project_id)
-    await slots.next_in_thread(session, lease.project_id, lease.smith_id, lease.thread_id)
+    await slots.next_in_thread(session, lease.project_id, thread[0], thread[1])
 
 
 async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown]) -> None:
@@ -220,7 +235,9 @@ async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: 
     await say(session, lease, last_frames)
     row = _columns(pause.values) | {"status": pause.status.value, "now": now()}
     await execute(session, _PAUSE, lease.fence | row)
-    paused = events.RunPaused(lease.run_id, lease.thread_id, pause.reason)
+    for statement in _FOLLOW:
+        await execute(session, statement, {"run_id": lease.run_id})
+    paused = event_types.RunPaused(lease.run_id, lease.thread_id, pause.reason)
     await events.tell(session, access.platform(lease.project_id), paused, smith_id=lease.smith_id)
     signals.send(session, runs.topic(lease.project_id))
 
@@ -237,7 +254,7 @@ async def resume(session: AsyncSession, run: Run) -> None:
     await execute(session, _LEAVE, {"run_id": run.id, "now": now()})
     await session.refresh(run)
     runs.changed(session, run)
-    signals.send(session, slots.READY)
+    signals.send(session, RELEASED)
 
 
 async def abandoned(session: AsyncSession) -> list[tuple[str, str]]:
@@ -258,7 +275,7 @@ async def _take(session: AsyncSession, run: Run) -> None:
     runs.changed(session, run)
 
 
-def _event(lease: Lease, ending: Ending) -> events.AnyEvent:
+def _event(lease: Lease, ending: Ending) -> event_types.AnyEvent:
     values = ending.values
     spent = None
     if "input_tokens" in values:
@@ -266,10 +283,10 @@ def _event(lease: Lease, ending: Ending) -> events.AnyEvent:
     whose = (lease.run_id, lease.thread_id, lease.agent_id, lease.agent_version, ending.status.value)
     match ending.status:
         case RunStatus.completed:
-            return events.RunCompleted(*whose, values.get("stop_reason"), spent)
+            return event_types.RunCompleted(*whose, values.get("stop_reason"), spent)
         case RunStatus.failed:
-            return events.RunFailed(*whose, values.get("error"), spent)
-    return events.RunCancelled(*whose, ending.reason, spent)
+            return event_types.RunFailed(*whose, values.get("error"), spent)
+    return event_types.RunCancelled(*whose, ending.reason, spent)
 
 
 async def _may_be_taken(session: AsyncSession, run: Run) -> bool:

@@ -23,7 +23,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute, keepable
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import events, smiths
+from ingram_app.domain import event_types, events, smiths
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import FIRST, Page, Place, page
 
@@ -199,7 +199,7 @@ async def remove(session: AsyncSession, caller: Caller, smith_id: str, memory_id
     await smiths.embody(session, caller, smith_id)
     await _one(session, caller, smith_id, memory_id, to_change=True)
     await execute(session, _FORGET, {"project_id": caller.project_id, "smith_id": smith_id, "id": memory_id})
-    await events.tell(session, caller, events.MemoryUpdated("fact", memory_id), smith_id=smith_id)
+    await events.tell(session, caller, event_types.MemoryUpdated("fact", memory_id), smith_id=smith_id)
 
 
 async def _become(session: AsyncSession, caller: Caller, memory: Memory, values: dict[str, Any]) -> Memory:
@@ -218,7 +218,7 @@ async def _become(session: AsyncSession, caller: Caller, memory: Memory, values:
 
 
 async def _told(session: AsyncSession, caller: Caller, memory: Memory) -> None:
-    await events.tell(session, caller, events.MemoryUpdated("fact", memory.id), smith_id=memory.smith_id)
+    await events.tell(session, caller, event_types.MemoryUpdated("fact", memory.id), smith_id=memory.smith_id)
 
 
 async def _one(

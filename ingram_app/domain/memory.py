@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Invalid, NotFound
-from ingram_app.domain import events, smiths
+from ingram_app.domain import event_types, events, smiths
 from ingram_app.domain.access import Caller
 
 MOST_BYTES = 32 * 1024
@@ -44,7 +44,9 @@ class InvalidMemoryContent(Invalid):
     code = "invalid_content"
 
 
-_ALONE = text("select pg_advisory_xact_lock(hashtext('memory ' || :smith_id))")
+_ALONE = text(
+    "select id from smiths where project_id = :project_id and id = :smith_id and archived_at is null for no key update"
+)
 
 
 async def read(session: AsyncSession, caller: Caller, smith_id: str) -> MemoryDocument | None:
@@ -78,7 +80,8 @@ async def write(session: AsyncSession, caller: Caller, smith_id: str, content: s
     if (size := len(content.encode())) > MOST_BYTES:
         raise InvalidMemoryContent(size=size, param="content")
     await smiths.embody(session, caller, smith_id)
-    await execute(session, _ALONE, {"smith_id": smith_id})
+    if (await execute(session, _ALONE, {"project_id": caller.project_id, "smith_id": smith_id})).first() is None:
+        raise NotFound(noun="smith", id=smith_id)  # it was claimed just now
     last = await newest(session, caller.project_id, smith_id)
     if last is not None and last.content == content:
         return last
@@ -97,7 +100,7 @@ async def write(session: AsyncSession, caller: Caller, smith_id: str, content: s
         col(MemoryDocument.version) <= fresh.version - REVISIONS,
     )
     await execute(session, old)
-    await events.tell(session, caller, events.MemoryUpdated("document", None), smith_id=smith_id)
+    await events.tell(session, caller, event_types.MemoryUpdated("document", None), smith_id=smith_id)
     return fresh
 
 

@@ -22,7 +22,7 @@ from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.readings import Reading
 from ingram_app.core.settings import settings
-from ingram_app.domain import keyrings
+from ingram_app.domain import audit, keyrings
 from ingram_app.domain.access import Caller, TenantTokenRequired
 from ingram_app.domain.keyrings import Keyring
 from ingram_app.gateways import providers
@@ -131,7 +131,10 @@ async def put(
     whose: list[Any] = [ModelKey.project_id, sa.text("coalesce(smith_id, '')"), ModelKey.provider]
     upsert = insert(ModelKey).values(key.model_dump()).on_conflict_do_update(index_elements=whose, set_=later)
     await execute(session, upsert)
-    return await _of(session, caller, provider, smith_id)
+    kept = await _of(session, caller, provider, smith_id)
+    about = {"provider": provider, "base_url": base_url, "smith_id": smith_id}
+    await audit.note(session, caller, "model_key.set", kept.id, **about)
+    return kept
 
 
 async def browse(session: AsyncSession, caller: Caller, smith_id: str | None = None) -> list[ModelKey]:
@@ -143,7 +146,9 @@ async def browse(session: AsyncSession, caller: Caller, smith_id: str | None = N
 async def remove(session: AsyncSession, caller: Caller, provider: str, smith_id: str | None = None) -> None:
     """Forget a key. Raises `NotFound`."""
     _require(caller, "model_keys:write", smith_id)
-    await session.delete(await _of(session, caller, provider, smith_id))
+    key = await _of(session, caller, provider, smith_id)
+    await session.delete(key)
+    await audit.note(session, caller, "model_key.removed", key.id, provider=provider, smith_id=smith_id)
 
 
 async def reach(session: AsyncSession, project_id: str, smith_id: str, model: str) -> Access:

@@ -18,7 +18,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, Tenancy, enter, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import agents, keyrings
+from ingram_app.domain import agents, audit, keyrings
 from ingram_app.domain.access import Actor, Caller
 from ingram_app.domain.designs import ModelId
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -46,6 +46,8 @@ class Limits(BaseModel):
     max_history_tokens: int | None = Shape(default=None, ge=100)
     """Of what was said on the thread before; what is older is summarised. Unset: as much as the model takes."""
     max_input_bytes: int | None = Shape(default=None, ge=1, le=1_048_576)
+    max_attachment_bytes: int | None = Shape(default=None, ge=1, le=8_388_608)
+    """Of one picture or file."""
     max_concurrent_runs: int | None = Shape(default=None, ge=1, le=100_000)
     """Runs of the project that work at once; those beyond it wait."""
 
@@ -78,6 +80,7 @@ PLATFORM = Preferences(
         max_seconds_to_first_token=300,
         max_output_tokens=100_000,
         max_input_bytes=1_048_576,
+        max_attachment_bytes=5_242_880,
     ),
 )
 """What holds where a project says nothing."""
@@ -230,6 +233,7 @@ async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
             session.add(project)
     except sa.exc.IntegrityError:
         raise ProjectNameTaken(name=name, param="name") from None
+    await audit.note(session, caller, "project.renamed", project.id, name=project.name)
     return project
 
 
@@ -249,6 +253,7 @@ async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any])
         elif part in changes:
             merged[part] = {}
     project.preferences = Preferences.model_validate(merged).model_dump()
+    await audit.note(session, caller, "project.settings_changed", project.id, changes=changes)
     return project
 
 
@@ -259,6 +264,7 @@ async def archive(session: AsyncSession, caller: Caller, project_id: str) -> Non
     """
     project = await find(session, caller, project_id)
     project.archived_at = now()
+    await audit.note(session, replace(caller, project_id=project.id), "project.deleted", project.id, name=project.name)
 
 
 async def stand_in(session: AsyncSession, caller: Caller, project_id: str) -> Project:
@@ -294,6 +300,7 @@ async def _make(session: AsyncSession, caller: Caller, name: str, about: dict[st
     await _stand_in(session, caller, project)
     await keyrings.create(session, project.id)
     await agents.create_default(session, project.id)
+    await audit.note(session, replace(caller, project_id=project.id), "project.created", project.id, name=name)
     return project
 
 

@@ -19,7 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core.clock import now
 from ingram_app.core.database import execute
 from ingram_app.core.errors import Invalid, NotFound
-from ingram_app.domain import agents, audit, designs, events, smiths, versions
+from ingram_app.domain import agents, audit, designs, event_types, events, smiths, versions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentUnpublished, AgentVersion, NothingToUpdate
 from ingram_app.domain.audit import AuditEntry
@@ -130,7 +130,7 @@ async def roll_out(
     agent.rollout_version, agent.rollout_percent = split.version, split.percent
     agent.guard, agent.halted, agent.updated_at = kept, None, now()
     share = 100 if agent.active_version == version else percent
-    await events.tell(session, caller, events.AgentRolledOut(agent.id, version, share))
+    await events.tell(session, caller, event_types.AgentRolledOut(agent.id, version, share))
     await audit.note(session, caller, "agent.rolled_out", agent.id, version=version, percent=share, guard=kept)
     return agent
 

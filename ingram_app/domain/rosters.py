@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core.clock import now
 from ingram_app.core.database import execute
 from ingram_app.core.errors import Invalid, NotFound
-from ingram_app.domain import agents, audit, smiths
+from ingram_app.domain import agents, audit, revisions, smiths
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent
 from ingram_app.domain.smiths import Smith, SmithExists
@@ -67,10 +67,11 @@ async def attach(
     among = _among(caller, None if all else wanted)
     if not all:
         await _require(session, among, wanted)
+    moment = now()
     update = (
         sa.update(Smith)
         .where(*among, col(Smith.agent_id) != agent.id)
-        .values(agent_id=agent.id, pin=None, updated_at=now())
+        .values(agent_id=agent.id, pin=None, updated_at=moment)
     )
     try:
         async with session.begin_nested():
@@ -79,6 +80,7 @@ async def attach(
         twice = await _twice(session, caller, agent, among)
         raise SmithExists(agent_id=agent.id, external_id=twice, param="smith_ids") from None
     if moved:
+        await revisions.append_moved(session, caller, agent.id, moment)
         await audit.note(session, caller, "agent.attached", agent.id, smiths=moved, all=all)
     return await _roster(session, among, LISTED if all else AT_ONCE, moved)
 

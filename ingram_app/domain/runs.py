@@ -21,7 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, afterwards, keepable, one_of
+from ingram_app.core.database import Moment, afterwards, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.readings import Prepared, columns, insertion
@@ -29,6 +29,7 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import (
     approvals,
     arrivals,
+    event_types,
     events,
     frames,
     model_keys,
@@ -42,9 +43,9 @@ from ingram_app.domain import (
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.arrivals import OnBusy
+from ingram_app.domain.attachments import keep, unpack
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
-from ingram_app.domain.projects import Limits
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
 
@@ -84,14 +85,9 @@ class Run(SQLModel, table=True):
             unique=True,
             postgresql_where=sa.text("status in ('running', 'paused_for_approval', 'paused_for_tool')"),
         ),
+        Index("ix_runs_finished", "finished_at", "id"),
         Index("ix_runs_leases", "project_id", "lease_until", postgresql_where=sa.text("status = 'running'")),
-        Index(
-            "ix_runs_ready",
-            "project_id",
-            "ready_at",
-            "id",
-            postgresql_where=sa.text("status = 'queued' and ready_at is not null"),
-        ),
+        Index("ix_runs_ready", "project_id", "ready_at", "id", postgresql_where=sa.text(slots.WAITS)),
     )
 
     id: str = Field(default_factory=lambda: new_id("run"), primary_key=True)
@@ -109,6 +105,8 @@ class Run(SQLModel, table=True):
     """The model that gave the last answer: this one, or a fallback model. Null before there is an answer."""
     config: dict[str, Any] = Field(sa_type=JSONB)
     """The effective design it runs with, whatever is rolled out meanwhile."""
+    rendered_instructions: str | None = None
+    """The design's instructions with their variables filled in, once and for all; null when there were none to fill."""
     status: RunStatus = Field(default=RunStatus.queued, sa_type=one_of(RunStatus))
     channel: str = "api"
     input: list[dict[str, Any]] = Field(sa_type=JSONB)
@@ -158,9 +156,8 @@ class Birth:
 
     run: Run
     access: Access
-    limits: Limits
+    limits: projects.Limits
     past: summaries.Past
-    """What the thread remembers."""
 
 
 _INSERTED = insertion(Run)
@@ -191,15 +188,16 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
     """
     caller.require("runs:write")
-    clone, project = await smiths.summon(session, caller, smith_id)
+    clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
-    turn = replace(turn, input=keepable(turn.input))
+    turn, luggage = await unpack(session, caller, smith_id, turn, project.limits.max_attachment_bytes or 0)
     check(turn, project.limits.max_input_bytes or 0)
     wanted = clone.config["model"]
     model = project.default_model if wanted == "default" else wanted
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
     thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
+    await keep(session, caller.project_id, smith_id, thread_id, luggage)
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
@@ -308,22 +306,18 @@ def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: st
     return Run(
         id=new_id("run"),
         project_id=caller.project_id,
-        smith_id=clone.smith.id,
         thread_id=thread_id,
         turn=number,
         on_busy=turn.on_busy,
-        agent_id=clone.agent.id,
-        agent_version=clone.version,
         model=model,
-        config=clone.config,
         channel=turn.channel,
         input=turn.input,
         response_format=turn.response_format,
-        warnings=[],
         about=turn.metadata,
         actor=caller.actor.as_json(),
         created_at=moment,
         updated_at=moment,
+        **clone.stamp(moment),
     )
 
 
@@ -376,7 +370,7 @@ async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | N
         await frames.write(session, run.project_id, run.id, frames.RunCancelled(run.cancel_reason))
         run.status, run.output, run.finished_at, run.updated_at = RunStatus.cancelled, None, now(), now()
         whose = (run.id, run.thread_id, run.agent_id, run.agent_version, run.status.value, run.cancel_reason)
-        await events.tell(session, caller, events.RunCancelled(*whose, run.usage), smith_id=run.smith_id)
+        await events.tell(session, caller, event_types.RunCancelled(*whose, run.usage), smith_id=run.smith_id)
         changed(session, run)
     await session.flush()
 

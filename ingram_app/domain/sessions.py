@@ -6,17 +6,18 @@ A session ends 12 hours after it was last used, 30 days after it began, or when 
 import secrets
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, update
+from sqlalchemy import ColumnElement, delete, func
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment
+from ingram_app.core.database import Moment, Tenancy, enter
 from ingram_app.core.errors import NotFound, TooMany, Unauthenticated
 from ingram_app.core.ids import new_id
 from ingram_app.core.secrets import digest
-from ingram_app.domain.access import Caller
+from ingram_app.domain import audit
+from ingram_app.domain.access import Actor, Caller
 from ingram_app.domain.teammates import Teammate
 
 IDLE = timedelta(hours=12)
@@ -83,7 +84,9 @@ async def forgive(session: AsyncSession, counted: SignInFailure) -> None:
 async def begin(session: AsyncSession, teammate: Teammate, *, address: str, agent: str) -> str:
     """Return the cookie's value of a new session."""
     cookie = secrets.token_urlsafe(32)
-    session.add(Session(token_hash=digest(cookie), teammate_id=teammate.id, address=address[:64], agent=agent[:400]))
+    seat = Session(token_hash=digest(cookie), teammate_id=teammate.id, address=address[:64], agent=agent[:400])
+    session.add(seat)
+    await _note(session, teammate, "session.begun", seat, address)
     return cookie
 
 
@@ -116,12 +119,19 @@ async def revoke(session: AsyncSession, caller: Caller, session_id: str) -> None
     token_hash = (await session.exec(query)).first()
     if token_hash is None:
         raise NotFound(noun="session", id=session_id)
-    await end(session, token_hash)
+    await end(session, token_hash, address=caller.address)
 
 
-async def end(session: AsyncSession, token_hash: str) -> None:
+async def end(session: AsyncSession, token_hash: str, *, address: str) -> None:
     """Sign out, everywhere the cookie is, and tell the tabs that are open."""
-    await session.exec(update(Session).where(col(Session.token_hash) == token_hash).values(revoked_at=now()))
+    query = select(Teammate, Session).join(Session, col(Session.teammate_id) == col(Teammate.id))
+    found = (await session.exec(query.where(*_live(token_hash)))).first()
+    if found is None:
+        return
+    teammate, seat = found
+    seat.revoked_at = now()
+    await session.flush()
+    await _note(session, teammate, "session.ended", seat, address)
     signals.send(session, topic(token_hash))
 
 
@@ -140,6 +150,13 @@ def _lasting() -> tuple[ColumnElement[bool], ...]:
         col(Session.last_seen_at) > now() - IDLE,
         col(Session.created_at) > now() - LONGEST,
     )
+
+
+async def _note(session: AsyncSession, teammate: Teammate, action: str, seat: Session, address: str) -> None:
+    await enter(session, Tenancy(organization_id=teammate.organization_id))
+    actor = Actor("operator", teammate.id, email=teammate.email)
+    themselves = Caller(actor, frozenset(), organization_id=teammate.organization_id, address=address)
+    await audit.note(session, themselves, action, seat.id, browser=seat.agent)
 
 
 async def _refuse_a_flood(session: AsyncSession, email: str, address: str) -> None:

@@ -14,6 +14,7 @@ from ingram_app.domain.projects import Project
 
 READY = "runs.ready"
 """Told when a run waits for nothing but somebody to carry it."""
+WAITS = "status = 'queued' and ready_at is not null"
 _NEXT_IN_THREAD = text(
     "update runs set ready_at = clock_timestamp() where id = (select id from runs where project_id = :project_id"
     " and smith_id = :smith_id and thread_id = :thread_id and status = 'queued' order by turn limit 1)"
@@ -22,16 +23,16 @@ _LIMIT = text("select max_concurrent_runs from projects where id = :project_id")
 _QUEUE_UP = text("select pg_advisory_xact_lock(hashtextextended('slots of ' || :project_id, 0))")
 _SEE = text("select current_setting('app.smith_id', true), set_config('app.smith_id', :smith_id, true)")
 _AT_WORK = "project_id = :project_id and status = 'running' and lease_until > clock_timestamp()"
-_READY = "project_id = :project_id and status = 'queued' and ready_at is not null"
+_READY = f"project_id = :project_id and {WAITS}"
 _IS_FREE = text(f"select count(*) < :limit from runs where {_AT_WORK}")
 _IS_FREE_FOR_A_NEW_ONE = text(
     f"select count(*) < :limit and not exists (select from runs where {_READY}) from runs where {_AT_WORK}"
 )
 _NEXT = text(
     "with recursive waiting as ("
-    "(select project_id from runs where status = 'queued' and ready_at is not null order by project_id limit 1)"
-    " union all select (select r.project_id from runs r where r.status = 'queued' and r.ready_at is not null"
-    " and r.project_id > waiting.project_id order by r.project_id limit 1)"
+    f"(select project_id from runs where {WAITS} order by project_id limit 1)"
+    f" union all select (select project_id from runs where {WAITS}"
+    " and runs.project_id > waiting.project_id order by project_id limit 1)"
     " from waiting where waiting.project_id is not null),"
     " at_work as (select project_id, count(*) as runs from runs"
     " where status = 'running' and lease_until > clock_timestamp() group by project_id)"
@@ -39,7 +40,7 @@ _NEXT = text(
     " join projects on projects.id = waiting.project_id"
     " left join at_work on at_work.project_id = waiting.project_id"
     " cross join lateral (select id, ready_at, row_number() over (order by ready_at, id) as place from runs"
-    " where project_id = waiting.project_id and status = 'queued' and ready_at is not null"
+    f" where project_id = waiting.project_id and {WAITS}"
     " order by ready_at, id limit :most) as oldest"
     " where projects.max_concurrent_runs is null"
     " or coalesce(at_work.runs, 0) + oldest.place <= projects.max_concurrent_runs"

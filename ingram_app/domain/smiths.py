@@ -1,13 +1,13 @@
 """Smiths: one end user's private running clone of an agent. Its identity is the pair (external_id, agent).
 
-live ──archive──▶ archived: its external_id is free again.
+live ──archive──▶ archived: its external_id is free again, its tokens act no more.
 What a smith runs with is worked out when it is asked for: the live version of its agent, with its own overrides.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Index, func
@@ -20,33 +20,35 @@ from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.readings import Reading
-from ingram_app.domain import agents, audit, designs, events, tokens, versions
+from ingram_app.domain import agents, audit, designs, event_types, events, rendering, revisions, tokens, versions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
+from ingram_app.domain.designs import Recorded
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Project
+from ingram_app.domain.rendering import Rendered
 from ingram_app.domain.tokens import Minted
 
+ANONYMOUS = "anon:"
+"""How the external id of someone begins who has not signed in."""
+EXTERNAL_ID_LENGTH = 200
 PROFILE = ("display_name", "locale", "timezone", "customer_id")
 BUCKETS_PER_PERCENT = 100
+LIVE = sa.text("archived_at is null")
+TRIES = sa.text("tester_id is not null")
+BY_BEGINNING = {"external_id": "text_pattern_ops"}
 
 
 class Smith(SQLModel, table=True):
     __tablename__ = "smiths"
     __table_args__ = (
-        Index(
-            "uq_smiths_identity",
-            "project_id",
-            "external_id",
-            "agent_id",
-            unique=True,
-            postgresql_where=sa.text("archived_at is null"),
-        ),
+        Index("uq_smiths_identity", "project_id", "external_id", "agent_id", unique=True, postgresql_where=LIVE),
         Index("ix_smiths_page", "project_id", "created_at", "id"),
-        Index("ix_smiths_agent_id", "agent_id", "bucket", postgresql_where=sa.text("archived_at is null")),
-        Index(
-            "uq_smiths_tester", "agent_id", "tester_id", unique=True, postgresql_where=sa.text("tester_id is not null")
-        ),
+        Index("ix_smiths_agent_id", "agent_id", "bucket", postgresql_where=LIVE),
+        Index("ix_smiths_customer", "project_id", "customer_id", postgresql_where=LIVE),
+        Index("ix_smiths_prefix", "project_id", "external_id", postgresql_ops=BY_BEGINNING, postgresql_where=LIVE),
+        Index("ix_smiths_moved_to", "moved_to", postgresql_where=sa.text("moved_to is not null")),
+        Index("uq_smiths_tester", "agent_id", "tester_id", unique=True, postgresql_where=TRIES),
     )
 
     id: str = Field(default_factory=lambda: new_id("smt"), primary_key=True)
@@ -74,6 +76,13 @@ class Smith(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     updated_at: datetime = Field(default_factory=now, sa_type=Moment)
     archived_at: datetime | None = Field(default=None, sa_type=Moment)
+    moved_to: str | None = Field(default=None, foreign_key="smiths.id", ondelete="CASCADE")
+    """The smith that has what was said to this one, since its person signed in."""
+
+    @property
+    def own_config(self) -> dict[str, Any]:
+        """What is written down in its revisions."""
+        return {"agent_id": self.agent_id, "pin": self.pin, "overrides": self.overrides}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +95,49 @@ class Clone:
     """The agent's version it runs; none while the agent has not been published, or when it tries the draft."""
     inherited: dict[str, Any]
     """What the agent's version says, or the draft that it tries."""
+    recorded: dict[str, Any] | None = None
+    """What it ran with at another moment, when it is to do so again."""
 
     @property
     def config(self) -> dict[str, Any]:
         """The effective design: overrides on the agent's on the platform's defaults."""
-        return designs.effective(self.inherited, self.smith.overrides)
+        return self.recorded or designs.effective(self.inherited, self.smith.overrides)
+
+    @property
+    def source(self) -> Literal["agent", "override", "custom"]:
+        """Whose the config is: the agent's alone; the agent's with fields of its own; its own alone."""
+        if not self.smith.overrides:
+            return "agent"
+        whole = self.version is None or self.smith.overrides.keys() >= set(designs.FIELDS)
+        return "custom" if whole else "override"
+
+    def rendered(self, moment: datetime) -> Rendered:
+        """Return the instructions with their variables filled in, as they read at that moment."""
+        return self._filled(self.config, moment)
+
+    def _filled(self, config: dict[str, Any], moment: datetime) -> Rendered:
+        smith = self.smith
+        built_in = {
+            "external_id": smith.external_id,
+            "display_name": smith.display_name,
+            "locale": smith.locale,
+            "timezone": smith.timezone,
+            "now": rendering.clock(moment, smith.timezone),
+        }
+        return rendering.render(config["instructions"], config["variables"], built_in, smith.about)
+
+    def stamp(self, moment: datetime) -> dict[str, Any]:
+        """Return what a run that begins at that moment records of its smith, whatever changes later."""
+        config = self.config
+        rendered = self._filled(config, moment)
+        return {
+            "smith_id": self.smith.id,
+            "agent_id": self.agent.id,
+            "agent_version": self.version,
+            "config": config,
+            "rendered_instructions": None if rendered.text == config["instructions"] else rendered.text,
+            "warnings": rendered.warnings,
+        }
 
 
 class SmithExists(Conflict):
@@ -114,9 +161,10 @@ async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -
     row = smith.model_dump()
     new = insert(Smith).values(row).on_conflict_do_nothing().returning(col(Smith.id))
     if (await execute(session, new)).first() is not None:
-        created = events.SmithCreated(external_id=smith.external_id, agent_id=agent.id)
+        created = event_types.SmithCreated(external_id=smith.external_id, agent_id=agent.id)
         await events.tell(session, caller, created, smith_id=smith.id)
-        await audit.note(session, caller, "smith.created", smith.id, external_id=smith.external_id)
+        await audit.note(session, caller, "smith.created", smith.id)
+        await revisions.append(session, caller, smith.id, smith.own_config)
         return await find(session, caller, smith.id), True
     same = (Smith.external_id == smith.external_id, Smith.agent_id == agent.id)
     found = await _clones(session, caller, *same)
@@ -144,14 +192,22 @@ async def embody(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
     return found[0]
 
 
-async def summon(session: AsyncSession, caller: Caller, smith_id: str) -> tuple[Clone, Project]:
-    """Return a live smith that is to act, and its project, to be looked at only. Raises `SmithMismatch`, `NotFound`."""
+async def summon(
+    session: AsyncSession, caller: Caller, smith_id: str, recorded: Recorded | None = None
+) -> tuple[Clone, Project]:
+    """Return a live smith that is to act, as it is now or was `recorded`, and its project, to be looked at only.
+
+    Raises `SmithMismatch`, `NotFound`.
+    """
     caller.require_own(smith_id)
     found = await _SUMMONED.first(session, project_id=caller.project_id, smith_id=smith_id)
     if found is None:
         raise NotFound(noun="smith", id=smith_id)
     smith, agent, version, project = found
-    return _clone(smith, agent, version), project
+    clone = _clone(smith, agent, version)
+    if recorded is not None:
+        clone = replace(clone, version=recorded.version, recorded=recorded.config)
+    return clone, project
 
 
 async def browse(
@@ -167,11 +223,8 @@ async def browse(
     """Return the project's live smiths, newest first, as far as they match."""
     caller.require("smiths:read")
     query = _live(caller)
-    for column, value in (
-        (Smith.external_id, external_id),
-        (Smith.customer_id, customer_id),
-        (Smith.agent_id, agent_id),
-    ):
+    wanted = ((Smith.external_id, external_id), (Smith.customer_id, customer_id), (Smith.agent_id, agent_id))
+    for column, value in wanted:
         if value is not None:
             query = query.where(column == value)
     if external_id_prefix:
@@ -198,10 +251,33 @@ async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: 
     caller.require("smiths:write")
     if not changes:
         raise NothingToUpdate()
-    query = _live(caller).where(Smith.id == smith_id).with_for_update()
-    smith: Smith | None = (await session.exec(query)).first()
-    if smith is None:
+    clone = await _change(session, caller, smith_id, changes)
+    await audit.note(session, caller, "smith.changed", smith_id, fields=sorted(changes))
+    return clone
+
+
+async def restore(session: AsyncSession, caller: Caller, smith_id: str, version: int, note: str | None = None) -> Clone:
+    """Give a smith the config of one of its revisions back, as its newest.
+
+    Raises `NotFound`, also for an agent that is archived by now, and `SmithExists`.
+    """
+    caller.require("smiths:write")
+    await find(session, caller, smith_id)
+    then = (await revisions.find(session, caller, smith_id, version)).snapshot
+    blank = dict.fromkeys(designs.FIELDS)
+    changes = {"agent_id": then["agent_id"], "pin": then["pin"]} | blank | then["overrides"]
+    clone = await _change(session, caller, smith_id, changes, note or f"Revision {version} again.")
+    await audit.note(session, caller, "smith.restored", smith_id, version=version)
+    return clone
+
+
+async def _change(
+    session: AsyncSession, caller: Caller, smith_id: str, changes: dict[str, Any], note: str | None = None
+) -> Clone:
+    smith = await hold(session, caller, smith_id)
+    if smith.archived_at is not None:
         raise NotFound(noun="smith", id=smith_id)
+    stood = smith.own_config
     if changes.get("agent_id") not in (None, smith.agent_id):
         smith.agent_id = (await agents.join(session, caller, changes["agent_id"])).id
         smith.pin = None
@@ -213,15 +289,34 @@ async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: 
         await session.flush()
     except sa.exc.IntegrityError:
         raise SmithExists(**identity, param="agent_id") from None
+    if smith.own_config != stood:
+        await revisions.append(session, caller, smith_id, smith.own_config, note)
     return await find(session, caller, smith_id)
+
+
+async def hold(session: AsyncSession, caller: Caller, smith_id: str) -> Smith:
+    """Return a smith, also an archived one, and keep everyone else from changing it until the transaction ends.
+
+    Nothing new is said to it meanwhile either. Raises `NotFound`.
+    """
+    caller.require("smiths:write")
+    there = (Smith.project_id == caller.project_id, Smith.id == smith_id, col(Smith.tester_id).is_(None))
+    query = select(Smith).where(*there).with_for_update().execution_options(populate_existing=True)
+    smith = (await session.exec(query)).first()
+    if smith is None:
+        raise NotFound(noun="smith", id=smith_id)
+    return smith
 
 
 async def archive(session: AsyncSession, caller: Caller, smith_id: str) -> None:
     """Take a smith out of use and free its external id. Raises `NotFound`."""
-    caller.require("smiths:write")
-    clone = await find(session, caller, smith_id)
-    clone.smith.archived_at = now()
-    session.add(clone.smith)
+    smith = await hold(session, caller, smith_id)
+    if smith.archived_at is not None:
+        raise NotFound(noun="smith", id=smith_id)
+    smith.archived_at = smith.updated_at = now()
+    await session.flush()
+    await events.tell(session, caller, event_types.SmithArchived(external_id=smith.external_id), smith_id=smith_id)
+    await audit.note(session, caller, "smith.archived", smith_id)
 
 
 async def mint_token(session: AsyncSession, caller: Caller, *, smith_id: str | None, **terms: Any) -> Minted:
@@ -229,7 +324,9 @@ async def mint_token(session: AsyncSession, caller: Caller, *, smith_id: str | N
     caller.require("tokens:write")
     minted = await tokens.mint(session, caller, smith_id=smith_id, **terms)
     if smith_id is not None:
-        await find(session, caller, smith_id)
+        kept = _live(caller).where(Smith.id == smith_id).with_for_update(key_share=True, read=True)
+        if (await session.exec(kept)).first() is None:  # one that is being claimed is waited for
+            raise NotFound(noun="smith", id=smith_id)
     return minted
 
 

@@ -74,6 +74,7 @@ _PAST = sa.text(
     f" where {_OF_THREAD} and complete and turn > coalesce((select reaches from last), 0)"
     " and turn < :before order by turn desc limit :turns)"
 )
+_PLACE = sa.text("select smith_id, thread_id from runs where project_id = :project_id and id = :run_id")
 _SPENT = sa.text(
     "select coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cost_micros), 0), count(*)"
     " from summaries where project_id = :project_id and run_id = :run_id"
@@ -98,7 +99,9 @@ async def past(session: AsyncSession, project_id: str, smith_id: str, thread_id:
 
 
 async def keep(session: AsyncSession, summary: Summary) -> None:
-    """Write a summary down. Whoever calls holds the run that it was made for."""
+    """Write a summary down, on the thread that its run is of by now. Whoever calls holds that run."""
+    known = {"project_id": summary.project_id, "run_id": summary.run_id}
+    summary.smith_id, summary.thread_id = (await execute(session, _PLACE, known)).one()
     session.add(summary)
     await session.flush()
 

@@ -35,15 +35,17 @@ class Thread(SQLModel, table=True):
 
 
 _ENTER = text(
-    "insert into threads (smith_id, id, project_id, title, run_count, created_at, last_activity_at)"
-    " values (:smith_id, :id, :project_id, :title, 1, :now, :now)"
+    "with alive as (select id from smiths"
+    " where project_id = :project_id and id = :smith_id and archived_at is null for key share)"
+    " insert into threads (smith_id, id, project_id, title, run_count, created_at, last_activity_at)"
+    " select id, :id, :project_id, :title, 1, :now, :now from alive"
     " on conflict (smith_id, id) do update"
     " set run_count = threads.run_count + 1, last_activity_at = excluded.last_activity_at"
     " where threads.project_id = excluded.project_id returning run_count"
 )
 
 _HOLD = text(
-    "select from threads where project_id = :project_id and smith_id = :smith_id and id = :id for no key update"
+    "select id from threads where project_id = :project_id and smith_id = :smith_id and id = :id for no key update"
 )
 
 
@@ -61,18 +63,23 @@ async def enter(
     """Count a turn of the thread, begun if it is new, and return its id and the turn's number.
 
     Turns of one thread wait here for each other until the transaction ends: this is their order of arrival.
+    They wait for a claim or an erasure of the smith too. Raises `InvalidThreadId`, and `NotFound` when it is gone then.
     """
     if thread_id is not None and not (1 <= len(thread_id) <= ID_LENGTH and thread_id.isprintable()):
         raise InvalidThreadId(param="thread_id")
     title = " ".join(said.split())[:TITLE_LENGTH] or "Untitled"
     thread_id = thread_id or new_id("thr")
     known = {"smith_id": smith_id, "id": thread_id, "project_id": caller.project_id, "title": title, "now": now()}
-    return thread_id, (await execute(session, _ENTER, known)).scalar()
+    number = (await execute(session, _ENTER, known)).scalar()
+    if number is None:
+        raise NotFound(noun="smith", id=smith_id)
+    return thread_id, number
 
 
-async def hold(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
-    """Keep new turns of the thread waiting until the transaction ends."""
-    await execute(session, _HOLD, {"project_id": project_id, "smith_id": smith_id, "id": thread_id})
+async def hold(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> bool:
+    """Keep new turns of the thread waiting until the transaction ends; not, when it was deleted just now."""
+    known = {"project_id": project_id, "smith_id": smith_id, "id": thread_id}
+    return (await execute(session, _HOLD, known)).scalar() is not None
 
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> Thread:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
+import sqlalchemy as sa
 from joserfc import jwt
 from joserfc.errors import JoseError
 from sqlalchemy import Index
@@ -26,12 +27,12 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, Tenancy, transaction
+from ingram_app.core.database import Moment, Tenancy, execute, transaction
 from ingram_app.core.errors import Invalid, NotFound, Unauthenticated
 from ingram_app.core.ids import is_id, new_id
 from ingram_app.core.secrets import digest
 from ingram_app.core.settings import settings
-from ingram_app.domain import keyrings, projects
+from ingram_app.domain import audit, keyrings, projects
 from ingram_app.domain.access import ORGANIZATION, PERMISSIONS, TENANT, Actor, ActorKind, Caller
 from ingram_app.domain.keyrings import Keyring
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -57,7 +58,10 @@ HANDLES = {Kind.admin: "tha_live_", Kind.smith: "thp_live_", Kind.organization: 
 
 class Token(SQLModel, table=True):
     __tablename__ = "tokens"
-    __table_args__ = (Index("ix_tokens_page", "project_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_tokens_page", "project_id", "created_at", "id"),
+        Index("ix_tokens_sub", "project_id", "sub", "created_at", "id"),
+    )
 
     id: str = Field(default_factory=lambda: new_id("tok"), primary_key=True)
     """The token's `jti`."""
@@ -140,8 +144,8 @@ async def mint(
         raise SmithRequired(param="smith_id")
     scopes = _checked(permissions) if kind is Kind.smith else [TENANT]
     project = await projects.own(session, caller)
-    sub = f"{project.id}:{smith_id}" if smith_id else project.id
-    return await _sign(session, _row_in(project, sub, scopes, name), kind, ttl_seconds)
+    sub = subject(project.id, smith_id) if smith_id else project.id
+    return await _sign(session, caller, _row_in(project, sub, scopes, name), kind, ttl_seconds)
 
 
 async def mint_for_project(
@@ -149,7 +153,7 @@ async def mint_for_project(
 ) -> Minted:
     """Make a tenant-admin token of one of the organization's projects. Raises `NotFound`, `InvalidLifetime`."""
     project = await projects.stand_in(session, caller, project_id)
-    return await _sign(session, _row_in(project, project.id, [TENANT], name), Kind.admin, ttl_seconds)
+    return await _sign(session, caller, _row_in(project, project.id, [TENANT], name), Kind.admin, ttl_seconds)
 
 
 async def mint_for_organization(session: AsyncSession, caller: Caller, *, name: str | None = None) -> Minted:
@@ -157,34 +161,57 @@ async def mint_for_organization(session: AsyncSession, caller: Caller, *, name: 
     caller.require_organization()
     owner = caller.organization_id
     row = Token(organization_id=owner, name=name, sub=owner, scopes=[ORGANIZATION], hash="", prefix="")
-    return await _sign(session, row, Kind.organization, None)
+    return await _sign(session, caller, row, Kind.organization, None)
 
 
-async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST) -> Page[Token]:
-    """Return the project's tokens, newest first, revoked ones too."""
+async def browse(
+    session: AsyncSession, caller: Caller, place: Place = FIRST, *, smith_id: str | None = None
+) -> Page[Token]:
+    """Return the project's tokens or those of one smith, newest first, revoked ones too."""
     caller.require("tokens:read")
-    return await page(session, select(Token).where(Token.project_id == caller.project_id), Token, place)
+    query = select(Token).where(Token.project_id == caller.project_id)
+    if smith_id is not None:
+        query = query.where(Token.sub == subject(caller.project_id, smith_id))
+    return await page(session, query, Token, place)
 
 
 async def revoke(session: AsyncSession, caller: Caller, token_id: str) -> None:
     """End a token of the caller's project, everywhere within a second. Raises `NotFound`."""
     caller.require("tokens:write")
-    await _revoke(session, select(Token).where(Token.project_id == caller.project_id), token_id)
+    await _revoke(session, caller, select(Token).where(Token.project_id == caller.project_id), token_id)
+
+
+async def revoke_of_smith(session: AsyncSession, caller: Caller, smith_id: str) -> None:
+    """End every token of a smith, everywhere within a second."""
+    caller.require("smiths:write")
+    every = sa.update(Token).where(
+        col(Token.project_id) == caller.project_id,
+        col(Token.sub) == subject(caller.project_id, smith_id),
+        col(Token.revoked_at).is_(None),
+    )
+    await execute(session, every.values(revoked_at=now()))
 
 
 async def revoke_of_project(session: AsyncSession, caller: Caller, project_id: str, token_id: str) -> None:
     """End a token of one of the organization's projects. Raises `NotFound`."""
     await projects.find(session, caller, project_id)
-    await _revoke(session, select(Token).where(Token.project_id == project_id), token_id)
+    await _revoke(session, caller, select(Token).where(Token.project_id == project_id), token_id)
 
 
 async def revoke_key(session: AsyncSession, caller: Caller, token_id: str) -> None:
     """End an organization key. Raises `NotFound`."""
     caller.require_organization()
     keys = select(Token).where(Token.organization_id == caller.organization_id, col(Token.project_id).is_(None))
-    await _revoke(session, keys, token_id)
+    await _revoke(session, caller, keys, token_id)
 
 
+async def still_holds(session: AsyncSession, token_id: str | None) -> bool:
+    """Tell whether whoever did something with this token could do it again; one who had none could."""
+    token = await session.get(Token, token_id) if token_id is not None else None
+    return token_id is None or (token is not None and token.state == "active")
+
+
+_smiths = sa.table("smiths", sa.column("id"), sa.column("project_id"), sa.column("archived_at"))
 _believed: OrderedDict[str, tuple[float, Caller, datetime | None]] = OrderedDict()
 _BELIEVED_AT_MOST = 4096
 
@@ -222,7 +249,7 @@ async def _verify(words: str, key: str) -> tuple[Caller, datetime | None]:
         if row.revoked_at is not None:
             raise InvalidToken(reason="it has been revoked")
         if kind is not Kind.organization:
-            await _refuse_archived(session, owner_id)
+            await _refuse_archived(session, owner_id, smith_id)
         if row.last_used_at is None or row.last_used_at < now() - USED_EVERY:
             row.last_used_at = now()
     actor = Actor(kind=ACTORS[kind], id=smith_id or owner_id, token_id=row.id)
@@ -230,10 +257,13 @@ async def _verify(words: str, key: str) -> tuple[Caller, datetime | None]:
     return Caller(actor=actor, scopes=frozenset(row.scopes), smith_id=smith_id, **place), row.expires_at
 
 
-async def _refuse_archived(session: AsyncSession, project_id: str) -> None:
+async def _refuse_archived(session: AsyncSession, project_id: str, smith_id: str) -> None:
     project = await session.get(Project, project_id)
     if project is None or project.archived_at is not None:
         raise InvalidToken(reason="its project has been deleted")
+    lives = sa.select(_smiths.c.id).where(_smiths.c.id == smith_id, _smiths.c.project_id == project_id)
+    if smith_id and (await execute(session, lives.where(_smiths.c.archived_at.is_(None)))).first() is None:
+        raise InvalidToken(reason="its smith has been deleted")
 
 
 def _handle(words: str) -> tuple[Kind, str]:
@@ -285,7 +315,12 @@ def _row_in(project: Project, sub: str, scopes: list[str], name: str | None) -> 
     return Token(organization_id=owner, project_id=project.id, name=name, sub=sub, scopes=scopes, hash="", prefix="")
 
 
-async def _sign(session: AsyncSession, row: Token, kind: Kind, ttl_seconds: int | None) -> Minted:
+def subject(project_id: str, smith_id: str) -> str:
+    """Return the `sub` of a smith's tokens."""
+    return f"{project_id}:{smith_id}"
+
+
+async def _sign(session: AsyncSession, caller: Caller, row: Token, kind: Kind, ttl_seconds: int | None) -> Minted:
     lifetime = _lifetime(kind, ttl_seconds)
     ring = await keyrings.find(session, row.project_id or row.organization_id)
     claims: dict[str, Any] = {
@@ -303,11 +338,14 @@ async def _sign(session: AsyncSession, row: Token, kind: Kind, ttl_seconds: int 
     row.hash, row.prefix = digest(words), words[:20]
     session.add(row)
     await session.flush()
+    await audit.note(session, caller, "token.minted", row.id, sub=row.sub, scopes=row.scopes)
     return Minted(row, words)
 
 
-async def _revoke(session: AsyncSession, among: Any, token_id: str) -> None:
+async def _revoke(session: AsyncSession, caller: Caller, among: Any, token_id: str) -> None:
     token = (await session.exec(among.where(Token.id == token_id))).first()
     if token is None:
         raise NotFound(noun="token", id=token_id)
-    token.revoked_at = token.revoked_at or now()
+    if token.revoked_at is None:
+        token.revoked_at = now()
+        await audit.note(session, caller, "token.revoked", token.id, sub=token.sub)

@@ -8,11 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Index
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core.database import execute, keepable
+from ingram_app.core.database import compact, execute
 
 Messages = list[dict[str, Any]]
 """As the model layer writes them down: requests and responses in turn."""
@@ -37,15 +37,19 @@ class Transcript(SQLModel, table=True):
     """The turn has come to its end and is part of the thread's history."""
 
 
+_KEEP = sa.text(
+    "insert into transcripts (run_id, project_id, smith_id, thread_id, turn, messages, complete)"
+    " select id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete"
+    " from runs where project_id = :project_id and id = :run_id"
+    " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete"
+)
 _OF_RUN = sa.text("select messages::text from transcripts where project_id = :project_id and run_id = :run_id")
 
 
 async def keep(session: AsyncSession, transcript: Transcript) -> None:
-    """Write a run's transcript down, in place of what was there."""
-    row = transcript.model_dump() | {"messages": keepable(transcript.messages)}
-    later = {"messages": row["messages"], "complete": row["complete"]}
-    upsert = insert(Transcript).values(row)
-    await execute(session, upsert.on_conflict_do_update(index_elements=["run_id"], set_=later), {})
+    """Write a run's transcript down, in place of what was there, under the smith and thread that the run is now of."""
+    kept = {"run_id": transcript.run_id, "project_id": transcript.project_id, "complete": transcript.complete}
+    await execute(session, _KEEP, kept | {"messages": compact(transcript.messages)})
 
 
 async def of_run(session: AsyncSession, project_id: str, run_id: str) -> str:

@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import agents, audit, designs, events
+from ingram_app.domain import agents, audit, designs, event_types, events
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -59,7 +59,7 @@ async def publish(session: AsyncSession, caller: Caller, agent_id: str, note: st
     await session.flush()
     if not agent.published:
         agent.active_version, agent.updated_at = version.version, now()
-    await events.tell(session, caller, events.AgentPublished(agent.id, version.version, note))
+    await events.tell(session, caller, event_types.AgentPublished(agent.id, version.version, note))
     await audit.note(session, caller, "agent.published", agent.id, version=version.version)
     return version
 

@@ -23,7 +23,7 @@ from ingram_app.core.database import Moment
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
-from ingram_app.domain import audit, events, keyrings
+from ingram_app.domain import audit, event_types, events, keyrings
 from ingram_app.domain.access import Caller, platform
 from ingram_app.domain.agents import NothingToUpdate
 from ingram_app.domain.events import Event
@@ -199,7 +199,7 @@ async def switch_off(session: AsyncSession, webhook: Webhook, reason: str) -> No
     """Have the platform send no more there, and say so on the feed."""
     webhook.active, webhook.disabled_reason, webhook.updated_at = False, reason, now()
     unasked = platform(webhook.project_id)
-    await events.tell(session, unasked, events.WebhookDisabled(webhook.id, webhook.url, reason))
+    await events.tell(session, unasked, event_types.WebhookDisabled(webhook.id, webhook.url, reason))
     await audit.note(session, unasked, "webhook.disabled", webhook.id, reason=reason)
 
 

@@ -15,7 +15,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 
 from ingram_app.core.database import keepable, transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, summaries
+from ingram_app.domain import leases, summaries, threads
 from ingram_app.domain.leases import Lease
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
@@ -163,6 +163,7 @@ class History:
             **asdict(spent),
         )
         async with transaction(self._lease.tenancy) as session:
+            await threads.hold(session, run.project_id, run.smith_id, run.thread_id)
             await leases.renew(session, self._lease)
             await summaries.keep(session, summary)
         self.spent = spent

@@ -14,16 +14,17 @@ from pydantic_ai.messages import (
 from ingram_app.domain.runs import Run
 from ingram_app.domain.transcripts import NOTHING, Messages
 from ingram_app.domain.turns import words
+from ingram_app.engine.attaching import of_content
 
 
 def of_input(run: Run) -> list[ModelMessage]:
     """Return the turn's own input."""
-    return [_message(said["role"], words(said["content"])) for said in run.input]
+    return [_message(said["role"], said["content"]) for said in run.input]
 
 
 def instructions(run: Run) -> str | None:
-    """Return what the smith is told to be."""
-    told: str | None = run.config["instructions"]
+    """Return what the smith is told to be: the same words for as long as the run lasts, whoever carries it."""
+    told: str | None = run.config["instructions"] if run.rendered_instructions is None else run.rendered_instructions
     return told
 
 
@@ -47,7 +48,7 @@ def write(messages: list[ModelMessage]) -> Messages:
     return written
 
 
-def _message(role: str, text: str) -> ModelMessage:
+def _message(role: str, content: str | list[dict[str, Any]]) -> ModelMessage:
     if role == "assistant":
-        return ModelResponse(parts=[TextPart(content=text)])
-    return ModelRequest(parts=[UserPromptPart(content=text)])
+        return ModelResponse(parts=[TextPart(content=words(content))])
+    return ModelRequest(parts=[UserPromptPart(content=of_content(content))])

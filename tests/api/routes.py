@@ -18,6 +18,18 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/tenant/settings": {"embedding_model": "other"},
     "PUT /v1/tenant/model_keys/{provider}": {"api_key": "sk-another"},
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": {"api_key": "sk-another"},
+    "PUT /v1/tenant/providers/{provider}": {
+        "client_id": "us",
+        "client_secret": "sk-another",
+        "authorize_url": "https://127.0.0.1:1/authorize",
+        "token_uri": "https://127.0.0.1:1/token",
+    },
+    "POST /v1/smiths/{smith_id}/connections/authorize": {"provider": "openai"},
+    "POST /v1/smiths/{smith_id}/connections": {
+        "provider": "openai",
+        "credential": {"kind": "oauth_tokens", "access_token": "sk-another"},
+    },
+    "PATCH /v1/smiths/{smith_id}/connections/{connection_id}": {"metadata": {"account": "ann"}},
     "POST /v1/tenant/webhooks": {"url": "https://hooks.example.com/ingram"},
     "PATCH /v1/tenant/webhooks/{webhook_id}": {"events": ["run"]},
     "PUT /v1/tenant/mcp/{name}": {"url": "https://127.0.0.1:1/mcp"},
@@ -28,16 +40,19 @@ BODIES: dict[str, Any] = {
     "POST /v1/agents/{agent_id}/rollout": {"version": 1},
     "POST /v1/smiths": {"external_id": "somebody"},
     "PATCH /v1/smiths/{smith_id}": {"display_name": "Renamed"},
+    "POST /v1/smiths/{smith_id}/claim": {"external_id": "user-9"},
     "PATCH /v1/smiths/{smith_id}/threads/{thread_id}": {"title": "Renamed"},
     "POST /v1/smiths/{smith_id}/runs": RUN,
     "POST /v1/smiths/{smith_id}/runs/{run_id}/submit": {"kind": "cancel"},
 }
 """A good body of each route that needs one."""
 
-OPEN = {"GET /v1/projects/{project_id}/jwks.json"}
+OPEN = {"GET /v1/projects/{project_id}/jwks.json", "GET /v1/oauth/callback"}
 """Routes under /v1 that ask for no token."""
 
-NAMES = {"provider": "openai", "version": "1", "a": "1", "b": "draft", "name": "desk", "slug": "deepwiki"}
+NAMES = {
+    "provider": "openai", "version": "1", "a": "1", "b": "draft", "name": "desk", "slug": "deepwiki", "sha256": "0" * 64
+}  # fmt: skip
 """What stands in a path without being the id of something, and a good value of it."""
 
 

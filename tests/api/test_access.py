@@ -3,7 +3,7 @@
 import pytest
 
 from ingram_app.domain.access import PERMISSIONS
-from tests.api.routes import BODIES, RUN
+from tests.api.routes import BODIES, NAMES, RUN
 from tests.world import Client, Tenant, World, error, ok
 
 NEEDED = {
@@ -13,20 +13,32 @@ NEEDED = {
     "GET /v1/smiths/{smith_id}/runs/{run_id}/events": "runs:read",
     "POST /v1/smiths/{smith_id}/runs/{run_id}/submit": "runs:write",
     "GET /v1/runs": "runs:read",
+    "POST /v1/smiths/{smith_id}/runs/{run_id}/replay": "runs:write",
     "GET /v1/approvals": "approvals:read",
+    "GET /v1/traces": "traces:read",
+    "GET /v1/runs/{run_id}/trace": "traces:read",
     "GET /v1/tenant/models": "model_keys:read",
     "GET /v1/smiths/{smith_id}/model_keys": "model_keys:read",
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": "model_keys:write",
     "DELETE /v1/smiths/{smith_id}/model_keys/{provider}": "model_keys:write",
+    "GET /v1/smiths/{smith_id}/connections": "connections:read",
+    "GET /v1/smiths/{smith_id}/connections/{connection_id}": "connections:read",
+    "PATCH /v1/smiths/{smith_id}/connections/{connection_id}": "connections:write",
+    "POST /v1/smiths/{smith_id}/connections/{connection_id}/refresh": "connections:write",
+    "POST /v1/smiths/{smith_id}/connections/authorize": "connections:write",
 }
 """What a smith's token needs for each route that it may use at all."""
+PUT_PROVIDER = "PUT /v1/tenant/providers/{provider}"
 
 
 @pytest.fixture(scope="module")
 async def ids(project: Tenant) -> dict[str, str]:
     smith = await project.smith(external_id="user-1")
     run = await project.run(smith["id"])
-    return {"smith_id": smith["id"], "run_id": run["id"], "provider": "openai"}
+    ok(await project.api.put("/v1/tenant/providers/{provider}".format(**NAMES), json=BODIES[PUT_PROVIDER]))
+    held = BODIES["POST /v1/smiths/{smith_id}/connections"]
+    connection = ok(await project.api.post(f"/v1/smiths/{smith['id']}/connections", json=held))
+    return NAMES | {"smith_id": smith["id"], "run_id": run["id"], "connection_id": connection["id"]}
 
 
 async def knock(client: Client, route: str, ids: dict[str, str]) -> int:

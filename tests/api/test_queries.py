@@ -89,6 +89,17 @@ BUSY = {
     "a page of tokens": "select id from tokens where project_id = 'p' order by created_at desc, id desc limit 51",
     "a person's smith": "select id from smiths where project_id = 'p' and external_id = 'e' and agent_id = 'a'"
     " and archived_at is null",
+    "a customer's smiths": "select id from smiths where project_id = 'p' and customer_id = 'c' and archived_at is null",
+    "smiths by how their external id begins": "select id from smiths where project_id = 'p'"
+    " and external_id like 'anon:%' escape '/' and archived_at is null",
+    "the strangers that a smith was": "select id from smiths where moved_to = 's'",
+    "a smith's revisions": "select id from smith_revisions where project_id = 'p' and smith_id = 's'"
+    " order by created_at desc, id desc limit 51",
+    "a smith's tokens": "select id from tokens where project_id = 'p' and sub = 'p:s'"
+    " order by created_at desc, id desc limit 51",
+    "a smith's events": "select id from events where project_id = 'p' and smith_id = 's'"
+    " order by position desc, id desc limit 51",
+    "a smith's receipt": "select id from erasures where project_id = 'p' and smith_id = 's'",
     "an agent's smiths": "select count(*) from smiths where agent_id = 'a' and archived_at is null",
     "a share of an agent's smiths": "select count(*) from smiths where agent_id = 'a' and archived_at is null"
     " and bucket < 3300",

@@ -222,11 +222,11 @@ async def test_many_strangers_do_not_push_out_who_is_known(api: Client, world: W
     assert len(tokens._believed) <= known
 
 
-async def test_a_token_of_an_archived_smith_finds_it_gone(project: Tenant) -> None:
+async def test_a_token_of_an_archived_smith_opens_nothing(project: Tenant) -> None:
     person = await project.person(external_id="leaving")
     ok(await project.api.delete(f"/v1/smiths/{person.id}"))
-    said = {"input": [{"role": "user", "content": "hello"}]}
-    error(await person.api.post(f"/v1/smiths/{person.id}/runs", json=said), 404, "not_found")
+    told = error(await person.api.get("/v1/runs"), 401, "unauthenticated")
+    assert "its smith has been deleted" in told["message"]
 
 
 async def test_every_legal_permission_can_be_given(api: Client, smith: Person) -> None:

@@ -20,6 +20,7 @@ KINDS = {
     "run": "run",
     "thread": "thr",
     "token": "tok",
+    "connection": "con",
     "approval": "apr",
     "memory": "mem",
     "webhook": "whk",
@@ -51,9 +52,20 @@ async def estate(project: Tenant) -> Estate:
         ok(await project.api.put(path, json={"api_key": "sk-of-this-project"}))
     server = {"url": "https://127.0.0.1:1/mcp", "auth": {"kind": "bearer", "secret": "sk-of-this-project"}}
     ok(await project.api.put("/v1/tenant/mcp/desk", json=server))
+    service = {
+        "client_id": "us",
+        "client_secret": "sk-of-this-project",
+        "authorize_url": "https://127.0.0.1:1/authorize",
+        "token_uri": "https://127.0.0.1:1/token",
+    }
+    ok(await project.api.put("/v1/tenant/providers/openai", json=service))
+    held = {"provider": "openai", "credential": {"kind": "oauth_tokens", "access_token": "sk-of-this-project"}}
+    connection = ok(await project.api.post(f"/v1/smiths/{person.id}/connections", json=held))
+    ok(await project.api.post(f"/v1/smiths/{person.id}/connections/authorize", json={"provider": "openai"}))
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
     fact = ok(await project.api.post(f"/v1/smiths/{person.id}/memories", json={"content": "Likes tea."}))
-    names |= {"thread_id": run["thread_id"], "memory_id": fact["id"], "approval_id": approval["id"]}
+    names |= {"connection_id": connection["id"], "thread_id": run["thread_id"], "memory_id": fact["id"]}
+    names["approval_id"] = approval["id"]
     names["webhook_id"] = (await project.webhook())["id"]
     names["delivery_id"] = project.delivery(names["webhook_id"])
     return Estate({"project_id": project.id} | routes.NAMES | names, person)

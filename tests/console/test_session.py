@@ -74,7 +74,7 @@ async def test_an_open_tab_hears_at_once_that_its_session_has_ended(desk: Desk) 
 
     watching = asyncio.create_task(watch())
     async with transaction(NOBODY) as session:
-        await sessions.end(session, digest(desk.cookie))
+        await sessions.end(session, digest(desk.cookie), address="127.0.0.1")
     await asyncio.wait_for(watching, 2)
     assert "/sign-in?next=" in str(told[0])
 
@@ -119,6 +119,6 @@ async def test_who_follows_a_run_hears_no_more_of_it_once_signed_out(
     tab = desk.at(Session, f"/runs/{run.id}")
     assert [gulp async for gulp in following.gulps(tab, desk.project_id, run.id)]
     async with transaction(NOBODY) as session:
-        await sessions.end(session, digest(desk.cookie))
+        await sessions.end(session, digest(desk.cookie), address="127.0.0.1")
     with pytest.raises(SignedOut):
         await anext(following.gulps(tab, desk.project_id, run.id))

@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 import ingram_app.domain
 from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
 from ingram_app.domain.smiths import Smith
+from tests.pictures import image, png, said
 from tests.world import Person, Tenant, World, ok
 
 assert ingram_app.domain  # its tables are known once it is loaded
@@ -29,11 +30,13 @@ DISPATCHED = {
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
-        *("threads", "transcripts", "summaries", "runs", "tool_calls", "approvals"),
+        *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
         *("memory_documents", "memories", "recollections", "vectors"),
+        *("connections", "authorizations"),
     ),
     "smith_id",
 )
+UNCHANGEABLE = ("agent_versions", "audit", "smith_revisions")
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +51,14 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         ok(await tenant.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": 100}}))
         for _ in range(2):  # the second makes a summary of the first
             await tenant.run(person.id, "hello " * 200, thread_id="one")
+        ok(await person.api.post(f"/v1/smiths/{person.id}/runs", json=said(image(png()))))
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
         await remember(tenant, person.id)
+        await connect(tenant, person.id)
         await pause(tenant, person.id)
+        forgotten = await tenant.smith()
+        await tenant.run(forgotten["id"])
+        ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
         tenant.delivery((await tenant.webhook())["id"])
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
 
@@ -62,6 +70,15 @@ async def remember(tenant: Tenant, smith_id: str) -> None:
     ok(await tenant.api.post(f"{path}/memories", json={"content": "Likes tea."}))
     ok(await tenant.api.post(f"{path}/memories/search", json={"query": "tea"}))
     ok(await tenant.api.post(f"{path}/memory/recall", json={"query": "hello"}))
+
+
+async def connect(tenant: Tenant, smith_id: str) -> None:
+    """Have a smith hold a connection, and a link to another consent."""
+    service = {"client_id": "us", "client_secret": "sk-1"}
+    ok(await tenant.api.put("/v1/tenant/providers/github", json=service))
+    held = {"provider": "github", "credential": {"kind": "oauth_tokens", "access_token": "t-1"}}
+    ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections", json=held))
+    ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections/authorize", json={"provider": "github"}))
 
 
 async def pause(tenant: Tenant, smith_id: str) -> None:
@@ -127,7 +144,7 @@ async def test_an_organization_sees_its_projects_and_nothing_in_them(
 async def test_nothing_can_be_moved_into_another_project(
     project: Tenant, other: Tenant, both: list[Person], table: str
 ) -> None:
-    refusal = "can not be changed" if table in ("agent_versions", "audit") else "row-level security"
+    refusal = "can not be changed" if table in UNCHANGEABLE else "row-level security"
     with pytest.raises(DBAPIError, match=refusal):
         async with transaction(Tenancy(project_id=project.id)) as session:
             await session.execute(text(f"update {table} set project_id = :other"), {"other": other.id})
@@ -286,7 +303,9 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
     for person in both:
         for _ in range(2):
             await project.run(person.id, "hello " * 200, thread_id="one")
+        ok(await person.api.post(f"/v1/smiths/{person.id}/runs", json=said(image(png()))))
         await remember(project, person.id)
+        await connect(project, person.id)
     await pause(project, both[1].id)
     column = OF_SMITHS[table]
     siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"

@@ -11,7 +11,7 @@ from ingram_app.core.ids import new_id
 from ingram_app.core.migrations import migrate
 from ingram_app.domain import events
 from ingram_app.domain.access import Caller
-from ingram_app.domain.events import SmithArchived
+from ingram_app.domain.event_types import SmithArchived
 from ingram_app.domain.paging import Place
 from tests.world import Tenant, World, error, ok, until
 

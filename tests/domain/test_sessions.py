@@ -50,8 +50,10 @@ async def test_a_cookie_says_who_it_is_until_it_is_ended(world: World, ann: Team
     assert await whose(cookie + "x") is None
     assert world.ask("select count(*) from sessions where token_hash = %s", cookie) == [(0,)]
     async with transaction(NOBODY) as session:
-        await sessions.end(session, digest(cookie))
+        await sessions.end(session, digest(cookie), address="10.0.0.9")
     assert await whose(cookie) is None
+    noted = "select action, actor ->> 'email', address from audit where action like 'session.%%' order by id"
+    assert world.ask(noted) == [("session.begun", ann.email, "::1"), ("session.ended", ann.email, "10.0.0.9")]
 
 
 @pytest.mark.parametrize(

@@ -92,14 +92,14 @@ class Client:
         """Start a run and yield its frames."""
         path = f"/v1/smiths/{smith_id}/runs"
         async with self._http.stream("POST", path, json=_turn(said, how) | {"stream": True}) as answer:
-            async for frame in _frames(answer):
+            async for frame in frames_of(answer):
                 yield frame
 
     async def follow(self, smith_id: str, run_id: str, after: int = 0) -> AsyncIterator[Heard]:
         """Yield a run's frames past `after`."""
         path = f"/v1/smiths/{smith_id}/runs/{run_id}/events"
         async with self._http.stream("GET", path, headers={"Last-Event-ID": str(after)}) as answer:
-            async for frame in _frames(answer):
+            async for frame in frames_of(answer):
                 yield frame
 
     async def finish(self, smith_id: str, story: Story) -> Story:
@@ -128,7 +128,8 @@ def _turn(said: str, how: dict[str, Any]) -> dict[str, Any]:
     return {"input": [{"content": said}], **how}
 
 
-async def _frames(answer: httpx.Response) -> AsyncIterator[Heard]:
+async def frames_of(answer: httpx.Response) -> AsyncIterator[Heard]:
+    """Yield the frames of an event stream."""
     if not answer.is_success:
         await answer.aread()
         raise AssertionError(answer.text)
@@ -138,5 +139,5 @@ async def _frames(answer: httpx.Response) -> AsyncIterator[Heard]:
             name, _, value = line.partition(": ")
             fields[name] = value
         elif "event" in fields:
-            yield Heard(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+            yield Heard(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"]))
             fields = {}

@@ -13,7 +13,7 @@ from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
 from ingram_app.domain import deliveries, events, webhooks
 from ingram_app.domain.deliveries import Attempt, Delivery, Outcome
-from ingram_app.domain.events import SmithArchived
+from ingram_app.domain.event_types import SmithArchived
 from ingram_app.domain.paging import Place
 from ingram_app.domain.webhooks import Made, WebhookInactive
 from ingram_app.engine import courier

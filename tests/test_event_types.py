@@ -1,4 +1,4 @@
-"""docs/events.md says what is told. `python -m tests.test_event_catalogue` writes its catalogue anew."""
+"""docs/events.md says what is told. `python -m tests.test_event_types` writes its catalogue anew."""
 
 import ast
 import inspect
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from ingram_app.domain.events import TYPES, AnyEvent
+from ingram_app.domain.event_types import TYPES, AnyEvent
 
 GUIDE = Path(__file__).parents[1] / "docs" / "events.md"
 PLACE = re.compile(r"(<!-- catalogue -->\n).*?(<!-- /catalogue -->)", re.DOTALL)
@@ -40,7 +40,7 @@ def written(guide: str) -> str:
 
 def test_the_catalogue_is_that_of_the_code() -> None:
     guide = GUIDE.read_text()
-    assert written(guide) == guide, "run: python -m tests.test_event_catalogue"
+    assert written(guide) == guide, "run: python -m tests.test_event_types"
 
 
 def test_every_type_has_an_entry() -> None:

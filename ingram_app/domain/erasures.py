@@ -1,0 +1,155 @@
+"""Erasures: all that was held about a person's smith is gone, but for what it used and cost. The receipt stays.
+
+The smith's row goes, and with it every row that refers to it; a noun that is held about a smith refers to it so that
+it goes along. What a run under way writes later finds no run to write to: its carrier loses the lease and lets go.
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core import signals
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment, execute
+from ingram_app.core.errors import NotFound
+from ingram_app.core.ids import new_id
+from ingram_app.domain import audit, event_types, events, frames, idempotency, runs, smiths, tokens
+from ingram_app.domain.access import Caller
+
+
+class Erasure(SQLModel, table=True):
+    """The receipt, and the tombstone: an id that stands here never comes back."""
+
+    __tablename__ = "erasures"
+    __table_args__ = (Index("uq_erasures_smith_id", "project_id", "smith_id", unique=True),)
+
+    id: str = Field(default_factory=lambda: new_id("ers"), primary_key=True)
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
+    smith_id: str
+    counts: dict[str, int] = Field(sa_type=JSONB)
+    """How many there were of each: threads, runs, messages, frames, tokens …"""
+    erased_at: datetime = Field(default_factory=now, sa_type=Moment)
+
+
+class ErasedUsage(SQLModel, table=True):
+    """What the runs of an erased smith used, a row for each agent version, model, customer and day (UTC).
+
+    Totals of a project's usage are those of its runs and of these rows.
+    """
+
+    __tablename__ = "erased_usage"
+    __table_args__ = (Index("ix_erased_usage_day", "project_id", "day"),)
+
+    id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, sa.Identity(), primary_key=True))
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
+    erasure_id: str = Field(foreign_key="erasures.id", ondelete="CASCADE", index=True)
+    agent_id: str
+    agent_version: int | None
+    model: str
+    customer_id: str | None
+    day: date
+    run_count: int
+    input_tokens: int = Field(sa_type=sa.BigInteger)
+    output_tokens: int = Field(sa_type=sa.BigInteger)
+    cost_micros: int = Field(sa_type=sa.BigInteger)
+
+
+_WHOSE = sa.text("select id from smiths where project_id = :project_id and (id = :smith_id or moved_to = :smith_id)")
+_THREADS = sa.text(
+    "select from threads where project_id = :project_id and smith_id = any(:whose) order by smith_id, id for update"
+)
+_LIVE = sa.text(
+    "select id from runs where project_id = :project_id and smith_id = any(:whose)"
+    " and status not in ('completed', 'failed', 'cancelled') order by id for update"
+)
+_OF_SMITH = "where project_id = :project_id and smith_id = any(:whose)"
+_OF_RUNS = f"where project_id = :project_id and run_id in (select id from runs {_OF_SMITH})"
+_COUNT = {
+    "threads": f"threads {_OF_SMITH}",
+    "runs": f"runs {_OF_SMITH}",
+    "messages": f"(select jsonb_array_elements(messages) from transcripts {_OF_RUNS}) m",
+    "summaries": f"summaries {_OF_SMITH}",
+    "tool_calls": f"tool_calls {_OF_SMITH}",
+    "approvals": f"approvals {_OF_SMITH}",
+    "connections": f"connections {_OF_SMITH}",
+    "frames": f"frames {_OF_RUNS}",
+    "revisions": f"smith_revisions {_OF_SMITH}",
+    "memories": f"memories {_OF_SMITH}",
+    "memory_documents": f"memory_documents {_OF_SMITH}",
+    "model_keys": f"model_keys {_OF_SMITH}",
+    "events": f"events {_OF_SMITH}",
+    "tokens": "tokens where project_id = :project_id and sub = any(:subjects)",
+}
+_KEEP_USAGE = sa.text(
+    "insert into erased_usage (project_id, erasure_id, agent_id, agent_version, model, customer_id, day,"
+    " run_count, input_tokens, output_tokens, cost_micros)"
+    " select project_id, :erasure_id, agent_id, agent_version, model, cast(:customer_id as text),"
+    " (created_at at time zone 'UTC')::date, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
+    f" coalesce(sum(cost_micros), 0) from runs {_OF_SMITH} group by project_id, agent_id, agent_version, model, 7"
+)
+_DELETE = (
+    *(f"delete from {_COUNT[kind]}" for kind in ("runs", "threads", "events", "tokens")),
+    "delete from smiths where project_id = :project_id and id = :smith_id",
+)
+
+
+async def erase(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure:
+    """Erase a smith, live or archived, with the anonymous ones it was before, and return the receipt.
+
+    Asked again, it is the same receipt. Raises `NotFound`.
+    """
+    caller.require("smiths:write")
+    try:
+        smith = await smiths.hold(session, caller, smith_id)
+    except NotFound:
+        return await find(session, caller, smith_id)
+    known = await _whose(session, caller, smith_id)
+    await execute(session, _THREADS, known)  # before its runs, as carriers do
+    for (run_id,) in (await execute(session, _LIVE, known)).all():
+        signals.send(session, f"{runs.CANCEL}:{run_id}", frames.topic(run_id))
+    receipt = Erasure(project_id=caller.project_id, smith_id=smith_id, counts=await _counts(session, known))
+    session.add(receipt)
+    await session.flush()
+    await execute(session, _KEEP_USAGE, known | {"erasure_id": receipt.id, "customer_id": smith.customer_id})
+    for statement in _DELETE:
+        await execute(session, sa.text(statement), known)
+    session.expunge(smith)
+    for one in known["whose"]:
+        await idempotency.forget(session, caller, one)
+    await events.tell(session, caller, event_types.SmithErased(receipt_id=receipt.id), smith_id=smith_id)
+    await audit.note(session, caller, "smith.erased", smith_id, receipt_id=receipt.id)
+    signals.send(session, runs.topic(caller.project_id))
+    return receipt
+
+
+async def preview(session: AsyncSession, caller: Caller, smith_id: str) -> dict[str, int]:
+    """Return how much of each kind an erasure would remove."""
+    caller.require("smiths:read")
+    return await _counts(session, await _whose(session, caller, smith_id))
+
+
+async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure:
+    """Return the receipt of an erased smith. Raises `NotFound`."""
+    caller.require("smiths:read")
+    query = select(Erasure).where(Erasure.project_id == caller.project_id, Erasure.smith_id == smith_id)
+    found = (await session.exec(query)).first()
+    if found is None:
+        raise NotFound(noun="smith", id=smith_id)
+    return found
+
+
+async def _whose(session: AsyncSession, caller: Caller, smith_id: str) -> dict[str, Any]:
+    """Return, as parameters, the smith and the anonymous ones that it was before."""
+    known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id}
+    whose = [row[0] for row in (await execute(session, _WHOSE, known)).all()]
+    return known | {"whose": whose, "subjects": [tokens.subject(caller.project_id, one) for one in whose]}
+
+
+async def _counts(session: AsyncSession, known: dict[str, Any]) -> dict[str, int]:
+    counted = {kind: sa.text(f"select count(*) from {rows}") for kind, rows in _COUNT.items()}
+    return {kind: int((await execute(session, query, known)).scalar()) for kind, query in counted.items()}

@@ -1,0 +1,196 @@
+"""OAuth providers: services in which a project's smiths can have accounts, and us as each of them knows us.
+
+Whoever sets one says where end users' tokens are sent: owners and admins.
+"""
+
+import re
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.clock import now
+from ingram_app.core.database import Moment, execute
+from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.ids import new_id
+from ingram_app.core.settings import settings
+from ingram_app.domain import audit, keyrings
+from ingram_app.domain.access import Caller
+from ingram_app.gateways import oauth
+from ingram_app.gateways.oauth import Application, AuthMethod
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+CALLBACK = "/v1/oauth/callback"
+URL_LETTERS = 2000
+
+
+class OAuthProvider(SQLModel, table=True):
+    __tablename__ = "oauth_providers"
+    __table_args__ = (UniqueConstraint("project_id", "provider"),)
+
+    id: str = Field(default_factory=lambda: new_id("prv"), primary_key=True)
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
+    provider: str
+    client_id: str
+    sealed_client_secret: bytes
+    authorize_url: str
+    token_uri: str
+    revoke_uri: str | None = None
+    auth_method: AuthMethod = Field(default="client_secret_basic", sa_type=sa.String)
+    scopes_allowed: list[str] = Field(default_factory=list, sa_type=JSONB)
+    """What smiths may ask for, and do."""
+    refresh_webhook: str | None = None
+    """Where to ask for fresh tokens instead of at `token_uri`, for a customer that keeps refresh tokens itself."""
+    return_origins: list[str] = Field(default_factory=list, sa_type=JSONB)
+    """Where a smith's own token may have a person sent back to."""
+    created_at: datetime = Field(default_factory=now, sa_type=Moment)
+    updated_at: datetime = Field(default_factory=now, sa_type=Moment)
+
+    @property
+    def redirect_uri(self) -> str:
+        """What the service has to know as our address."""
+        return settings().address + CALLBACK
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for where and as whom tokens are asked for."""
+        return f"{self.id} {self.client_id} {self.authorize_url} {self.token_uri}"
+
+
+class InvalidProvider(Invalid):
+    """A provider's name is of a-z, 0-9, hyphens and underscores, begins with a letter or digit, and has at most 63."""
+
+
+class InvalidProviderUrl(Invalid):
+    """{field} must be an address that begins with https:// (http:// only where private addresses are allowed)."""
+
+
+class ProviderUrlRequired(Invalid):
+    """{provider} is none of the known services ({known}): say its `authorize_url` and `token_uri`."""
+
+
+class ClientSecretRequired(Invalid):
+    """Give the `client_secret`: there is none kept, or it was given for another service."""
+
+
+class InvalidOrigin(Invalid):
+    """{origin} is no origin. One looks like https://app.example.com."""
+
+
+async def put(session: AsyncSession, caller: Caller, provider: str, given: dict[str, Any]) -> OAuthProvider:
+    """Keep us as a service knows us, in place of what was kept. The secret stays when none is given and nothing moved.
+
+    Raises `InvalidProvider`, `ProviderUrlRequired`, `InvalidProviderUrl`, `ClientSecretRequired`, `InvalidOrigin`.
+    """
+    caller.require("project:write")
+    if not NAME.fullmatch(provider):
+        raise InvalidProvider(param="provider")
+    facts = _facts(provider, given)
+    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"{caller.project_id} oauth {provider}"))
+    await execute(session, sa.select(lock))
+    row = await _of(session, caller.project_id, provider)
+    secret = given.get("client_secret")
+    if secret is None and (row is None or (row.client_id, row.token_uri) != (facts["client_id"], facts["token_uri"])):
+        raise ClientSecretRequired(param="client_secret")
+    if row is None:
+        row = OAuthProvider(project_id=caller.project_id, provider=provider, sealed_client_secret=b"", **facts)
+    for name, fact in facts.items():
+        setattr(row, name, fact)
+    if secret is not None:
+        row.sealed_client_secret = (await keyrings.find(session, caller.project_id)).seal(secret.encode())
+    row.updated_at = now()
+    session.add(row)
+    await session.flush()
+    await audit.note(session, caller, "provider.set", row.id, provider=provider, client_id=row.client_id)
+    return row
+
+
+async def find(session: AsyncSession, caller: Caller, provider: str) -> OAuthProvider:
+    """Return one of the project's providers. Raises `NotFound`."""
+    caller.require("agents:read")
+    return await known(session, caller.project_id, provider)
+
+
+async def known(session: AsyncSession, project_id: str, provider: str) -> OAuthProvider:
+    """Return a provider for one who acts as a smith or for it. Raises `NotFound`."""
+    row = await _of(session, project_id, provider)
+    if row is None:
+        raise NotFound(noun="provider", id=provider[:80])
+    return row
+
+
+async def browse(session: AsyncSession, caller: Caller) -> list[OAuthProvider]:
+    """Return the project's providers, by name."""
+    caller.require("agents:read")
+    query = select(OAuthProvider).where(OAuthProvider.project_id == caller.project_id)
+    return list((await session.exec(query.order_by(OAuthProvider.provider))).all())
+
+
+async def remove(session: AsyncSession, caller: Caller, provider: str) -> None:
+    """Forget a provider; connections that are there work until their tokens end. Raises `NotFound`."""
+    caller.require("project:write")
+    row = await find(session, caller, provider)
+    await session.delete(row)
+    await audit.note(session, caller, "provider.removed", row.id, provider=provider)
+
+
+async def application(session: AsyncSession, row: OAuthProvider) -> Application:
+    """Return us as the service knows us, with the secret."""
+    ring = await keyrings.find(session, row.project_id)
+    preset = oauth.PRESETS.get(row.provider)
+    return Application(
+        client_id=row.client_id,
+        client_secret=ring.unseal(row.sealed_client_secret).decode(),
+        authorize_url=row.authorize_url,
+        token_uri=row.token_uri,
+        revoke_uri=row.revoke_uri,
+        auth_method=row.auth_method,
+        redirect_uri=row.redirect_uri,
+        asked_besides=preset.asked_besides if preset else {},
+    )
+
+
+def origin_of(url: str) -> str | None:
+    """Return the origin of an address that a person may be sent to: https, or http on their own machine."""
+    found = re.fullmatch(
+        r"(https://[a-z0-9.-]+(?::\d{1,5})?|http://(?:localhost|127\.0\.0\.1)(?::\d{1,5})?)([/?].*)?", url
+    )
+    return found[1] if found and url.isascii() and url.isprintable() and " " not in url else None
+
+
+async def _of(session: AsyncSession, project_id: str, provider: str) -> OAuthProvider | None:
+    query = select(OAuthProvider).where(OAuthProvider.project_id == project_id, OAuthProvider.provider == provider)
+    return (await session.exec(query)).first()
+
+
+def _facts(provider: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns that are given, filled up with what is known of the service."""
+    preset = oauth.PRESETS.get(provider)
+    facts = {name: given.get(name) for name in ("authorize_url", "token_uri", "revoke_uri", "auth_method")}
+    for name in facts:
+        facts[name] = facts[name] or getattr(preset, name, None)
+    if not facts["authorize_url"] or not facts["token_uri"]:
+        raise ProviderUrlRequired(provider=provider, known=", ".join(oauth.PRESETS), param="authorize_url")
+    facts["auth_method"] = facts["auth_method"] or "client_secret_basic"
+    for name in ("authorize_url", "token_uri", "revoke_uri", "refresh_webhook"):
+        _check_url(name, facts.get(name) or given.get(name))
+    origins = given.get("return_origins") or []
+    for origin in origins:
+        if origin_of(origin) != origin:
+            raise InvalidOrigin(origin=origin[:200], param="return_origins")
+    return facts | {
+        "client_id": given["client_id"],
+        "scopes_allowed": given.get("scopes_allowed") or [],
+        "refresh_webhook": given.get("refresh_webhook"),
+        "return_origins": origins,
+    }
+
+
+def _check_url(name: str, url: str | None) -> None:
+    schemes = "https?" if settings().allow_private_addresses else "https"
+    if url is not None and (len(url) > URL_LETTERS or not re.fullmatch(rf"{schemes}://[^\s/@?#]+(/[^\s#]*)?", url)):
+        raise InvalidProviderUrl(field=name, param=name)

@@ -1,0 +1,170 @@
+"""A walk from an event on the feed to the address it is sent to, served, with a receiver that is really there."""
+
+import csv
+import io
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from playwright.async_api import Browser, expect
+from standardwebhooks import Webhook
+
+from tests.console.browser import visiting
+from tests.console.served import OWNER, Console
+from tests.console.test_walk_pages import Desk
+from tests.fakes.receiver import Receiver, receiving
+
+
+@pytest.fixture(scope="module")
+def pages(console: Console) -> dict[str, str]:
+    """A project of these tests' own."""
+    return console.serving.bootstrap("Analytical Engines", "Hooks", OWNER["email"]) | {"cookie": console.sign_in()}
+
+
+@pytest.fixture
+async def desk(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
+    headers = {"authorization": f"Bearer {pages['tenant_token']}"}
+    async with (
+        visiting(chromium, console.url, pages["cookie"]) as visitor,
+        httpx.AsyncClient(base_url=console.url, headers=headers) as api,
+    ):
+        yield Desk(visitor, api, f"/p/{pages['project_id']}")
+        assert visitor.complaints == []
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as made:
+        yield made
+
+
+async def test_a_webhook_is_made_tried_fails_and_is_sent_again(desk: Desk, receiver: Receiver) -> None:
+    page = desk.page
+    await desk.visitor.go(f"{desk.root}/settings/webhooks", "Webhooks")
+    await page.get_by_role("button", name="New webhook").first.click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Address").fill("ftp://nowhere")
+    await dialog.get_by_label("every smith.…").check()
+    await page.get_by_role("button", name="Make the webhook").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("begins with https://")
+    await dialog.get_by_label("Address").fill(f"{receiver.address}/ok")
+    await page.get_by_role("button", name="Make the webhook").click()
+    shown = page.locator("#webhook-secret .secret code")
+    await expect(shown).to_contain_text("whsec_")
+    secret = await shown.inner_text()
+    await page.get_by_role("button", name="I have stored it").click()
+    row = page.locator("tr[data-row]")
+    await expect(row).to_contain_text("smith")
+    await row.click()
+    await expect(page.get_by_role("heading", name=f"{receiver.address}/ok", level=1)).to_be_visible()
+    await page.get_by_role("button", name="Send a test").click()
+    sent = page.locator("table[aria-label=Deliveries] tbody tr")
+    await expect(sent).to_have_count(1)
+    await expect(sent.first.locator(".badge").first).to_have_text("delivered")
+    [request] = receiver.heard
+    assert Webhook(secret).verify(request.body, request.headers)["type"] == "webhook.test"
+    receiver.instead["/ok"] = "fail"
+    await desk.smith(external_id="user-hook")
+    await expect(sent).to_have_count(2)
+    await expect(sent.first).to_contain_text("500")
+    await expect(sent.first).to_contain_text("failed")
+    await sent.first.get_by_role("button", name="Answer").click()
+    await expect(page.locator("#answer")).to_contain_text("not today")
+    await page.keyboard.press("Escape")
+    receiver.instead.clear()
+    await sent.first.get_by_role("button", name="Redeliver").click()
+    await expect(sent).to_have_count(3)
+    await expect(sent.first).to_contain_text("again")
+    await expect(sent.first).to_contain_text("delivered")
+    await page.get_by_role("button", name="Rotate secret").click()
+    await page.get_by_role("button", name="Make a new secret").click()
+    await expect(shown).to_contain_text("whsec_")
+    fresh = await shown.inner_text()
+    assert fresh != secret
+    await page.get_by_role("button", name="I have stored it").click()
+    await page.get_by_role("button", name="Send a test").click()
+    await expect(sent).to_have_count(4)
+    await expect(sent.first).to_contain_text("delivered")
+    for one in (secret, fresh):
+        assert Webhook(one).verify(receiver.heard[-1].body, receiver.heard[-1].headers)
+    await page.get_by_role("button", name="Switch off").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Switch off").click()
+    await expect(page.get_by_role("button", name="Switch on")).to_be_visible()
+    await sent.first.get_by_role("link", name="webhook.test").click()
+    await expect(page.get_by_role("region", name="Payload")).to_contain_text('"type": "webhook.test"')
+
+
+async def test_an_event_appears_while_one_looks_and_is_shown_as_it_was_told(desk: Desk) -> None:
+    page = desk.page
+    first = await desk.smith(external_id="user-seen")
+    await desk.visitor.go(f"{desk.root}/events?type=smith", "Events")
+    rows = page.locator("tr[data-row]")
+    await expect(rows.first).to_contain_text("user-seen")
+    number = await rows.count()
+    await desk.smith(external_id="user-fresh")
+    await page.get_by_role("button", name="1 new").click()
+    await expect(rows).to_have_count(number + 1)
+    await expect(rows.first).to_contain_text("user-fresh")
+    await rows.nth(1).click()
+    await expect(page).to_have_url(re.compile(r"/events/evt_\w+$"))
+    payload = page.get_by_role("region", name="Payload")
+    await expect(payload).to_contain_text(f'"smith_id": "{first}"')
+    [event] = (await desk.api.get(f"/v1/events?smith_id={first}")).json()["data"]
+    assert event == await page.evaluate("text => JSON.parse(text)", await payload.inner_text())
+    await desk.visitor.go(f"{desk.root}/events/evt_elsewhere", "Not here")
+
+
+async def test_the_audit_log_is_read_filtered_and_taken_away(desk: Desk) -> None:
+    page = desk.page
+    await desk.visitor.go(f"{desk.root}/settings/audit-log", "Audit log")
+    rows = page.locator("tbody tr")
+    await page.get_by_label("Action, such as webhook").fill("session")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile(r"action=session"))
+    await expect(rows.first).to_contain_text("session.begun")
+    await rows.first.get_by_role("button", name="Details").click()
+    await expect(page.locator("#deed")).to_contain_text(OWNER["email"])
+    await page.keyboard.press("Escape")
+    async with page.expect_download() as waiting:
+        await page.get_by_role("button", name="Export CSV").click()
+    download = await waiting.value
+    assert download.suggested_filename == "audit-log.csv"
+    text = (await download.path()).read_text()
+    found = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert {row["action"].partition(".")[0] for row in found} == {"session"}
+    assert len(found) >= await rows.count()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing(desk: Desk, receiver: Receiver, theme: str) -> None:
+    page = desk.page
+    await page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+    body = {"url": f"{receiver.address}/fail/{theme}", "events": ["smith"]}
+    hook = (await desk.api.post("/v1/tenant/webhooks", json=body)).json()
+    await desk.smith(external_id=f"axe-{theme}")
+    event = (await desk.api.get("/v1/events")).json()["data"][0]
+    pages = {
+        f"{desk.root}/events": "Events",
+        f"{desk.root}/events?type=agent": "Events",
+        f"{desk.root}/events/{event['id']}": event["type"],
+        f"{desk.root}/settings/webhooks": "Webhooks",
+        f"{desk.root}/settings/webhooks/{hook['id']}": hook["url"],
+        f"{desk.root}/settings/audit-log": "Audit log",
+    }
+    found: list[str] = []
+    for path, heading in pages.items():
+        await desk.visitor.go(path, heading)
+        await expect(page.locator(".skeleton")).to_have_count(0)
+        found += await desk.visitor.barriers()
+        await page.set_viewport_size({"width": 390, "height": 800})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        await page.set_viewport_size({"width": 1280, "height": 800})
+    await page.get_by_role("button", name="Details").first.click()
+    found += await desk.visitor.barriers()
+    await desk.visitor.go(f"{desk.root}/settings/webhooks/{hook['id']}", hook["url"])
+    for opener in ("Edit", "Rotate secret", "Answer"):
+        await page.get_by_role("button", name=opener).first.click()
+        found += await desk.visitor.barriers()
+        await page.keyboard.press("Escape")
+    assert found == []

@@ -1,0 +1,4 @@
+"""Stress: a whole installation at work while its processes are killed and its PostgreSQL is stopped, and a count.
+
+python -m tests.stress --seconds 60 --seed 7 --servers 2 --engines 1 --customers 8
+"""
