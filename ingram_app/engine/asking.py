@@ -15,7 +15,7 @@ from ingram_app.domain.frames import ReasoningDelta
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
-from ingram_app.engine import prompt
+from ingram_app.engine import attaching, prompt
 from ingram_app.engine.candidates import Candidates, Warn
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
@@ -103,10 +103,13 @@ class Asking:
         self, messages: Sequence[ModelMessage], retelling: Retelling, model: str, access: Access
     ) -> ModelResponse:
         """Hand on what one model answers. Raises `OutputLimitExceeded`, `ModelRequestFailed`."""
+        suited, changed = attaching.suited(messages, access.provider)
+        if changed:
+            self._warn("attachment_not_sent", f"{model} was told of a picture or file that it can not be sent.")
         async with providers.stream(
             model,
             access.credential,
-            messages,
+            suited,
             instructions=self.toolbox.instructions(prompt.instructions(self._run)),
             settings=prompt.settings(self._run, self._limits.max_output_tokens),
             tools=self.toolbox.definitions,
