@@ -148,7 +148,10 @@ class History:
         spent.input_tokens += response.usage.input_tokens
         spent.output_tokens += response.usage.output_tokens
         spent.cost_micros += prices.cost_micros(answered_by(response, self._run), response.usage) or 0
-        return (response.text or "").strip()[: tokens * 6]
+        text = (response.text or "").strip()
+        if not text:
+            raise SummaryImpossible(model=self._run.model)
+        return text[: tokens * 6]
 
     async def _keep(self, text: str, reaches: int, spent: Spent) -> None:
         run = self._run
