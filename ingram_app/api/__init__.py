@@ -30,6 +30,7 @@ from ingram_app.api import (
     tenant_settings,
     threads,
     tokens,
+    traces,
     versions,
     webhooks,
 )
@@ -56,6 +57,7 @@ PUBLIC = (
     threads,
     attachments,
     runs,
+    traces,
     answers,
     replays,
     approvals,

@@ -184,7 +184,7 @@ async def list_runs(
         session,
         caller,
         place,
-        status=_status(status),
+        status=status_named(status),
         smith_id=smith_id,
         agent_id=agent_id,
         thread_id=thread_id,
@@ -204,7 +204,9 @@ async def list_smith_runs(
 ) -> Page[Run]:
     """List one smith's runs, newest first."""
     await smiths.embody(session, caller, smith_id)
-    return await runs.browse(session, caller, place, smith_id=smith_id, status=_status(status), thread_id=thread_id)
+    return await runs.browse(
+        session, caller, place, smith_id=smith_id, status=status_named(status), thread_id=thread_id
+    )
 
 
 @router.get("/smiths/{smith_id}/runs/{run_id}", response_model=RunOut)
@@ -259,7 +261,8 @@ def rendered(run: Run) -> bytes:
     return RunOut.model_validate(run).model_dump_json().encode()
 
 
-def _status(word: str | None) -> RunStatus | None:
+def status_named(word: str | None) -> RunStatus | None:
+    """Return the status that a word names. Raises `InvalidStatus`."""
     if word is None:
         return None
     try:

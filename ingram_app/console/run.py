@@ -6,7 +6,7 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console import raw_frames
+from ingram_app.console import raw_frames, told, waterfall
 from ingram_app.console.address import is_at, named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import duration, moment, money
@@ -19,9 +19,11 @@ from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.console.story import MOST, Step, Story
 from ingram_app.console.thread_lines import key_of
+from ingram_app.console.told import Told
+from ingram_app.console.waterfall import Waterfall
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
-from ingram_app.domain import agents, runs, smiths, tool_calls, turns
+from ingram_app.domain import agents, replays, runs, smiths, tool_calls, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
@@ -110,6 +112,8 @@ class RunPage(rx.State):
                     self._tell(story)
                     if run is not None:
                         self._show_state(run)
+                if run is not None:
+                    yield Waterfall.load
 
     @rx.event
     async def cancel(self):
@@ -119,6 +123,15 @@ class RunPage(rx.State):
             run = await runs.look_up(session, caller, named(self, "runs"))
             run = await runs.cancel(session, caller, run.smith_id, run.id, f"cancelled by {caller.actor.email}")
         self._show_state(run)
+
+    @rx.event
+    async def replay(self):
+        """Answer the run's input once more, on a fresh thread, and show that run."""
+        caller = await standing(self)
+        async with transaction(caller.tenancy) as session:
+            run = await runs.look_up(session, caller, named(self, "runs"))
+            again = await replays.replay(session, caller, run.smith_id, run.id)
+        return [rx.redirect(f"/p/{caller.project_id}/runs/{again.id}"), rx.toast.success("Replayed")]
 
     async def _shown(self, wanted: str) -> None:
         """Wait for `load`, which runs beside: what is told before it would be wiped away by it."""
@@ -168,7 +181,11 @@ class RunPage(rx.State):
         self.warnings = [Warned(warning["code"], warning["message"]) for warning in run.warnings]
 
 
-@page("/p/[project]/runs/[run_id]", title="Run", on_load=[RunPage.load, RawFrames.hide, RunPage.follow, RunWaits.watch])
+@page(
+    "/p/[project]/runs/[run_id]",
+    title="Run",
+    on_load=[RunPage.load, Waterfall.load, RawFrames.hide, Told.hide, RunPage.follow, RunWaits.watch],
+)
 def run_page() -> rx.Component:
     return rx.cond(
         RunPage.loaded & is_at(RunPage.id), rx.fragment(_top(), split(_body(), _facts()), _code()), skeleton()
@@ -177,20 +194,23 @@ def run_page() -> rx.Component:
 
 def _top() -> rx.Component:
     stop = button("Cancel run", kind="danger", icon="square", on_click=RunPage.cancel)
+    again = button("Replay", icon="rotate-ccw", on_click=RunPage.replay)
     return rx.el.div(
         link("Runs", href=f"/p/{Session.project_id}/runs", class_name="crumb"),
         one_thing(
             "Run",
             RunPage.id,
             code_button(),
-            rx.cond(~RunPage.over & Session.builds, stop),
+            rx.cond(Session.builds, rx.cond(RunPage.over, again, stop)),
             status=RunPage.status,
         ),
     )
 
 
 def _body() -> rx.Component:
-    return rx.el.div(_story(), _timeline(), raw_frames.shown(), class_name="stack wide-gap")
+    return rx.el.div(
+        _story(), waterfall.waterfall(), told.shown(), _timeline(), raw_frames.shown(), class_name="stack wide-gap"
+    )
 
 
 def _story() -> rx.Component:

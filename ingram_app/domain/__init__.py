@@ -5,7 +5,7 @@ organizations · teammates · sessions · projects · slots · tokens · idempot
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
 threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
 replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
-conversations · claims · erasures · exports · activity · webhooks · deliveries
+conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
@@ -44,6 +44,7 @@ from ingram_app.domain import (
     organizations,
     paging,
     projects,
+    prompts,
     recalling,
     recollections,
     rendering,
@@ -62,6 +63,7 @@ from ingram_app.domain import (
     threads,
     tokens,
     tool_calls,
+    traces,
     transcripts,
     tryouts,
     turns,
@@ -106,6 +108,7 @@ __all__ = [
     "organizations",
     "paging",
     "projects",
+    "prompts",
     "recalling",
     "recollections",
     "rendering",
@@ -124,6 +127,7 @@ __all__ = [
     "threads",
     "tokens",
     "tool_calls",
+    "traces",
     "transcripts",
     "tryouts",
     "turns",

@@ -215,9 +215,9 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str, run_id: str
     return await _one(session, caller, smith_id, run_id)
 
 
-async def look_up(session: AsyncSession, caller: Caller, run_id: str) -> Run:
-    """Return one run of the caller's project. Raises `NotFound`."""
-    caller.require("runs:read")
+async def look_up(session: AsyncSession, caller: Caller, run_id: str, *, may: str = "runs:read") -> Run:
+    """Return one run of the caller's project, for one with that permission. Raises `NotFound`."""
+    caller.require(may)
     return await _one(session, caller, caller.smith_id or None, run_id)
 
 
@@ -239,9 +239,10 @@ async def browse(
     external_id_prefix: str | None = None,
     since: datetime | None = None,
     among: Collection[str] | None = None,
+    may: str = "runs:read",
 ) -> Page[Run]:
     """Return the project's runs, newest first, as far as they match. Raises `SmithMismatch`."""
-    caller.require("runs:read")
+    caller.require(may)
     query = _visible(caller)
     if smith_id is not None:
         caller.require_own(smith_id)

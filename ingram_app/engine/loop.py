@@ -89,6 +89,7 @@ class Loop:
             raise StepLimitExceeded(steps=self.limits.max_steps)
         if self._past is None:
             self._past = await self.history.of(self.standing.past, self.added)
+        self.asking.context = {"since_turn": self.history.since_turn}
         messages = await self.attaching.shown([*self._past, *self.added])
         response = await self.asking.ask(messages, self.said, self.usage())
         self.said = ""
