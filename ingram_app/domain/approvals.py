@@ -6,7 +6,7 @@ pending ──▶ approved | rejected     by a person, once
 An approval is for the very arguments that are shown: it carries their digest, and nothing else is run under it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -146,6 +146,12 @@ async def browse(
         if value is not None:
             query = query.where(column == value)
     return await page(session, query, Approval, place)
+
+
+async def known(session: AsyncSession, caller: Caller, approval_ids: Collection[str]) -> list[Approval]:
+    """Return those approvals of the project."""
+    caller.require("approvals:read")
+    return list((await session.exec(_visible(caller).where(col(Approval.id).in_(approval_ids)))).all())
 
 
 async def waiting(session: AsyncSession, caller: Caller) -> int:

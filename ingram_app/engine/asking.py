@@ -15,7 +15,7 @@ from ingram_app.domain.frames import ReasoningDelta
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
-from ingram_app.engine import prompt
+from ingram_app.engine import attaching, prompt
 from ingram_app.engine.candidates import Candidates, Warn
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
@@ -103,19 +103,20 @@ class Asking:
         self, messages: Sequence[ModelMessage], retelling: Retelling, model: str, access: Access
     ) -> ModelResponse:
         """Hand on what one model answers. Raises `OutputLimitExceeded`, `ModelRequestFailed`."""
-        deltas = 0
+        suited, changed = attaching.suited(messages, access.provider)
+        if changed:
+            self._warn("attachment_not_sent", f"{model} was told of a picture or file that it can not be sent.")
         async with providers.stream(
             model,
             access.credential,
-            messages,
+            suited,
             instructions=self.toolbox.instructions(prompt.instructions(self._run)),
             settings=prompt.settings(self._run, self._limits.max_output_tokens),
             tools=self.toolbox.definitions,
             begins_within_seconds=self._limits.max_seconds_to_first_token,
         ) as answer:
             async for delta in answer:
-                deltas += 1
-                self.check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
+                self.check_output(answer.pieces)
                 if isinstance(delta, TextDelta):
                     self._scribe.say(*retelling.hear(delta.text))
                 else:
