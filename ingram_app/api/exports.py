@@ -10,11 +10,12 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import StreamingResponse
 
+from ingram_app.api.persons import exported
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.errors import Unauthenticated
 from ingram_app.core.secrets import digest
 from ingram_app.core.settings import settings
-from ingram_app.domain import audit, projects, sessions
+from ingram_app.domain import audit, exports, projects, sessions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.audit import AuditEntry
 from ingram_app.domain.paging import MOST, Place
@@ -45,13 +46,22 @@ async def export_audit_log(
     return StreamingResponse(_lines(caller, asked), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-async def _seated(request: Request) -> Caller:
-    """Return who sits at the browser that asks, above the projects. Raises `SignedOut`."""
+@router.post("/{project_id}/{smith_id}.jsonl")
+async def export_smith(project_id: str, smith_id: str, request: Request) -> StreamingResponse:
+    """Hand out everything that is held about a smith's person, to those who may change it."""
+    caller = await _seated(request, project_id)
+    async with transaction(caller.tenancy) as session:
+        await exports.begin(session, caller, smith_id)
+    return exported(caller, smith_id)
+
+
+async def _seated(request: Request, project_id: str = "") -> Caller:
+    """Return who sits at the browser that asks, in a project or above them. Raises `SignedOut`, `NotFound`."""
     async with transaction(NOBODY) as session:
         teammate = await sessions.whose(session, digest(request.cookies.get(settings().cookie, "")))
         if teammate is None:
             raise SignedOut()
-        caller = await projects.standing(session, teammate)
+        caller = await projects.standing(session, teammate, project_id)
     return replace(caller, address=request.client.host if request.client else "")
 
 

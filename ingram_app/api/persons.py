@@ -10,7 +10,7 @@ from ingram_app.api.deps import Caller, InTransaction, Route
 from ingram_app.api.shapes import In, Out
 from ingram_app.api.smiths import SmithOut
 from ingram_app.core.database import transaction
-from ingram_app.domain import claims, erasures, exports
+from ingram_app.domain import access, claims, erasures, exports
 from ingram_app.domain.erasures import Erasure
 
 router = APIRouter(prefix="/smiths/{smith_id}", tags=["smiths"], route_class=Route)
@@ -47,6 +47,11 @@ async def _begun(smith_id: str, caller: Caller) -> None:
 @router.get("/export", response_class=StreamingResponse, dependencies=[Depends(_begun)])
 async def export_smith(smith_id: str, caller: Caller) -> StreamingResponse:
     """Download everything that is held about a smith's person, as JSON Lines. Archived smiths can be exported too."""
+    return exported(caller, smith_id)
+
+
+def exported(caller: access.Caller, smith_id: str) -> StreamingResponse:
+    """Return the file of an export that was begun."""
     headers = {"Content-Disposition": f'attachment; filename="{smith_id}.jsonl"', "Cache-Control": "no-store"}
     return StreamingResponse(exports.lines(caller, smith_id), 200, headers, media_type="application/jsonl")
 

@@ -2,39 +2,84 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import reflex as rx
 
-from ingram_app.console import overrides, playground, profile
+from ingram_app.console import (
+    accounts,
+    overrides,
+    person,
+    playground,
+    profile,
+    smith_revisions,
+    smith_story,
+    smith_tokens,
+)
+from ingram_app.console.accounts import Accounts
 from ingram_app.console.address import asked, is_at, named, or_not_here, place_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import moment
 from ingram_app.console.lists import list_table
 from ingram_app.console.looks import facts, link, link_button, one_thing, relative_time, short_id, skeleton, split
 from ingram_app.console.overrides import Overrides
+from ingram_app.console.person import Person
 from ingram_app.console.playground import Playground
 from ingram_app.console.profile import Profile
 from ingram_app.console.run_rows import COLUMNS, RunRow, called, cells, rows_of
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
+from ingram_app.console.smith_revisions import SmithRevisions
+from ingram_app.console.smith_story import SmithStory
+from ingram_app.console.smith_tokens import SmithTokens
+from ingram_app.console.thread_lines import key_of
 from ingram_app.core.database import transaction
 from ingram_app.domain import runs, smiths, threads
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.threads import Thread
 
-_VIEWS = [("", "Overview"), ("threads", "Threads"), ("runs", "Runs"), ("playground", "Playground")]
+_VIEWS = [
+    ("", "Overview"),
+    ("threads", "Threads"),
+    ("runs", "Runs"),
+    ("connections", "Connections"),
+    ("tokens", "Tokens"),
+    ("revisions", "Revisions"),
+    ("profile", "Profile"),
+    ("playground", "Playground"),
+]
+_LOADS = [
+    SmithStory.load,
+    Overrides.load,
+    Accounts.load,
+    SmithTokens.load,
+    SmithRevisions.load,
+    Profile.load,
+    Person.load,
+]
 
 
 @dataclass
 class ThreadRow:
     id: str
+    key: str
+    """The id as it stands in a path of the console."""
+    spelt: str
+    """The id as it stands in a query."""
     title: str
     turns: int
     last_activity: str
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadRow":
-        return cls(thread.id, thread.title, thread.run_count, moment(thread.last_activity_at))
+        return cls(
+            thread.id,
+            key_of(thread.id),
+            quote(thread.id, safe=""),
+            thread.title,
+            thread.run_count,
+            moment(thread.last_activity_at),
+        )
 
 
 class SmithPage(rx.State):
@@ -85,7 +130,7 @@ class SmithPage(rx.State):
 @page(
     "/p/[project]/smiths/[smith_id]",
     title="Smith",
-    on_load=[Profile.load, Overrides.load, Playground.load, SmithPage.load, Playground.follow],
+    on_load=[*_LOADS, Playground.load, SmithPage.load, Playground.follow],
 )
 def smith_page() -> rx.Component:
     return rx.cond(
@@ -96,13 +141,20 @@ def smith_page() -> rx.Component:
                 SmithPage.tab,
                 ("threads", _threads()),
                 ("runs", _runs()),
-                ("playground", _playground()),
-                split(
-                    rx.el.div(profile.form(), overrides.fields(), profile.danger(), class_name="stack wide-gap"),
-                    _facts(),
+                (accounts.TAB, accounts.accounts()),
+                ("tokens", smith_tokens.tab()),
+                ("revisions", smith_revisions.tab()),
+                (
+                    "profile",
+                    rx.el.div(profile.form(), person.requests(), profile.danger(), class_name="stack wide-gap narrow"),
                 ),
+                ("playground", _playground()),
+                split(rx.el.div(smith_story.story(), overrides.fields(), class_name="stack wide-gap"), _facts()),
             ),
             profile.archive_dialog(),
+            person.dialogs(),
+            smith_tokens.dialogs(),
+            smith_revisions.dialog(),
             overrides.dialog(),
             _code(),
         ),
@@ -146,10 +198,10 @@ def _threads() -> rx.Component:
             short_id(row.id),
             row.turns,
             relative_time(row.last_activity),
-            rx.el.span(link("Runs", href=f"/p/{Session.project_id}/runs?smith={SmithPage.id}&thread={row.id}")),
+            rx.el.span(link("Talk", href=_path(f"?tab=playground&thread={row.spelt}"))),
         ],
         label="Threads",
-        href=lambda row: _path(f"?tab=playground&thread={row.id}"),
+        href=lambda row: _path(f"/threads/{row.key}"),
         older=SmithPage.older,
         empty=rx.el.p("No conversation yet. The playground begins one.", class_name="muted none-match"),
     )
@@ -186,4 +238,15 @@ def _code() -> rx.Component:
         ("Override a field", curl("PATCH", Session.address, path, '{"instructions": "Answer in French."}')),
         ("Take the override back", curl("PATCH", Session.address, path, '{"instructions": null}')),
         ("Its threads", curl("GET", Session.address, f"{path}/threads")),
+        (
+            "A token for its person's browser",
+            curl(
+                "POST",
+                Session.address,
+                "/v1/tenant/tokens",
+                f'{{"smith_id": "{SmithPage.id}", "permissions": ["runs:read", "runs:write"], "ttl_seconds": 3600}}',
+            ),
+        ),
+        ("Go back to a revision", curl("POST", Session.address, f"{path}/revisions/1/restore")),
+        ("All that is held about the person", curl("GET", Session.address, f"{path}/export")),
     )

@@ -6,19 +6,20 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.address import asked, place_of
-from ingram_app.console.dialogs import close_dialog, curl, form_dialog
-from ingram_app.console.figures import moment
+from ingram_app.console.dialogs import close_dialog, curl, form_dialog, open_dialog
+from ingram_app.console.figures import counted, moment
 from ingram_app.console.lists import agent_filter, chips, empty, list_table, search
 from ingram_app.console.looks import button, field, head, relative_time
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
-from ingram_app.domain import agents, smiths
+from ingram_app.core.errors import Conflict, Invalid, NotFound
+from ingram_app.core.ids import is_id
+from ingram_app.domain import agents, rosters, smiths
 from ingram_app.domain.paging import Place
 from ingram_app.domain.smiths import Clone
 
-_ANONYMOUS = "anon:"
 _CHOICES = Place(limit=99)
 
 
@@ -28,6 +29,9 @@ class SmithRow:
     who: str
     name: str
     design: str
+    version: str
+    pinned: bool
+    customer: str
     created: str
 
     @classmethod
@@ -38,6 +42,9 @@ class SmithRow:
             who=called(smith),
             name=smith.display_name or "",
             design=clone.agent.name,
+            version=f"Version {clone.version}" if clone.version else "none yet",
+            pinned=smith.pin is not None,
+            customer=smith.customer_id or "",
             created=moment(smith.created_at),
         )
 
@@ -45,15 +52,20 @@ class SmithRow:
 class SmithsPage(rx.State):
     rows: list[SmithRow] = []
     older: str = ""
+    picked: list[str] = []
+    """The smiths that are to be attached."""
+    error: str = ""
     choices: list[Choice] = []
     """Agents to filter by, and to make a smith of; the default one comes first."""
     loaded: bool = False
+    load_count: int = 0
+    """With it the ticks are taken off."""
 
     @rx.event
     async def load(self):
         """Show a page of smiths."""
         caller = await standing(self)
-        begins = asked(self, "external_id") or (_ANONYMOUS if asked(self, "anonymous") else "")
+        begins = asked(self, "external_id") or (smiths.ANONYMOUS if asked(self, "anonymous") else "")
         async with transaction(caller.tenancy) as session:
             found = await smiths.browse(
                 session,
@@ -61,13 +73,14 @@ class SmithsPage(rx.State):
                 place_of(self),
                 external_id_prefix=begins or None,
                 agent_id=asked(self, "agent") or None,
+                customer_id=asked(self, "customer") or None,
             )
             standard = await agents.the_default(session, caller)
             designs = (await agents.browse(session, caller, _CHOICES)).data
         self.rows, self.older = [SmithRow.of(clone) for clone in found.data], found.next_cursor or ""
         others = sorted((agent for agent in designs if not agent.is_default), key=lambda agent: agent.name.lower())
         self.choices = [Choice(agent.id, agent.name) for agent in (standard, *others)]
-        self.loaded = True
+        self.loaded, self.load_count = True, self.load_count + 1
 
     @rx.event
     async def create(self, form: dict[str, Any]):
@@ -80,23 +93,53 @@ class SmithsPage(rx.State):
         said = [] if new else [rx.toast.info("There is already a smith with this external id. Here it is.")]
         return [close_dialog("new-smith"), there, *said]
 
+    @rx.event
+    async def pick(self, form: dict[str, Any]):
+        """Ask which agent the smiths that were ticked are to run."""
+        await standing(self)
+        self.picked, self.error = [name for name in form if is_id(name, "smt")], ""
+        return open_dialog("attach-smiths") if self.picked else None
+
+    @rx.event
+    async def attach(self, form: dict[str, Any]):
+        """Have them run it."""
+        caller = await standing(self)
+        try:
+            async with transaction(caller.tenancy) as session:
+                roster = await rosters.attach(session, caller, str(form.get("agent_id", "")), smith_ids=self.picked)
+        except (Invalid, Conflict, NotFound) as error:
+            self.error = error.sentence
+            return None
+        said = f"{counted(roster.moved, 'smith')} attached" if roster.moved else "They run this agent already"
+        return [close_dialog("attach-smiths"), SmithsPage.load, rx.toast.success(said)]
+
 
 @page("/p/[project]/smiths", title="Smiths", on_load=SmithsPage.load)
 def smiths_page() -> rx.Component:
     return rx.fragment(
         head("Smiths", "Each is one end user's private clone of an agent, with threads and memory of its own.", _new()),
         _filters(),
-        list_table(
-            ["External id", "Name", "Agent", "Created"],
-            SmithsPage.rows,
-            _cells,
-            label="Smiths",
-            href=lambda row: f"/p/{Session.project_id}/smiths/{row.id}",
-            loaded=SmithsPage.loaded,
-            older=SmithsPage.older,
-            empty=_nothing(),
+        rx.el.form(
+            list_table(
+                ["External id", "Name", "Agent", "Runs", "Customer", "Created", ""],
+                SmithsPage.rows,
+                _cells,
+                label="Smiths",
+                href=lambda row: f"/p/{Session.project_id}/smiths/{row.id}",
+                loaded=SmithsPage.loaded,
+                older=SmithsPage.older,
+                empty=_nothing(),
+            ),
+            rx.cond(
+                Session.builds,
+                rx.el.div(button("Attach to another agent …", icon="link", type="submit"), class_name="picked"),
+            ),
+            on_submit=SmithsPage.pick,
+            key=SmithsPage.load_count,
+            class_name="bare",
         ),
         _dialog(),
+        _attach_dialog(),
     )
 
 
@@ -109,6 +152,7 @@ def _filters() -> rx.Component:
         chips("anonymous", [("", "All"), ("1", "Anonymous")], label="Who"),
         agent_filter(SmithsPage.choices),
         search("external_id", "External id begins with"),
+        search("customer", "Customer"),
         class_name="filters",
     )
 
@@ -118,8 +162,16 @@ def _cells(row: SmithRow) -> list[Any]:
         rx.el.span(row.who, class_name="clip wide", title=row.who),
         rx.cond(row.name != "", row.name, "–"),
         row.design,
+        rx.el.span(row.version, rx.cond(row.pinned, rx.el.span("pinned", class_name="badge accent")), class_name="row"),
+        rx.cond(row.customer != "", rx.el.span(row.customer, class_name="clip", title=row.customer), "–"),
         relative_time(row.created),
+        rx.cond(Session.builds, _box(row)),
     ]
+
+
+def _box(row: SmithRow) -> rx.Component:
+    box = rx.el.input(type="checkbox", name=row.id, aria_label=rx.Var.create(f"Select {row.who}"))
+    return rx.el.label(box, class_name="box")
 
 
 def _nothing() -> rx.Component:
@@ -142,16 +194,32 @@ def _dialog() -> rx.Component:
         "Your product makes these by API, one for each user. This one is for trying things out.",
         field("external_id", "External id", help="The id you know the user by. Optional.", max_length=200),
         field("display_name", "Display name", help="Optional.", max_length=200),
-        rx.el.div(
-            rx.el.label("Agent", html_for="new-smith-agent"),
-            rx.el.select(
-                rx.foreach(SmithsPage.choices, lambda choice: rx.el.option(choice.name, value=choice.id)),
-                id="new-smith-agent",
-                name="agent_id",
-                class_name="input",
-            ),
-            class_name="field",
-        ),
+        _agent("new-smith-agent"),
         deed="Create smith",
         on_submit=SmithsPage.create,
+    )
+
+
+def _attach_dialog() -> rx.Component:
+    return form_dialog(
+        "attach-smiths",
+        f"Attach {SmithsPage.picked.length()} of the smiths",
+        "They run the agent from the next turn on. What they override stays; a pin to a version of theirs goes.",
+        _agent("attach-agent"),
+        rx.cond(SmithsPage.error != "", rx.el.p(SmithsPage.error, class_name="notice red", role="alert")),
+        deed="Attach",
+        on_submit=SmithsPage.attach,
+    )
+
+
+def _agent(id: str) -> rx.Component:
+    return rx.el.div(
+        rx.el.label("Agent", html_for=id),
+        rx.el.select(
+            rx.foreach(SmithsPage.choices, lambda choice: rx.el.option(choice.name, value=choice.id)),
+            id=id,
+            name="agent_id",
+            class_name="input",
+        ),
+        class_name="field",
     )

@@ -108,26 +108,29 @@ async def erase(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure
         smith = await smiths.hold(session, caller, smith_id)
     except NotFound:
         return await find(session, caller, smith_id)
-    known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id}
-    whose = [row[0] for row in (await execute(session, _WHOSE, known)).all()]
-    known |= {"whose": whose, "subjects": [tokens.subject(caller.project_id, one) for one in whose]}
+    known = await _whose(session, caller, smith_id)
     await execute(session, _THREADS, known)  # before its runs, as carriers do
     for (run_id,) in (await execute(session, _LIVE, known)).all():
         signals.send(session, f"{runs.CANCEL}:{run_id}", frames.topic(run_id))
-    counts = {kind: await _number(session, rows, known) for kind, rows in _COUNT.items()}
-    receipt = Erasure(project_id=caller.project_id, smith_id=smith_id, counts=counts)
+    receipt = Erasure(project_id=caller.project_id, smith_id=smith_id, counts=await _counts(session, known))
     session.add(receipt)
     await session.flush()
     await execute(session, _KEEP_USAGE, known | {"erasure_id": receipt.id, "customer_id": smith.customer_id})
     for statement in _DELETE:
         await execute(session, sa.text(statement), known)
     session.expunge(smith)
-    for one in whose:
+    for one in known["whose"]:
         await idempotency.forget(session, caller, one)
     await events.tell(session, caller, event_types.SmithErased(receipt_id=receipt.id), smith_id=smith_id)
     await audit.note(session, caller, "smith.erased", smith_id, receipt_id=receipt.id)
     signals.send(session, runs.topic(caller.project_id))
     return receipt
+
+
+async def preview(session: AsyncSession, caller: Caller, smith_id: str) -> dict[str, int]:
+    """Return how much of each kind an erasure would remove."""
+    caller.require("smiths:read")
+    return await _counts(session, await _whose(session, caller, smith_id))
 
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure:
@@ -140,5 +143,13 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure:
     return found
 
 
-async def _number(session: AsyncSession, rows: str, known: dict[str, Any]) -> int:
-    return int((await execute(session, sa.text(f"select count(*) from {rows}"), known)).scalar())
+async def _whose(session: AsyncSession, caller: Caller, smith_id: str) -> dict[str, Any]:
+    """Return, as parameters, the smith and the anonymous ones that it was before."""
+    known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id}
+    whose = [row[0] for row in (await execute(session, _WHOSE, known)).all()]
+    return known | {"whose": whose, "subjects": [tokens.subject(caller.project_id, one) for one in whose]}
+
+
+async def _counts(session: AsyncSession, known: dict[str, Any]) -> dict[str, int]:
+    counted = {kind: sa.text(f"select count(*) from {rows}") for kind, rows in _COUNT.items()}
+    return {kind: int((await execute(session, query, known)).scalar()) for kind, query in counted.items()}

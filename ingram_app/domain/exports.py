@@ -116,8 +116,7 @@ _USAGE = sa.text(
 
 async def begin(session: AsyncSession, caller: Caller, smith_id: str) -> None:
     """Check that a smith, live or archived, may be exported, and write down that it is. Raises `NotFound`."""
-    caller.require("smiths:read")
-    caller.require("runs:read")
+    caller.require("smiths:write")  # who may only look does not carry a person's whole story out of the house
     there = select(Smith.id).where(Smith.project_id == caller.project_id, Smith.id == smith_id)
     if (await session.exec(there.where(col(Smith.tester_id).is_(None)))).first() is None:
         raise NotFound(noun="smith", id=smith_id)

@@ -12,7 +12,7 @@ from ingram_app.core.ids import new_id
 from ingram_app.domain import exports
 from ingram_app.domain.access import TENANT, Actor, Caller
 from ingram_app.domain.exports import SECTIONS
-from tests.world import Client, Tenant, World, error, ok
+from tests.world import Client, Tenant, World, error, ok, until
 
 
 async def export(api: Client, smith_id: str) -> list[dict[str, Any]]:
@@ -87,9 +87,13 @@ async def test_a_client_that_is_slow_keeps_no_transaction_open(world: World, pro
     await project.run(smith["id"])
     caller = Caller(Actor("tenant", project.id), frozenset({TENANT}), project_id=project.id)
     idle = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in trans%%'"
+
+    async def nothing_idle() -> bool:
+        return world.ask(idle) == [(0,)]
+
     async with aclosing(exports.lines(caller, smith["id"])) as lines:
         async for _ in lines:
-            assert world.ask(idle) == [(0,)]
+            await until(nothing_idle)
 
 
 async def test_what_is_not_there_is_refused_before_the_file_begins(api: Client, other: Tenant) -> None:
