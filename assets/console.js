@@ -179,8 +179,8 @@
     return true;
   };
   const walk = (step) => {
-    const rows = all("tr[data-row]");
-    const at = rows.indexOf(document.activeElement?.closest("tr[data-row]"));
+    const rows = all("[data-row]");
+    const at = rows.indexOf(document.activeElement?.closest("[data-row]"));
     one("a[href]", rows[Math.min(Math.max(at + step, 0), rows.length - 1)] || root)?.focus();
   };
   let going = 0;
@@ -200,6 +200,14 @@
       going = 0;
       const link = one(`#side a[data-key="${CSS.escape(event.key)}"]`);
       if (link) { event.preventDefault(); return link.click(); }
+    }
+    // what a key does in the row that has the focus; what it opens gets the focus
+    const row = document.activeElement?.closest("[data-row]");
+    const pressed = row && one(`[data-press="${CSS.escape(event.key)}"]`, row);
+    if (pressed) {
+      event.preventDefault();
+      pressed.click();
+      return one("textarea", pressed.closest("details[open]") || row)?.checkVisibility() && one("textarea", row).focus();
     }
     if (event.key === "g") going = Date.now();
     else if (event.key === "/" && one("[data-search]")) { event.preventDefault(); one("[data-search]").focus(); }

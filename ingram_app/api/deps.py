@@ -19,7 +19,7 @@ from ingram_app.domain.idempotency import IdempotencyKey
 VERSION = "2026-05-01"
 DEPTH = 64
 _BRACKETS = re.compile(rb"[\[\]{}]")
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _bearer = HTTPBearer(auto_error=False, description="A token: `tha_live_…`, `thp_live_…` or `tho_live_…`.")
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -1,6 +1,7 @@
 """The gate: what every request passes: it gets an id, a bound on its size, a line in the log, a count."""
 
 import logging
+import re
 import time
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,9 @@ from ingram_app.core.ids import new_id
 SLASH = "\ue02f"
 """What stands in a path for a slash that belongs to a name, not to the path; nobody may use it in a name."""
 BODY_BYTES = 2 * 1024 * 1024
+RUN_BYTES = 12 * 1024 * 1024
+"""Of a request that starts a run: it may bring pictures and files."""
+_RUNS = re.compile(r"/v1/smiths/[^/]+/runs")
 _logger = logging.getLogger(__name__)
 _requests = Counter("ingram_requests_total", "Requests answered.", ["method", "route", "status"])
 _seconds = Histogram("ingram_request_seconds", "Time until the answer began.", ["method", "route"])
@@ -50,8 +54,9 @@ class Gate:
             await send(message)
 
         try:
-            _refuse_large(Headers(scope=scope))
-            await self.app(scope, _bounded(receive), stamped)
+            most = RUN_BYTES if scope["method"] == "POST" and _RUNS.fullmatch(scope["path"]) else BODY_BYTES
+            _refuse_large(Headers(scope=scope), most)
+            await self.app(scope, _bounded(receive, most), stamped)
         except PayloadTooLarge as error:
             await answer(error)(scope, receive, stamped)
         except Exception:
@@ -70,21 +75,21 @@ def _with_slashes(scope: Scope) -> Scope:
     return {**scope, "path": "/".join(names)}
 
 
-def _refuse_large(headers: Headers) -> None:
+def _refuse_large(headers: Headers, most: int) -> None:
     length = headers.get("content-length", "0")
-    if length.isdecimal() and (len(length) > 20 or int(length) > BODY_BYTES):
-        raise PayloadTooLarge(most=BODY_BYTES)
+    if length.isdecimal() and (len(length) > 20 or int(length) > most):
+        raise PayloadTooLarge(most=most)
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, most: int) -> Receive:
     read = 0
 
     async def bounded() -> Message:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > BODY_BYTES:
-            raise PayloadTooLarge(most=BODY_BYTES)
+        if read > most:
+            raise PayloadTooLarge(most=most)
         return message
 
     return bounded

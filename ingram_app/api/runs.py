@@ -30,9 +30,42 @@ class TextPart(In):
     text: str
 
 
+class ImagePart(In):
+    """A picture: its bytes, the hash of one that was sent before, or an https address that the provider fetches."""
+
+    type: Literal["image"]
+    data: str | None = None
+    """Base64."""
+    media_type: str | None = None
+    """image/png, image/jpeg, image/gif or image/webp."""
+    sha256: str | None = None
+    url: str | None = None
+    filename: str | None = None
+    bytes: int | None = None
+    """As it is told of one that was sent before; it is not read."""
+
+
+class FilePart(In):
+    """A file: its bytes, or the hash of one that was sent before."""
+
+    type: Literal["file"]
+    data: str | None = None
+    """Base64."""
+    media_type: str | None = None
+    """application/pdf, application/json, text/plain, text/csv or text/markdown."""
+    sha256: str | None = None
+    filename: str | None = None
+    bytes: int | None = None
+    """As it is told of one that was sent before; it is not read."""
+
+
+Part = Annotated[TextPart | ImagePart | FilePart, Field(discriminator="type")]
+
+
 class Message(In):
     role: Literal["user", "assistant"] = "user"
-    content: str | list[TextPart]
+    content: str | list[Part]
+    """The words of an assistant are text alone."""
 
 
 class NewRun(In):
@@ -48,7 +81,7 @@ class NewRun(In):
 
     def turn(self) -> Turn:
         return Turn(
-            input=[message.model_dump() for message in self.input],
+            input=[message.model_dump(exclude_none=True) for message in self.input],
             thread_id=self.thread_id,
             on_busy=self.on_busy,
             channel=self.channel,
@@ -151,7 +184,7 @@ async def list_runs(
         session,
         caller,
         place,
-        status=_status(status),
+        status=status_named(status),
         smith_id=smith_id,
         agent_id=agent_id,
         thread_id=thread_id,
@@ -171,7 +204,9 @@ async def list_smith_runs(
 ) -> Page[Run]:
     """List one smith's runs, newest first."""
     await smiths.embody(session, caller, smith_id)
-    return await runs.browse(session, caller, place, smith_id=smith_id, status=_status(status), thread_id=thread_id)
+    return await runs.browse(
+        session, caller, place, smith_id=smith_id, status=status_named(status), thread_id=thread_id
+    )
 
 
 @router.get("/smiths/{smith_id}/runs/{run_id}", response_model=RunOut)
@@ -226,7 +261,8 @@ def rendered(run: Run) -> bytes:
     return RunOut.model_validate(run).model_dump_json().encode()
 
 
-def _status(word: str | None) -> RunStatus | None:
+def status_named(word: str | None) -> RunStatus | None:
+    """Return the status that a word names. Raises `InvalidStatus`."""
     if word is None:
         return None
     try:

@@ -1,9 +1,7 @@
 """/v1/smiths/{id}/threads: the conversations of a smith: read, followed, renamed, deleted."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -18,8 +16,7 @@ from ingram_app.api.shapes import In, Out, PageOut
 from ingram_app.api.streaming import STILL_HERE, event, event_stream
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Unauthenticated
-from ingram_app.core.settings import settings
-from ingram_app.domain import conversations, frames, threads
+from ingram_app.domain import conversations, threads
 from ingram_app.domain.conversations import Point
 from ingram_app.domain.paging import Page
 from ingram_app.domain.speech import Message
@@ -103,11 +100,8 @@ async def rename_thread(
 async def delete_thread(smith_id: str, thread_id: ThreadId, caller: Caller) -> None:
     """Delete a thread and all that was said on it; a run under way is stopped. What its runs used is kept."""
     async with transaction(caller.tenancy) as session:
-        stopped = await conversations.stop(session, caller, smith_id, thread_id)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(settings().run_lease_seconds):
-            for run_id in stopped:
-                await frames.until_over(caller.project_id, run_id)
+        live = await conversations.stop(session, caller, smith_id, thread_id)
+    await conversations.stopped(caller.project_id, live)
     async with transaction(caller.tenancy) as session:
         await conversations.remove(session, caller, smith_id, thread_id)
 

@@ -23,10 +23,11 @@ _VIEWS = [
     ("smiths", "Smiths"),
     ("playground", "Playground"),
 ]
-_LOADS = [Design.load, Versions.load, Rollout.load, Roster.load, Playground.load, AgentHead.load, Playground.follow]
+_LOADS = [state.load for state in (Design, Versions, Rollout, Roster, Playground, AgentHead)]
+_FOLLOWS = [Playground.follow, AgentHead.follow]
 
 
-@page("/p/[project]/agents/[agent_id]", title="Agent", on_load=_LOADS)
+@page("/p/[project]/agents/[agent_id]", title="Agent", on_load=[*_LOADS, *_FOLLOWS])
 def agent_page() -> rx.Component:
     return rx.cond(
         AgentHead.loaded & is_at(AgentHead.id),

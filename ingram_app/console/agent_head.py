@@ -1,5 +1,7 @@
-"""The top of an agent's page: what it is, how far its draft has come, what is live and what rolls out."""
+"""The top of an agent's page: how far its draft has come, what is live and what rolls out, as it changes."""
 
+import asyncio
+from datetime import datetime
 from typing import Any
 
 import reflex as rx
@@ -8,13 +10,16 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.console.address import asked, named, or_not_here
 from ingram_app.console.figures import moment, money
 from ingram_app.console.session import standing
+from ingram_app.core import signals
 from ingram_app.core.database import transaction
-from ingram_app.domain import agents, versions
+from ingram_app.domain import agents, events, versions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion
 from ingram_app.domain.paging import Place
 
 _NEWEST = Place(limit=1)
+_APART_SECONDS = 0.5
+"""The agent is looked at no more often, however much happens in its project."""
 
 
 class AgentHead(rx.State):
@@ -25,7 +30,8 @@ class AgentHead(rx.State):
     status: str = ""
     live: str = ""
     rolling: str = ""
-    newest: int = 0
+    share: int = 0
+    """Which percentage of the smiths runs what rolls out."""
     back: str = ""
     """Where one click goes back to; empty for nowhere."""
     halted: str = ""
@@ -35,6 +41,8 @@ class AgentHead(rx.State):
     last_activity: str = ""
     created: str = ""
     loaded: bool = False
+    _stands: datetime | None = None
+    """When the agent that is shown was changed last."""
 
     @rx.event
     async def load(self):
@@ -48,13 +56,33 @@ class AgentHead(rx.State):
             async with transaction(caller.tenancy) as session:
                 await self._show(session, caller, wanted)
 
+    @rx.event(background=True)
+    async def follow(self):
+        """Show what is rolled out or taken back while one looks, by whomever."""
+        caller = await standing(self)
+        wanted = named(self, "agents")
+        with signals.listening(events.topic(caller.project_id)) as heard:
+            while True:
+                await heard.get()
+                await asyncio.sleep(_APART_SECONDS)
+                while not heard.empty():
+                    heard.get_nowait()
+                caller = await standing(self)
+                async with transaction(caller.tenancy) as session:
+                    agent = (await agents.known(session, caller, [wanted])).get(wanted)
+                async with self:
+                    changed = agent is not None and self.id == wanted and agent.updated_at != self._stands
+                if changed:
+                    yield AgentHead.load
+
     async def _show(self, session: AsyncSession, caller: Caller, wanted: str) -> None:
         agent = await agents.find(session, caller, wanted)
         newest = (await versions.browse(session, caller, wanted, _NEWEST)).data
         figures = (await agents.figures(session, caller, [wanted]))[wanted]
         self.id, self.name, self.slug, self.created = agent.id, agent.name, agent.slug or "", moment(agent.created_at)
         self.live = f"Version {agent.active_version}" if agent.published else ""
-        self.rolling, self.back, self.newest = rolling(agent), way_back(agent), newest[0].version if newest else 0
+        self.rolling, self.share, self.back = rolling(agent), agent.rollout_percent, way_back(agent)
+        self._stands = agent.updated_at
         self.halted = _halted(agent.halted) if agent.halted else ""
         self.halted_at = agent.halted["halted_at"] if agent.halted else ""
         self.smiths, self.last_activity = figures.smith_count, moment(figures.last_activity_at)

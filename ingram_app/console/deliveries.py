@@ -1,6 +1,5 @@
 """What was sent to a webhook: a part of its page, live, with what came back and a button that sends it once more."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import reflex as rx
 from ingram_app.console.address import asked, named, or_not_here, place_of
 from ingram_app.console.dialogs import drawer, open_dialog
 from ingram_app.console.figures import moment
+from ingram_app.console.following import stirred
 from ingram_app.console.lists import chips, list_table
 from ingram_app.console.looks import badge, button, code, facts, link, relative_time, section
 from ingram_app.console.session import Session, standing
@@ -19,8 +19,6 @@ from ingram_app.domain.access import Caller
 from ingram_app.domain.deliveries import Delivery, DeliveryState
 from ingram_app.domain.paging import Page
 
-_APART_SECONDS = 0.5
-"""The list is read at most so often."""
 _STATES = [("", "All"), *((state.value, state.value.capitalize()) for state in DeliveryState)]
 
 
@@ -82,10 +80,7 @@ class Deliveries(rx.State):
         caller = await standing(self)
         with signals.listening(deliveries.topic(named(self, "webhooks"))) as heard:
             while True:
-                await heard.get()
-                await asyncio.sleep(_APART_SECONDS)
-                while not heard.empty():
-                    heard.get_nowait()
+                await stirred(heard)
                 caller = await standing(self)
                 if not asked(self, "cursor"):
                     found = await _found(caller, self)

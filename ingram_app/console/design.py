@@ -7,14 +7,14 @@ import reflex as rx
 from ingram_app.console import design_form, model_field
 from ingram_app.console.address import asked, named
 from ingram_app.console.agent_head import AgentHead
-from ingram_app.console.design_form import VariableRow
+from ingram_app.console.design_form import HOSTED, SERVER, Choice, VariableRow
 from ingram_app.console.looks import field, guarded, save_bar, section
 from ingram_app.console.model_field import ProviderChoice
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import compact, transaction
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.secrets import digest
-from ingram_app.domain import agents
+from ingram_app.domain import agents, mcp_servers
 from ingram_app.domain.access import Caller
 
 _INSTRUCTIONS_LENGTH = 100_000
@@ -32,6 +32,8 @@ class Design(rx.State):
     other: str = ""
     memory: dict[str, bool] = {}
     variables: list[VariableRow] = []
+    hosted: list[Choice] = []
+    servers: list[Choice] = []
     providers: list[ProviderChoice] = []
     standard: str = ""
     error: str = ""
@@ -69,6 +71,7 @@ class Design(rx.State):
         async with transaction(caller.tenancy) as session:
             agent = await agents.find(session, caller, wanted)
             choices = await model_field.choices(session, caller)
+            registered = [server.name for server in await mcp_servers.browse(session, caller)]
         draft = agent.draft
         self.name = agent.name
         self.revision = digest(compact([agent.id, agent.name, draft]))[:12]
@@ -77,6 +80,7 @@ class Design(rx.State):
         self.other = (draft.get("model") or "") if self.chosen == model_field.OTHER else ""
         self.texts, self.variables = design_form.texts(draft), design_form.variables(draft)
         self.memory = design_form.memory(draft)
+        self.hosted, self.servers = design_form.hosted(draft), design_form.servers(draft, registered)
         self.error = self.error_at = ""
 
 
@@ -200,10 +204,16 @@ def _tools() -> rx.Component:
         "Tools",
         "What the assistant may use besides words, and what a person has to approve.",
         rx.el.div(
-            _lines("enabled_hosted_tools", "Hosted tools", "Their names, one a line."),
+            _choices("Built-in tools", Design.hosted, HOSTED),
             rx.el.div(
                 field("mcp", "MCP servers", kind="select", options=servers, default_value=Design.texts["mcp"], help=""),
-                _lines("mcp_servers", "Server names", "One a line."),
+                rx.cond(
+                    Design.servers.length() > 0,
+                    _choices("Servers", Design.servers, SERVER),
+                    rx.el.p(
+                        "The project has none yet. They are registered under Tools.", class_name="help small muted"
+                    ),
+                ),
                 class_name="stack tight mcp",
             ),
             class_name="pair",
@@ -216,6 +226,15 @@ def _tools() -> rx.Component:
             class_name="pair",
         ),
     )
+
+
+def _choices(label: str, choices: rx.Var[list[Choice]], kind: str) -> rx.Component:
+    def one(choice: Any) -> rx.Component:
+        box = rx.el.input(type="checkbox", name=f"{kind}{choice.name}", default_checked=choice.on)
+        about = rx.cond(choice.about != "", rx.el.span(choice.about, class_name="help"))
+        return rx.el.label(box, rx.el.span(rx.el.span(choice.title), about), class_name="tick choice")
+
+    return rx.el.fieldset(rx.el.legend(label), rx.foreach(choices, one), class_name="choices")
 
 
 def _memory() -> rx.Component:

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingram_app.console import model_field
-from ingram_app.domain import designs
+from ingram_app.domain import designs, hosted_tools
 from ingram_app.domain.agents import Agent
 from ingram_app.domain.designs import InvalidDesign
 
 SPARE = 2
 """Empty rows for variables that are still to come."""
-_LISTS = ("enabled_hosted_tools", "fallback_models", "vector_store_ids")
+_LISTS = ("fallback_models", "vector_store_ids")
+HOSTED, SERVER = "hosted:", "server:"
+"""What stands before a choice's name in the form."""
 _AS_JSON = ("client_tools", "approval_policy", "skills")
 _SETTINGS = ("temperature", "max_tokens", "reasoning_effort")
+_NO_SERVICE = "This installation has no search service."
 _SWITCHES = ("auto_memory", "memory_consolidation")
 
 
@@ -26,6 +29,35 @@ class VariableRow:
     required: bool
 
 
+@dataclass
+class Choice:
+    """A tool or a server that an agent can be given."""
+
+    name: str
+    title: str
+    about: str
+    on: bool
+
+
+def hosted(draft: dict[str, Any]) -> list[Choice]:
+    """Return the built-in tools, and what the draft names that is none."""
+    named = draft.get("enabled_hosted_tools") or []
+    choices = [
+        Choice(tool.name, tool.title, tool.description if tool.available else _NO_SERVICE, tool.name in named)
+        for tool in hosted_tools.HOSTED_TOOLS.values()
+    ]
+    unknown = [name for name in named if name not in hosted_tools.HOSTED_TOOLS]
+    return choices + [Choice(name, name, "There is no such tool.", True) for name in unknown]
+
+
+def servers(draft: dict[str, Any], registered: list[str]) -> list[Choice]:
+    """Return the project's servers, and what the draft names that is none."""
+    named = draft.get("mcp_servers") or []
+    choices = [Choice(name, name, "", name in named) for name in registered]
+    gone = [name for name in named if name not in registered]
+    return choices + [Choice(name, name, "It is not registered.", True) for name in gone]
+
+
 def texts(draft: dict[str, Any]) -> dict[str, str]:
     """Return what stands in the form's fields, by their names."""
     stands = {"instructions": draft.get("instructions") or "", "cheaper_model": draft.get("cheaper_model") or ""}
@@ -33,8 +65,7 @@ def texts(draft: dict[str, Any]) -> dict[str, str]:
     stands |= {name: _json(draft.get(name)) for name in _AS_JSON}
     settings = draft.get("model_settings") or {}
     stands |= {name: "" if settings.get(name) is None else str(settings[name]) for name in _SETTINGS}
-    servers = draft.get("mcp_servers")
-    return stands | {"mcp_servers": "\n".join(servers or []), "mcp": "all" if servers is None else "these"}
+    return stands | {"mcp": "all" if draft.get("mcp_servers") is None else "these"}
 
 
 def variables(draft: dict[str, Any]) -> list[VariableRow]:
@@ -71,7 +102,8 @@ def _said(form: dict[str, Any], draft: dict[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {name: str(form.get(name, "")) or None for name in ("instructions",)}
     said["cheaper_model"] = str(form.get("cheaper_model", "")).strip() or None
     said |= {name: _words(form, name) for name in _LISTS}
-    said["mcp_servers"] = _words(form, "mcp_servers") if form.get("mcp") == "these" else None
+    said["enabled_hosted_tools"] = _ticked(form, HOSTED, draft["enabled_hosted_tools"])
+    said["mcp_servers"] = _ticked(form, SERVER, draft["mcp_servers"] or []) if form.get("mcp") == "these" else None
     said |= {name: _read(form, name, draft[name]) for name in _AS_JSON}
     said["variables"] = _variables(form)
     said["model_settings"] = {name: _setting(form, name) for name in _SETTINGS}
@@ -80,6 +112,12 @@ def _said(form: dict[str, Any], draft: dict[str, Any]) -> dict[str, Any]:
 
 def _words(form: dict[str, Any], name: str) -> list[str]:
     return [line.strip() for line in str(form.get(name, "")).splitlines() if line.strip()]
+
+
+def _ticked(form: dict[str, Any], kind: str, stood: list[str]) -> list[str]:
+    """Return the names that are ticked, those that stood before in their order."""
+    ticked = [name.removeprefix(kind) for name in form if name.startswith(kind)]
+    return [name for name in stood if name in ticked] + [name for name in ticked if name not in stood]
 
 
 def _read(form: dict[str, Any], name: str, stood: Any) -> Any:

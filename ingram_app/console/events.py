@@ -1,6 +1,5 @@
 """Events: what has happened in the project, newest first, live."""
 
-import asyncio
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import moment
+from ingram_app.console.following import stirred
 from ingram_app.console.lists import chips, empty, filter_set, list_table, search, with_pill
 from ingram_app.console.looks import head, relative_time
 from ingram_app.console.run_rows import called
@@ -25,8 +25,6 @@ from ingram_app.domain.event_types import FAMILIES
 from ingram_app.domain.events import Event
 from ingram_app.domain.paging import FIRST, Page, Place
 
-_APART_SECONDS = 0.5
-"""The feed is looked at at most so often."""
 _LOOK_AGAIN_SECONDS = 5
 """An event may be held back for a moment after it was told: the feed is looked at again."""
 
@@ -88,14 +86,7 @@ class EventsPage(rx.State):
         caller = await standing(self)
         with signals.listening(events.topic(caller.project_id)) as heard:
             while True:
-                try:
-                    async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
-                        await heard.get()
-                except TimeoutError:
-                    pass
-                await asyncio.sleep(_APART_SECONDS)
-                while not heard.empty():
-                    heard.get_nowait()
+                await stirred(heard, _LOOK_AGAIN_SECONDS)
                 caller = await standing(self)
                 if self.loaded and not asked(self, "cursor"):
                     await self._count(caller)

@@ -1,33 +1,60 @@
-"""Following a run: its frames as they come, a page's share of them at a time."""
+"""Following a run or a thread: its frames as they come, some at a time; and a list that is told of changes."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from typing import TypeVar
 
 import reflex as rx
 
 from ingram_app.console.session import standing
+from ingram_app.core import signals
 from ingram_app.domain import frames
 from ingram_app.domain.frames import Shown
 
+Told = TypeVar("Told")
 _APART_SECONDS = 0.1
 """A page is changed at most so often."""
+_LISTS_APART_SECONDS = 0.5
 LOOK_AGAIN_SECONDS = 5
 """How long a tab may follow after its session has ended, whatever its browser is made to do."""
 
 
 async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[list[Shown], None]:
-    """Yield the run's frames past `after` until it ends: the first at once, the rest some at a time.
+    """Yield the run's frames past `after`, over all its pauses, until it ends: the first at once, others by and by."""
+    async with aclosing(gulped(tab, _over_pauses(project_id, run_id, after))) as told:
+        async for gulp in told:
+            yield gulp
 
-    A gulp is empty when it is quiet. Whoever calls has checked that the run may be seen; whether somebody still
-    sits at the tab is asked again and again. Raises `SignedOut`, `NotHere`.
+
+async def _over_pauses(project_id: str, run_id: str, place: int) -> AsyncGenerator[Shown | None]:
+    """Yield a run's frames past `place`, those after a pause too, until it ends; `None` when it is quiet."""
+    with signals.listening(frames.topic(run_id)) as more:
+        while True:
+            while not more.empty():
+                more.get_nowait()
+            async for frame in frames.follow(project_id, run_id, place):
+                yield frame
+                place = frame.seq if frame else place
+            if await frames.told_all(project_id, run_id, place):
+                return
+            if await frames.heard_on(more) is frames.QUIET:
+                yield None
+
+
+async def gulped(tab: rx.State, following: AsyncIterator[Told | None]) -> AsyncGenerator[list[Told], None]:
+    """Yield what is told, the first at once, the rest some at a time; a gulp is empty when it is quiet.
+
+    Whoever calls has checked that it may be seen; whether somebody still sits at the tab is asked again and again.
+    Raises `SignedOut`, `NotHere`.
     """
     looked = time.monotonic()
-    heard: asyncio.Queue[Shown | None] = asyncio.Queue()
+    heard: asyncio.Queue[Told | None] = asyncio.Queue()
 
     async def listen() -> None:
-        async for frame in frames.follow(project_id, run_id, after):
-            heard.put_nowait(frame)
+        async for told in following:
+            heard.put_nowait(told)
 
     listening = asyncio.ensure_future(listen())
     listening.add_done_callback(lambda _: heard.put_nowait(None))
@@ -39,12 +66,25 @@ async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> 
             if time.monotonic() - looked >= LOOK_AGAIN_SECONDS:
                 await standing(tab)
                 looked = time.monotonic()
-            yield [frame for frame in gulp if frame is not None]
+            yield [told for told in gulp if told is not None]
             await asyncio.sleep(_APART_SECONDS)
         if not listening.cancelled():
             listening.result()
     finally:
         listening.cancel()
+
+
+async def stirred(heard: "asyncio.Queue[signals.Item]", within_seconds: float | None = None) -> None:
+    """Return some time after something was heard, with all that came meanwhile; or when the time is over.
+
+    So a list is read no more often than people can look.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_seconds):
+            await heard.get()
+    await asyncio.sleep(_LISTS_APART_SECONDS)
+    while not heard.empty():
+        heard.get_nowait()
 
 
 def topic(tab: rx.State) -> str:

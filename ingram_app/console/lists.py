@@ -43,11 +43,11 @@ def list_table(
         role="region",
         aria_label=label,
     )
-    whole = rx.el.div(table, *([_pager(older)] if older is not None else []), class_name="stack")
+    whole = rx.el.div(table, *([pager(older)] if older is not None else []), class_name="stack")
     return rx.cond(loaded, rx.cond(rows.length() > 0, whole, empty or rx.el.p("Nothing here.")), skeleton())
 
 
-def _pager(older: rx.Var[str]) -> rx.Component:
+def pager(older: rx.Var[str]) -> rx.Component:
     """Older and Newer, where there is such a page."""
     return rx.el.nav(
         rx.cond(

@@ -40,6 +40,7 @@ class NativeForm(rx.el.Div):
 _BADGES = {
     "green": (
         "completed",
+        "approved",
         "live",
         "available",
         "active",
@@ -53,15 +54,21 @@ _BADGES = {
     "amber": (
         "paused_for_approval",
         "paused_for_tool",
+        "waits for a decision",
         "draft only",
         "unpublished changes",
         "published, not live",
         "expires soon",
         "failing",
+        "degraded",
+        "expired",
     ),
-    "red": ("failed", "revoked", "missing", "halted", "dead"),
+    "red": ("failed", "revoked", "missing", "halted", "dead", "error"),
 }
-_WORDS = (("paused_for_approval", "waits for approval"), ("paused_for_tool", "waits for a tool"))
+_WORDS = (
+    ("paused_for_approval", "waits for approval"),
+    ("paused_for_tool", "waits for a tool"),
+)
 
 
 def badge(status: Text) -> rx.Component:

@@ -68,6 +68,8 @@ class Playground(rx.State):
     live: str = ""
     """What is being said."""
     thinking: bool = False
+    paused: bool = False
+    """The live run waits for a person, or for a program."""
     refusal: str = ""
     """Why the last message was not taken."""
     loaded: bool = False
@@ -164,12 +166,13 @@ class Playground(rx.State):
     def _show(self, turns: list[Exchange]) -> None:
         live = next((turn.id for turn in turns if not turn.over), "")
         if live != self.live_run:
-            self.live, self.thinking = "", False
+            self.live, self.thinking, self.paused = "", False, False
         self.turns, self.live_run = turns, live
 
     def _tell(self, story: Story) -> None:
         self.thinking = story.open is not None and story.open.event == "reasoning"
         self.live = story.said
+        self.paused = bool(story.steps) and story.steps[-1].event == frames.RunPaused.name
 
 
 async def _exchange_of(session: AsyncSession, run: Run) -> Exchange:
@@ -231,10 +234,16 @@ def _invitation(title: str, about: str) -> rx.Component:
 def _exchange(turn: Exchange) -> rx.Component:
     is_live = turn.id == Playground.live_run
     waits = rx.match(turn.status, ("queued", "Waits its turn"), rx.cond(Playground.thinking, "Thinks", "Works"))
+    asks = rx.el.p(
+        "Waits for an answer: ",
+        link("the run shows to what", href=f"/p/{Session.project_id}/runs/{turn.id}"),
+        class_name="notice amber",
+    )
     return rx.el.article(
         rx.el.p(turn.asked, class_name="said mine"),
+        rx.cond(is_live & Playground.paused, asks),
         rx.cond(
-            is_live,
+            is_live & ~Playground.paused,
             rx.cond(
                 Playground.live != "",
                 rx.el.p(Playground.live, class_name="said", aria_live="off"),

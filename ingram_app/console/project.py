@@ -6,6 +6,7 @@ import reflex as rx
 
 from ingram_app.console.dialogs import close_dialog, confirm_by_name
 from ingram_app.console.figures import counted, moment
+from ingram_app.console.limits import LimitsPart, limits
 from ingram_app.console.looks import (
     button,
     facts,
@@ -81,7 +82,7 @@ def _loss(figures: Figures) -> str:
     return f"{gone} go with it. {keys} will be refused at once, and live runs end."
 
 
-@page("/p/[project]/settings/project", title="Project", on_load=ProjectPage.load)
+@page("/p/[project]/settings/project", title="Project", on_load=[ProjectPage.load, LimitsPart.load])
 def project() -> rx.Component:
     body = rx.el.div(
         guarded(
@@ -100,6 +101,7 @@ def project() -> rx.Component:
             save_bar(),
             on_submit=ProjectPage.rename,
         ),
+        limits(),
         rx.cond(Session.manages, _danger()),
         class_name="stack",
     )

@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.console import rollout_form
 from ingram_app.console.address import asked, named, place_of
-from ingram_app.console.agent_head import AgentHead, rolling
+from ingram_app.console.agent_head import AgentHead
 from ingram_app.console.dialogs import close_dialog, open_dialog
 from ingram_app.console.differences import Difference, differences
 from ingram_app.console.figures import counted, moment
@@ -41,8 +41,6 @@ class Rollout(rx.State):
     version: str = ""
     percent: int = 0
     guard: dict[str, str] = {}
-    live: str = ""
-    rolling: str = ""
     revision: int = 0
     """Counts how often this was loaded: with it the form is put up anew."""
     error: str = ""
@@ -110,8 +108,6 @@ class Rollout(rx.State):
         self.version = _asked_version(self) or str(agent.rollout_version or newest)
         self.percent = agent.rollout_percent or (10 if newest != agent.active_version else 100)
         self.guard = rollout_form.texts(agent.guard)
-        self.live = f"Version {agent.active_version}" if agent.published else ""
-        self.rolling = rolling(agent)
         self.history, self.older = [Deed.of(entry) for entry in history.data], history.next_cursor or ""
         self.error = self.error_at = ""
         self.revision += 1

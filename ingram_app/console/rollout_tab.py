@@ -16,7 +16,7 @@ from ingram_app.console.session import Session
 def tab() -> rx.Component:
     """All of it."""
     return rx.cond(
-        Rollout.live == "",
+        AgentHead.live == "",
         rx.el.p(
             "Nothing has been published yet. The first version goes live by itself.", class_name="muted none-match"
         ),
@@ -39,15 +39,15 @@ def halted() -> rx.Component:
 
 
 def _now() -> rx.Component:
-    others = rx.cond(Rollout.rolling != "", "Everyone else, and whoever is pinned to it, runs ", "Everyone runs ")
+    others = rx.cond(AgentHead.rolling != "", "Everyone else, and whoever is pinned to it, runs ", "Everyone runs ")
     return section(
         "Now",
         "Each smith stays on its side: raising the percentage only adds smiths.",
         rx.el.div(
             rx.el.p(
-                rx.cond(Rollout.rolling != "", rx.fragment(rx.el.strong(Rollout.rolling), " of the smiths. ")),
+                rx.cond(AgentHead.rolling != "", rx.fragment(rx.el.strong(AgentHead.rolling), " of the smiths. ")),
                 others,
-                rx.el.strong(Rollout.live.lower()),
+                rx.el.strong(AgentHead.live.lower()),
                 ".",
             ),
             rx.cond(
@@ -57,7 +57,7 @@ def _now() -> rx.Component:
             class_name="row wide wraps",
         ),
         rx.el.div(
-            rx.el.div(style={"width": f"{rx.cond(Rollout.rolling != '', Rollout.percent, 0)}%"}),
+            rx.el.div(style={"width": f"{AgentHead.share}%"}),
             class_name="share",
             aria_hidden="true",
         ),

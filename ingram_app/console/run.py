@@ -6,20 +6,24 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console import raw_frames
+from ingram_app.console import raw_frames, told, waterfall
 from ingram_app.console.address import is_at, named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import duration, moment, money
 from ingram_app.console.following import gulps, topic
-from ingram_app.console.looks import button, facts, link, one_thing, relative_time, section, skeleton, split
+from ingram_app.console.looks import button, code, facts, link, one_thing, relative_time, section, skeleton, split
 from ingram_app.console.raw_frames import RawFrames
 from ingram_app.console.run_rows import called
+from ingram_app.console.run_waits import RunWaits, waits
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.console.story import MOST, Step, Story
+from ingram_app.console.thread_lines import key_of
+from ingram_app.console.told import Told
+from ingram_app.console.waterfall import Waterfall
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
-from ingram_app.domain import agents, runs, smiths, turns
+from ingram_app.domain import agents, replays, runs, smiths, tool_calls, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
@@ -46,6 +50,8 @@ class RunPage(rx.State):
     who: str = ""
     smith_path: str = ""
     thread: str = ""
+    thread_path: str = ""
+    """Empty for a scratch smith's, and when the thread was deleted."""
     design: str = ""
     """The agent's name and version."""
     agent_path: str = ""
@@ -98,14 +104,16 @@ class RunPage(rx.State):
         async with aclosing(gulps(self, caller.project_id, wanted)) as told:
             async for gulp in told:
                 story.hear(gulp)
-                turned = any(frame.event.startswith("run.") for frame in gulp)
-                run = await self._read(caller, wanted) if turned else None
+                turned = any(frame.event.startswith(("run.", "tool.")) for frame in gulp)
+                run = await self._read(caller, wanted, story) if turned else None
                 async with self:
                     if self.id != wanted:
                         return
                     self._tell(story)
                     if run is not None:
                         self._show_state(run)
+                if run is not None:
+                    yield Waterfall.load
 
     @rx.event
     async def cancel(self):
@@ -116,6 +124,15 @@ class RunPage(rx.State):
             run = await runs.cancel(session, caller, run.smith_id, run.id, f"cancelled by {caller.actor.email}")
         self._show_state(run)
 
+    @rx.event
+    async def replay(self):
+        """Answer the run's input once more, on a fresh thread, and show that run."""
+        caller = await standing(self)
+        async with transaction(caller.tenancy) as session:
+            run = await runs.look_up(session, caller, named(self, "runs"))
+            again = await replays.replay(session, caller, run.smith_id, run.id)
+        return [rx.redirect(f"/p/{caller.project_id}/runs/{again.id}"), rx.toast.success("Replayed")]
+
     async def _shown(self, wanted: str) -> None:
         """Wait for `load`, which runs beside: what is told before it would be wiped away by it."""
         with signals.listening(topic(self)) as heard:
@@ -125,9 +142,11 @@ class RunPage(rx.State):
                         return
                 await heard.get()
 
-    async def _read(self, caller: Caller, wanted: str) -> Run:
+    async def _read(self, caller: Caller, wanted: str, story: Story) -> Run:
         async with transaction(caller.tenancy) as session:
-            return await runs.look_up(session, caller, wanted)
+            run = await runs.look_up(session, caller, wanted)
+            story.fill(await tool_calls.of_run(session, run.project_id, run.id))
+        return run
 
     def _tell(self, story: Story) -> None:
         told = story.steps
@@ -140,8 +159,9 @@ class RunPage(rx.State):
         root = f"/p/{run.project_id}"
         self.id, self.thread, self.model, self.channel = run.id, run.thread_id, run.model, run.channel
         self.who, self.smith_path = called(smith), f"{root}/smiths/{run.smith_id}"
+        self.thread_path = f"{self.smith_path}/threads/{key_of(run.thread_id)}" if run.thread_id else ""
         if smith.tester_id is not None:  # its page is the agent's, where its teammate talks to the draft
-            self.smith_path = f"{root}/agents/{run.agent_id}"
+            self.smith_path, self.thread_path = f"{root}/agents/{run.agent_id}", ""
         self.agent_path = f"{root}/agents/{run.agent_id}"
         by = run.actor or {}
         self.actor = by.get("email") or by.get("kind") or ""
@@ -161,7 +181,11 @@ class RunPage(rx.State):
         self.warnings = [Warned(warning["code"], warning["message"]) for warning in run.warnings]
 
 
-@page("/p/[project]/runs/[run_id]", title="Run", on_load=[RunPage.load, RawFrames.hide, RunPage.follow])
+@page(
+    "/p/[project]/runs/[run_id]",
+    title="Run",
+    on_load=[RunPage.load, Waterfall.load, RawFrames.hide, Told.hide, RunPage.follow, RunWaits.watch],
+)
 def run_page() -> rx.Component:
     return rx.cond(
         RunPage.loaded & is_at(RunPage.id), rx.fragment(_top(), split(_body(), _facts()), _code()), skeleton()
@@ -170,20 +194,23 @@ def run_page() -> rx.Component:
 
 def _top() -> rx.Component:
     stop = button("Cancel run", kind="danger", icon="square", on_click=RunPage.cancel)
+    again = button("Replay", icon="rotate-ccw", on_click=RunPage.replay)
     return rx.el.div(
         link("Runs", href=f"/p/{Session.project_id}/runs", class_name="crumb"),
         one_thing(
             "Run",
             RunPage.id,
             code_button(),
-            rx.cond(~RunPage.over & Session.builds, stop),
+            rx.cond(Session.builds, rx.cond(RunPage.over, again, stop)),
             status=RunPage.status,
         ),
     )
 
 
 def _body() -> rx.Component:
-    return rx.el.div(_story(), _timeline(), raw_frames.shown(), class_name="stack wide-gap")
+    return rx.el.div(
+        _story(), waterfall.waterfall(), told.shown(), _timeline(), raw_frames.shown(), class_name="stack wide-gap"
+    )
 
 
 def _story() -> rx.Component:
@@ -192,6 +219,7 @@ def _story() -> rx.Component:
         rx.el.h2("Story", class_name="visually-hidden"),
         rx.foreach(RunPage.asked, lambda said: _words(said.role, said.text)),
         rx.foreach(RunPage.steps, _told),
+        waits(),
         rx.cond(
             RunPage.live != "",
             _words(rx.cond(RunPage.thinking, "reasoning", "smith"), RunPage.live),
@@ -221,12 +249,19 @@ def _told(step: Step) -> rx.Component:
             step.event,
             ("message", _words("smith", step.text)),
             ("reasoning", rx.el.details(rx.el.summary("Reasoning"), rx.el.p(step.text), class_name="reasoning")),
-            (
-                "tool.completed",
-                rx.el.p(rx.icon("wrench", size=14, aria_hidden="true"), step.text, class_name="tool-line"),
-            ),
+            ("tool.completed", _used(step)),
             rx.fragment(),
         ),
+    )
+
+
+def _used(step: Step) -> rx.Component:
+    """A tool that was used: what with, and what came of it."""
+    return rx.el.details(
+        rx.el.summary(rx.icon("wrench", size=14, aria_hidden="true"), step.text, class_name="tool-line"),
+        code(step.args, f"Arguments, step {step.seq}"),
+        code(step.result, f"Result, step {step.seq}"),
+        class_name="tool-use",
     )
 
 
@@ -278,7 +313,11 @@ def _facts() -> rx.Component:
         ("Smith", link(RunPage.who, href=RunPage.smith_path)),
         (
             "Thread",
-            link(rx.el.code(RunPage.thread), href=f"{RunPage.smith_path}?tab=playground&thread={RunPage.thread}"),
+            rx.cond(
+                RunPage.thread_path != "",
+                link(rx.el.code(RunPage.thread), href=RunPage.thread_path),
+                rx.cond(RunPage.thread != "", rx.el.code(RunPage.thread), "deleted"),
+            ),
         ),
         ("Agent", link(RunPage.design, href=RunPage.agent_path)),
         ("Model", rx.el.code(RunPage.model)),

@@ -1,6 +1,5 @@
 """Runs: every turn of every smith, newest first, live."""
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +7,7 @@ import reflex as rx
 
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import curl
+from ingram_app.console.following import stirred
 from ingram_app.console.lists import agent_filter, chips, empty, filter_set, list_table, search, with_pill
 from ingram_app.console.looks import head
 from ingram_app.console.run_rows import COLUMNS, RunRow, called, cells, rows_of
@@ -20,13 +20,13 @@ from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import FIRST, Place
 from ingram_app.domain.runs import RunStatus
 
-_APART_SECONDS = 0.5
-"""The list is looked through at most so often."""
 _CHOICES = Place(limit=100)
 _STATES = [
     ("", "All"),
     ("running", "Running"),
     ("queued", "Queued"),
+    ("paused_for_approval", "Waits for approval"),
+    ("paused_for_tool", "Waits for a tool"),
     ("completed", "Completed"),
     ("failed", "Failed"),
     ("cancelled", "Cancelled"),
@@ -66,10 +66,7 @@ class RunsPage(rx.State):
         caller = await standing(self)
         with signals.listening(runs.topic(caller.project_id)) as heard:
             while True:
-                await heard.get()
-                await asyncio.sleep(_APART_SECONDS)
-                while not heard.empty():
-                    heard.get_nowait()
+                await stirred(heard)
                 caller = await standing(self)
                 await self._look_again(caller)
 

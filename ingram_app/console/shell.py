@@ -12,6 +12,7 @@ from ingram_app.console.dialogs import close_dialog, form_dialog
 from ingram_app.console.looks import NativeForm, field, head, icon_button, link, link_button, served, skeleton
 from ingram_app.console.palette import palette
 from ingram_app.console.session import Session, standing
+from ingram_app.console.waiting import Waiting
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import projects
@@ -19,8 +20,23 @@ from ingram_app.domain import projects
 Body = Callable[[], rx.Component]
 
 _SECTIONS = [
-    ("Build", [("Home", "house", "", "h"), ("Agents", "bot", "/agents", "a"), ("Smiths", "users", "/smiths", "s")]),
-    ("Observe", [("Runs", "activity", "/runs", "r"), ("Events", "rss", "/events", "e")]),
+    (
+        "Build",
+        [
+            ("Home", "house", "", "h"),
+            ("Agents", "bot", "/agents", "a"),
+            ("Smiths", "users", "/smiths", "s"),
+            ("Tools", "wrench", "/tools", "t"),
+        ],
+    ),
+    (
+        "Observe",
+        [
+            ("Runs", "activity", "/runs", "r"),
+            ("Approvals", "shield-check", "/approvals", "p"),
+            ("Events", "rss", "/events", "e"),
+        ],
+    ),
     (
         "Settings",
         [
@@ -64,7 +80,11 @@ def page(route: str, *, title: str, on_load: Any = ()) -> Callable[[Body], Body]
     handlers = list(on_load) if isinstance(on_load, (list, tuple)) else [on_load]
 
     def framed(body: Body) -> Body:
-        @rx.page(route=route, title=f"{title} · Ingram Cloud", on_load=[Session.arrive, *handlers, Session.watch])
+        @rx.page(
+            route=route,
+            title=f"{title} · Ingram Cloud",
+            on_load=[Session.arrive, *handlers, Session.watch, Waiting.watch],
+        )
         def whole() -> rx.Component:
             return frame(body)
 
@@ -148,6 +168,7 @@ def _link(name: str, icon: str, path: str, key: str) -> rx.Component:
         link(
             rx.icon(icon, size=16, aria_hidden="true"),
             name,
+            *([_count()] if path == "/approvals" else []),
             href=href,
             aria_current=rx.cond(current, "page", "false"),
             custom_attrs={"data-key": key},
@@ -158,6 +179,12 @@ def _link(name: str, icon: str, path: str, key: str) -> rx.Component:
 
 def _is_offered(path: str) -> rx.Var[bool] | bool:
     return Session.manages if path in _OF_MANAGERS else True
+
+
+def _count() -> rx.Component:
+    """How many wait for a person."""
+    number = rx.el.span(Waiting.count, rx.el.span(" waiting", class_name="visually-hidden"), class_name="count")
+    return rx.cond(Waiting.count > 0, number)
 
 
 def _picker() -> rx.Component:

@@ -2,10 +2,21 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import reflex as rx
 
-from ingram_app.console import overrides, person, playground, profile, smith_revisions, smith_story, smith_tokens
+from ingram_app.console import (
+    accounts,
+    overrides,
+    person,
+    playground,
+    profile,
+    smith_revisions,
+    smith_story,
+    smith_tokens,
+)
+from ingram_app.console.accounts import Accounts
 from ingram_app.console.address import asked, is_at, named, or_not_here, place_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import moment
@@ -21,6 +32,7 @@ from ingram_app.console.shell import page
 from ingram_app.console.smith_revisions import SmithRevisions
 from ingram_app.console.smith_story import SmithStory
 from ingram_app.console.smith_tokens import SmithTokens
+from ingram_app.console.thread_lines import key_of
 from ingram_app.core.database import transaction
 from ingram_app.domain import runs, smiths, threads
 from ingram_app.domain.smiths import Clone
@@ -30,24 +42,44 @@ _VIEWS = [
     ("", "Overview"),
     ("threads", "Threads"),
     ("runs", "Runs"),
+    ("connections", "Connections"),
     ("tokens", "Tokens"),
     ("revisions", "Revisions"),
     ("profile", "Profile"),
     ("playground", "Playground"),
 ]
-_LOADS = [SmithStory.load, Overrides.load, SmithTokens.load, SmithRevisions.load, Profile.load, Person.load]
+_LOADS = [
+    SmithStory.load,
+    Overrides.load,
+    Accounts.load,
+    SmithTokens.load,
+    SmithRevisions.load,
+    Profile.load,
+    Person.load,
+]
 
 
 @dataclass
 class ThreadRow:
     id: str
+    key: str
+    """The id as it stands in a path of the console."""
+    spelt: str
+    """The id as it stands in a query."""
     title: str
     turns: int
     last_activity: str
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadRow":
-        return cls(thread.id, thread.title, thread.run_count, moment(thread.last_activity_at))
+        return cls(
+            thread.id,
+            key_of(thread.id),
+            quote(thread.id, safe=""),
+            thread.title,
+            thread.run_count,
+            moment(thread.last_activity_at),
+        )
 
 
 class SmithPage(rx.State):
@@ -109,6 +141,7 @@ def smith_page() -> rx.Component:
                 SmithPage.tab,
                 ("threads", _threads()),
                 ("runs", _runs()),
+                (accounts.TAB, accounts.accounts()),
                 ("tokens", smith_tokens.tab()),
                 ("revisions", smith_revisions.tab()),
                 (
@@ -165,10 +198,10 @@ def _threads() -> rx.Component:
             short_id(row.id),
             row.turns,
             relative_time(row.last_activity),
-            rx.el.span(link("Runs", href=f"/p/{Session.project_id}/runs?smith={SmithPage.id}&thread={row.id}")),
+            rx.el.span(link("Talk", href=_path(f"?tab=playground&thread={row.spelt}"))),
         ],
         label="Threads",
-        href=lambda row: _path(f"?tab=playground&thread={row.id}"),
+        href=lambda row: _path(f"/threads/{row.key}"),
         older=SmithPage.older,
         empty=rx.el.p("No conversation yet. The playground begins one.", class_name="muted none-match"),
     )

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ingram_app.console.deciding import spelt
 from ingram_app.console.figures import count
 from ingram_app.domain.frames import (
+    ApprovalRequired,
     MessageCompleted,
     MessageDelta,
     MessageRestarted,
@@ -15,10 +17,13 @@ from ingram_app.domain.frames import (
     RunCancelled,
     RunCompleted,
     RunFailed,
+    RunPaused,
     Shown,
     ToolCompleted,
     ToolExecuting,
+    ToolRequired,
 )
+from ingram_app.domain.tool_calls import CallState, ToolCall
 
 MOST = 100
 """Steps that a page holds."""
@@ -40,6 +45,10 @@ class Step:
     text: str
     void: bool = False
     """It no longer holds: it was said anew."""
+    call: str = ""
+    """The tool call that it is about."""
+    args: str = ""
+    result: str = ""
 
 
 @dataclass
@@ -67,7 +76,19 @@ class Story:
                 self._close(data["content"])
             else:
                 self._close(void=frame.event == MessageRestarted.name)
-                self.steps.append(self._step(frame, 1, frame.event, _told(frame.event, data)))
+                step = self._step(frame, 1, frame.event, _told(frame.event, data))
+                step.call = data.get("tool_call_id", "")
+                self.steps.append(step)
+
+    def fill(self, calls: Iterable[ToolCall]) -> None:
+        """Put the arguments and results of tool calls beside the steps that tell of their end."""
+        known = {call.tool_call_id: call for call in calls}
+        for step in self.steps:
+            if step.event == ToolCompleted.name and step.call in known:
+                call = known[step.call]
+                step.args, step.result = spelt(call.args), spelt(call.result)
+                if call.state is CallState.refused:
+                    step.text = f"{call.tool} brought no result"
 
     def _go_on(self, frame: Shown, event: str, words: str) -> None:
         if self.open is not None and self.open.event != event:
@@ -92,8 +113,10 @@ class Story:
 
 def _told(event: str, data: dict[str, Any]) -> str:
     """Return what a frame says, in words; empty when its name says it all."""
-    if event == ToolExecuting.name:
+    if event in (ToolExecuting.name, ApprovalRequired.name, ToolRequired.name):
         return str(data["tool"])
+    if event == RunPaused.name:
+        return "waits for a person" if data["reason"] == "approval" else "waits for your program"
     if event == ToolCompleted.name:
         return f"{data['tool']} {'failed' if data['is_error'] else 'answered'}"
     if event in (MessageRestarted.name, RunCancelled.name):

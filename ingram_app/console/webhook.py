@@ -209,6 +209,13 @@ def _dialogs() -> rx.Component:
             WebhookPage.secret,
             on_stored=WebhookPage.forget,
         ),
+        _confirmations(),
+        _code(),
+    )
+
+
+def _confirmations() -> rx.Component:
+    return rx.fragment(
         confirm(
             "switch-off",
             "Switch the webhook off",
@@ -223,7 +230,6 @@ def _dialogs() -> rx.Component:
             deed="Remove the webhook",
             on_confirm=WebhookPage.remove,
         ),
-        _code(),
     )
 
 

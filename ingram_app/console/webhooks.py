@@ -99,20 +99,7 @@ def webhooks_page() -> rx.Component:
             code_button(),
             make,
         ),
-        list_table(
-            ["Address", "State", "Events", "Made"],
-            Webhooks.rows,
-            _cells,
-            label="Webhooks",
-            href=lambda row: f"/p/{Session.project_id}/settings/webhooks/{row.id}",
-            loaded=Webhooks.loaded,
-            empty=empty(
-                "No webhooks yet",
-                "With one your systems hear of what happens here, such as runs that fail, without asking.",
-                make,
-                curl=call,
-            ),
-        ),
+        _table(make, call),
         form_dialog(
             "new-webhook",
             "New webhook",
@@ -129,6 +116,23 @@ def webhooks_page() -> rx.Component:
             on_stored=Webhooks.forget,
         ),
         code_drawer(("Make a webhook", call), ("List webhooks", curl("GET", Session.address, "/v1/tenant/webhooks"))),
+    )
+
+
+def _table(make: rx.Component, call: rx.Var[str]) -> rx.Component:
+    return list_table(
+        ["Address", "State", "Events", "Made"],
+        Webhooks.rows,
+        _cells,
+        label="Webhooks",
+        href=lambda row: f"/p/{Session.project_id}/settings/webhooks/{row.id}",
+        loaded=Webhooks.loaded,
+        empty=empty(
+            "No webhooks yet",
+            "With one your systems hear of what happens here, such as runs that fail, without asking.",
+            make,
+            curl=call,
+        ),
     )
 
 

@@ -22,7 +22,7 @@ from ingram_app.core.database import afterwards, connected, driver_url
 log = logging.getLogger(__name__)
 
 Item = object
-GATHERED_SECONDS = 0.005
+GATHERED_SECONDS = 0.02
 PAYLOAD_BYTES = 7000
 """A little below what a notification holds."""
 _unsent: dict[str, None] = {}

@@ -3,9 +3,9 @@
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
-threads · arrivals · turns · transcripts · summaries · frames · folds · tool_calls · approvals · runs · replays ·
-guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations ·
-claims · erasures · exports · activity · webhooks · deliveries
+threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
+replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
+conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
@@ -15,6 +15,7 @@ from ingram_app.domain import (
     answers,
     approvals,
     arrivals,
+    attachments,
     audit,
     authorizations,
     catalog,
@@ -43,6 +44,7 @@ from ingram_app.domain import (
     organizations,
     paging,
     projects,
+    prompts,
     recalling,
     recollections,
     rendering,
@@ -61,6 +63,7 @@ from ingram_app.domain import (
     threads,
     tokens,
     tool_calls,
+    traces,
     transcripts,
     tryouts,
     turns,
@@ -76,6 +79,7 @@ __all__ = [
     "answers",
     "approvals",
     "arrivals",
+    "attachments",
     "audit",
     "authorizations",
     "catalog",
@@ -104,6 +108,7 @@ __all__ = [
     "organizations",
     "paging",
     "projects",
+    "prompts",
     "recalling",
     "recollections",
     "rendering",
@@ -122,6 +127,7 @@ __all__ = [
     "threads",
     "tokens",
     "tool_calls",
+    "traces",
     "transcripts",
     "tryouts",
     "turns",

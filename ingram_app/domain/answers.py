@@ -49,7 +49,8 @@ async def decide(
     """Approve or reject a call that waits for it.
 
     Raises `SmithMismatch`, `NotFound`, `InsufficientScope`, `OperatorRequired`, `FourEyesRequired`, `ActorUnproven`,
-    `DecisionRequired`, `ToolResultTooLarge`, `RunNotPaused`, and `ApprovalResolved` when somebody was faster.
+    `DecisionRequired`, `InvalidContent`, `ToolResultTooLarge`, `RunNotPaused`, and `ApprovalResolved` when somebody was
+    faster.
     """
     caller.require("approvals:write")
     run = await _hold(session, caller, smith_id, run_id)
@@ -63,6 +64,8 @@ async def decide(
         raise NotFound(noun="approval", id=approval_id)
     tool_calls.check(content)
     approvals.check_decider(caller, approval, run.actor)
+    if decision == "approve":
+        approvals.check_content(approval, content)
     facts = {"actor": _decider(caller, actor), "reason": reason, "content": content}
     await approvals.resolve(session, caller, approval, DECISIONS[decision], **facts)
     await audit.note(session, caller, f"approval.{approval.status}", approval.id, tool=approval.tool, reason=reason)

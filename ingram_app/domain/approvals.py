@@ -6,7 +6,7 @@ pending ──▶ approved | rejected     by a person, once
 An approval is for the very arguments that are shown: it carries their digest, and nothing else is run under it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -17,10 +17,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core import signals
+from ingram_app.core import schemas, signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute, one_of
-from ingram_app.core.errors import Conflict, NotFound, Refused
+from ingram_app.core.errors import Conflict, Invalid, NotFound, Refused
 from ingram_app.core.ids import new_id
 from ingram_app.domain import access, event_types, events
 from ingram_app.domain.access import Caller
@@ -81,6 +81,10 @@ class OperatorRequired(Refused):
     """The approval {approval_id} is for an operator of the project to decide, not for the smith."""
 
 
+class InvalidContent(Invalid):
+    """The `content` is not what the approval {approval_id} asks for: {fault}."""
+
+
 class FourEyesRequired(Refused):
     """The approval {approval_id} is for somebody else to decide than whoever started the run."""
 
@@ -98,6 +102,7 @@ def of_call(call: ToolCall, agent_id: str) -> Approval:
         tool=call.tool,
         args=call.args,
         args_digest=call.args_digest,
+        elicitation=gate.get("elicitation"),
         approver=gate.get("approver", "operator"),
         four_eyes=gate.get("four_eyes", False),
         expires_at=now() + timedelta(seconds=seconds) if seconds else None,
@@ -143,6 +148,12 @@ async def browse(
     return await page(session, query, Approval, place)
 
 
+async def known(session: AsyncSession, caller: Caller, approval_ids: Collection[str]) -> list[Approval]:
+    """Return those approvals of the project."""
+    caller.require("approvals:read")
+    return list((await session.exec(_visible(caller).where(col(Approval.id).in_(approval_ids)))).all())
+
+
 async def waiting(session: AsyncSession, caller: Caller) -> int:
     """Return how many approvals of the project wait for somebody."""
     caller.require("approvals:read")
@@ -185,6 +196,18 @@ def check_decider(caller: Caller, approval: Approval, started_by: dict[str, str 
         raise FourEyesRequired(approval_id=approval.id)
     if approval.status is ApprovalStatus.pending and approval.too_late:
         raise ApprovalResolved(approval_id=approval.id, status="expired", by="")
+
+
+def check_content(approval: Approval, content: dict[str, Any] | None) -> None:
+    """Look at what a person answers to a tool's question. Raises `InvalidContent`."""
+    asked = (approval.elicitation or {}).get("requestedSchema")
+    if asked is not None:
+        try:
+            fault = schemas.fault({"type": "object", **asked}, content or {})
+        except schemas.SchemaWrong:
+            fault = None  # the tool's own mistake, and its own to find
+        if fault is not None:
+            raise InvalidContent(approval_id=approval.id, fault=fault, param="content")
 
 
 async def lapse(session: AsyncSession, caller: Caller, run_id: str) -> None:

@@ -3,7 +3,9 @@
 What is read back is what the smith remembers, the turns that completed or were interrupted, and those under way.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -13,7 +15,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.database import Tenancy, execute, transaction
-from ingram_app.core.errors import Invalid
+from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.settings import settings
 from ingram_app.domain import audit, frames, runs, speech, summaries, threads
 from ingram_app.domain.access import Caller
 from ingram_app.domain.frames import Shown
@@ -94,6 +97,8 @@ _DELETE = (
     text(f"delete from transcripts {_OF_RUNS}"),
     text(f"delete from approvals {_OF_RUNS}"),
     text(f"delete from tool_calls {_OF_RUNS}"),
+    text(f"delete from approvals {_OF_RUNS}"),
+    text(f"delete from tool_calls {_OF_RUNS}"),
     text(f"delete from recollections {_OF_RUNS}"),
     text("delete from idempotency_keys where owner_id = :project_id and resource_id = any(:run_ids)"),
     text("delete from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"),
@@ -125,13 +130,20 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str, thread_id: 
 async def stop(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> list[str]:
     """Ask every live run of a thread to stop, those that wait too; return which will. Raises as `threads.find`."""
     caller.require("runs:write")
-    await threads.find(session, caller, smith_id, thread_id)
-    await threads.hold(session, caller.project_id, smith_id, thread_id)
+    await _hold(session, caller, smith_id, thread_id)
     found = await execute(session, _WORKING, _known(caller.project_id, smith_id, thread_id))
     live = [run_id for (run_id,) in found.all()]
     for run_id in live:
         await runs.cancel(session, caller, smith_id, run_id, "The thread was deleted.")
     return live
+
+
+async def stopped(project_id: str, run_ids: Sequence[str]) -> None:
+    """Return when the runs that were asked to stop have, or would have long ago if anybody carried them."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings().run_lease_seconds):
+            for run_id in run_ids:
+                await frames.until_over(project_id, run_id)
 
 
 async def remove(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> None:
@@ -141,8 +153,7 @@ async def remove(session: AsyncSession, caller: Caller, smith_id: str, thread_id
     Raises `SmithMismatch`, `NotFound`.
     """
     caller.require("runs:write")
-    await threads.find(session, caller, smith_id, thread_id)
-    await threads.hold(session, caller.project_id, smith_id, thread_id)
+    await _hold(session, caller, smith_id, thread_id)
     known: dict[str, Any] = _known(caller.project_id, smith_id, thread_id)
     for (run_id,) in (await execute(session, _END_LIVE, known)).all():
         signals.send(session, f"{runs.CANCEL}:{run_id}", frames.topic(run_id))
@@ -194,6 +205,13 @@ async def follow(thread: Thread, since: Point) -> AsyncIterator[Said | None]:
                 turn, run_id = next_turn, next_id
             elif await frames.heard_on(heard) is frames.QUIET:
                 yield None
+
+
+async def _hold(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> None:
+    """Keep new turns of a thread waiting until the transaction ends. Raises `SmithMismatch`, `NotFound`."""
+    await threads.find(session, caller, smith_id, thread_id)
+    if not await threads.hold(session, caller.project_id, smith_id, thread_id):
+        raise NotFound(noun="thread", id=thread_id)
 
 
 async def _next(thread: Thread, turn: int) -> Sequence[Any] | None:

@@ -74,6 +74,7 @@ _COUNT = {
     "runs": f"runs {_OF_SMITH}",
     "messages": f"(select jsonb_array_elements(messages) from transcripts {_OF_RUNS}) m",
     "summaries": f"summaries {_OF_SMITH}",
+    "attachments": f"attachments {_OF_SMITH}",
     "tool_calls": f"tool_calls {_OF_SMITH}",
     "approvals": f"approvals {_OF_SMITH}",
     "connections": f"connections {_OF_SMITH}",

@@ -20,6 +20,7 @@ from ingram_app.core.errors import NotFound
 from ingram_app.domain import audit
 from ingram_app.domain.access import Caller
 from ingram_app.domain.approvals import Approval
+from ingram_app.domain.attachments import Attachment
 from ingram_app.domain.connections import Connection
 from ingram_app.domain.frames import Frame
 from ingram_app.domain.memories import Memory
@@ -66,6 +67,13 @@ SECTIONS = (
     Section("thread", Thread, ("id", "title", "run_count", "created_at", "last_activity_at"), at_once=500),
     Section(
         "summary", Summary, ("thread_id", "reaches", "text", "run_id", "model", "created_at"), ("thread_id", "reaches")
+    ),
+    Section(
+        "attachment",
+        Attachment,
+        ("sha256", "thread_id", "media_type", "size", "base64", "created_at"),
+        ("sha256", "thread_id"),
+        at_once=1,
     ),
     Section(
         "run",

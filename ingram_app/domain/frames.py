@@ -100,6 +100,14 @@ class ToolRequired:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionRequired:
+    name: ClassVar[str] = "connection.required"
+    provider: str
+    mcp_server: str
+    authorize_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunPaused:
     name: ClassVar[str] = "run.paused"
     reason: str
@@ -143,6 +151,7 @@ AnyFrame = (
     | ToolCompleted
     | ApprovalRequired
     | ToolRequired
+    | ConnectionRequired
     | RunPaused
     | RunResumed
     | RunCompleted

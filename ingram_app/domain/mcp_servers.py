@@ -7,9 +7,11 @@ not there. A call is gated when its server calls it destructive, or when a rule 
 """
 
 import re
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from time import monotonic
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -20,7 +22,7 @@ from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, execute, transaction
+from ingram_app.core.database import Moment, Tenancy, afterwards, execute, transaction
 from ingram_app.core.errors import Invalid, NotFound, UpstreamFailed
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
@@ -35,6 +37,8 @@ FRESH = timedelta(hours=1)
 ERROR_LETTERS = 500
 URL_LETTERS = 2000
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+KNOWN_SECONDS = 1.0
+_KNOWN_AT_MOST = 1024
 
 
 class McpServer(SQLModel, table=True):
@@ -81,9 +85,9 @@ class McpServer(SQLModel, table=True):
 
     def _tool(self, described: Described) -> "Tool":
         rules = [rule for rule in self.approval_policy if fnmatchcase(described.name, rule["match"])]
-        gate = (
-            rules[0] if rules else {"match": described.name, "require": "approval"} if described.destructive else None
-        )
+        if described.destructive:
+            rules.append({"match": described.name, "require": "approval"})
+        gate = {"approver": "operator", **rules[0]} if rules else None
         return Tool(described, self.tool_allowlist is None or described.name in self.tool_allowlist, gate)
 
 
@@ -124,6 +128,10 @@ class DiscoveryFailed(UpstreamFailed):
     """The server {name} did not tell its tools: {reason}."""
 
 
+_known: OrderedDict[str, tuple[float, list[McpServer]]] = OrderedDict()
+"""By project, with when it was read: most runs have no servers, and need not ask each time."""
+
+
 async def put(session: AsyncSession, caller: Caller, name: str, given: dict[str, Any]) -> McpServer:
     """Register a server, in place of any of that name; a secret is kept while the address stays the same.
 
@@ -153,6 +161,7 @@ async def put(session: AsyncSession, caller: Caller, name: str, given: dict[str,
     server.updated_at = now()
     session.add(server)
     await session.flush()
+    afterwards(session, lambda: _forget(caller.project_id))
     await audit.note(session, caller, "mcp_server.set", server.id, name=name, url=url, auth=server.auth_kind)
     return server
 
@@ -172,12 +181,25 @@ async def browse(session: AsyncSession, caller: Caller) -> list[McpServer]:
     return await registered(session, caller.project_id)
 
 
-async def registered(session: AsyncSession, project_id: str, names: list[str] | None = None) -> list[McpServer]:
-    """Return a project's servers, or those of these names, for a run."""
+async def registered(session: AsyncSession, project_id: str) -> list[McpServer]:
+    """Return a project's servers, by name, for one who acts in it."""
     query = select(McpServer).where(McpServer.project_id == project_id)
-    if names is not None:
-        query = query.where(sa.column("name").in_(names))
     return list((await session.exec(query.order_by(McpServer.name))).all())
+
+
+async def for_run(project_id: str, names: list[str] | None) -> list[McpServer]:
+    """Return the servers that a run may use, as they were less than a second ago. Opens a transaction of its own."""
+    if names == []:
+        return []
+    at, found = _known.get(project_id, (-1.0, []))
+    if at + KNOWN_SECONDS < monotonic():
+        async with transaction(Tenancy(project_id=project_id)) as session:
+            found = await registered(session, project_id)
+        _known[project_id] = monotonic(), found
+        _known.move_to_end(project_id)
+        if len(_known) > _KNOWN_AT_MOST:
+            _known.popitem(last=False)
+    return [server for server in found if names is None or server.name in names]
 
 
 async def remove(session: AsyncSession, caller: Caller, name: str) -> None:
@@ -185,7 +207,30 @@ async def remove(session: AsyncSession, caller: Caller, name: str) -> None:
     caller.require("project:write")
     server = await find(session, caller, name)
     await session.delete(server)
+    afterwards(session, lambda: _forget(caller.project_id))
     await audit.note(session, caller, "mcp_server.removed", server.id, name=name)
+
+
+async def allow(session: AsyncSession, caller: Caller, name: str, tool: str | None, *, allowed: bool) -> McpServer:
+    """Allow one tool and no others that are not, or the opposite; with no tool named, all there are and will be.
+
+    Raises `NotFound`.
+    """
+    server = await _held(session, caller, name)
+    if tool is None:
+        server.tool_allowlist = None if allowed else []
+    else:
+        now_allowed = [known.described.name for known in server.tools if known.enabled and known.described.name != tool]
+        server.tool_allowlist = [*now_allowed, tool] if allowed else now_allowed
+    return await _noted(session, caller, server, tool=tool, allowed=allowed)
+
+
+async def gate(session: AsyncSession, caller: Caller, name: str, tool: str, *, gated: bool) -> McpServer:
+    """Have calls of one tool wait for a person, or take the rule of that very name away. Raises `NotFound`."""
+    server = await _held(session, caller, name)
+    others = [rule for rule in server.approval_policy if rule["match"] != tool]
+    server.approval_policy = [*others, {"match": tool, "require": "approval"}] if gated else others
+    return await _noted(session, caller, server, tool=tool, gated=gated)
 
 
 async def discover(caller: Caller, name: str) -> McpServer:
@@ -247,11 +292,32 @@ async def reach(
     )
 
 
+async def _held(session: AsyncSession, caller: Caller, name: str) -> McpServer:
+    caller.require("project:write")
+    query = select(McpServer).where(McpServer.project_id == caller.project_id, McpServer.name == name)
+    server = (await session.exec(query.with_for_update())).first()
+    if server is None:
+        raise NotFound(noun="MCP server", id=name[:80])
+    return server
+
+
+async def _noted(session: AsyncSession, caller: Caller, server: McpServer, **facts: Any) -> McpServer:
+    server.updated_at = now()
+    afterwards(session, lambda: _forget(caller.project_id))
+    await audit.note(session, caller, "mcp_server.changed", server.id, name=server.name, **facts)
+    return server
+
+
+def _forget(project_id: str) -> None:
+    _known.pop(project_id, None)
+
+
 async def _change(session: AsyncSession, server: McpServer, changes: dict[str, Any]) -> None:
     """Write what was learnt of a server, unless it has been moved or removed meanwhile."""
     same: list[Any] = [McpServer.id == server.id, McpServer.project_id == server.project_id]
     same.append(McpServer.url == server.url)
     await execute(session, sa.update(McpServer).where(*same).values(changes))
+    afterwards(session, lambda: _forget(server.project_id))
     for name, value in changes.items():
         set_committed_value(server, name, value)
 

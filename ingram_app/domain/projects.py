@@ -46,6 +46,8 @@ class Limits(BaseModel):
     max_history_tokens: int | None = Shape(default=None, ge=100)
     """Of what was said on the thread before; what is older is summarised. Unset: as much as the model takes."""
     max_input_bytes: int | None = Shape(default=None, ge=1, le=1_048_576)
+    max_attachment_bytes: int | None = Shape(default=None, ge=1, le=8_388_608)
+    """Of one picture or file."""
     max_concurrent_runs: int | None = Shape(default=None, ge=1, le=100_000)
     """Runs of the project that work at once; those beyond it wait."""
 
@@ -78,6 +80,7 @@ PLATFORM = Preferences(
         max_seconds_to_first_token=300,
         max_output_tokens=100_000,
         max_input_bytes=1_048_576,
+        max_attachment_bytes=5_242_880,
     ),
 )
 """What holds where a project says nothing."""

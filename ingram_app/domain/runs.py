@@ -21,7 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, afterwards, keepable, one_of
+from ingram_app.core.database import Moment, afterwards, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.readings import Prepared, columns, insertion
@@ -43,9 +43,9 @@ from ingram_app.domain import (
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.arrivals import OnBusy
+from ingram_app.domain.attachments import keep, unpack
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
-from ingram_app.domain.projects import Limits
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
 
@@ -156,9 +156,8 @@ class Birth:
 
     run: Run
     access: Access
-    limits: Limits
+    limits: projects.Limits
     past: summaries.Past
-    """What the thread remembers."""
 
 
 _INSERTED = insertion(Run)
@@ -192,12 +191,13 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
-    turn = replace(turn, input=keepable(turn.input))
+    turn, luggage = await unpack(session, caller, smith_id, turn, project.limits.max_attachment_bytes or 0)
     check(turn, project.limits.max_input_bytes or 0)
     wanted = clone.config["model"]
     model = project.default_model if wanted == "default" else wanted
     access = await model_keys.reach(session, caller.project_id, smith_id, model)
     thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
+    await keep(session, caller.project_id, smith_id, thread_id, luggage)
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
@@ -215,9 +215,9 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str, run_id: str
     return await _one(session, caller, smith_id, run_id)
 
 
-async def look_up(session: AsyncSession, caller: Caller, run_id: str) -> Run:
-    """Return one run of the caller's project. Raises `NotFound`."""
-    caller.require("runs:read")
+async def look_up(session: AsyncSession, caller: Caller, run_id: str, *, may: str = "runs:read") -> Run:
+    """Return one run of the caller's project, for one with that permission. Raises `NotFound`."""
+    caller.require(may)
     return await _one(session, caller, caller.smith_id or None, run_id)
 
 
@@ -239,9 +239,10 @@ async def browse(
     external_id_prefix: str | None = None,
     since: datetime | None = None,
     among: Collection[str] | None = None,
+    may: str = "runs:read",
 ) -> Page[Run]:
     """Return the project's runs, newest first, as far as they match. Raises `SmithMismatch`."""
-    caller.require("runs:read")
+    caller.require(may)
     query = _visible(caller)
     if smith_id is not None:
         caller.require_own(smith_id)

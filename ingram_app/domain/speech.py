@@ -2,6 +2,7 @@
 
 message    {run_id, role, content, created_at}        role: user | assistant | tool | system
 content    {type: text, text}  {type: reasoning, text}  {type: interruption, text}
+           {type: image | file, media_type, bytes, sha256, filename?}  {type: image, url}
            {type: tool_call, tool_call_id, tool, args}  {type: tool_result, tool_call_id, tool, result, is_error}
 """
 
@@ -60,9 +61,16 @@ def _text(words: str) -> Part:
 
 def _prompt(part: Part) -> list[Part]:
     content = part["content"]
-    return [
-        _text(item) if isinstance(item, str) else item for item in ([content] if isinstance(content, str) else content)
-    ]
+    items = [content] if isinstance(content, str) else content
+    return [_text(item) if isinstance(item, str) else _attachment(item) for item in items]
+
+
+def _attachment(item: Part) -> Part:
+    if item.get("kind") == "image-url":
+        return {"type": "image", "url": item["url"]}
+    media_type = str(item.get("media_type", ""))
+    told = {"type": "image" if media_type.startswith("image/") else "file", "media_type": media_type}
+    return told | (item.get("vendor_metadata") or {})
 
 
 def _call(part: Part) -> list[Part]:

@@ -45,7 +45,7 @@ _ENTER = text(
 )
 
 _HOLD = text(
-    "select from threads where project_id = :project_id and smith_id = :smith_id and id = :id for no key update"
+    "select id from threads where project_id = :project_id and smith_id = :smith_id and id = :id for no key update"
 )
 
 
@@ -76,9 +76,10 @@ async def enter(
     return thread_id, number
 
 
-async def hold(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
-    """Keep new turns of the thread waiting until the transaction ends."""
-    await execute(session, _HOLD, {"project_id": project_id, "smith_id": smith_id, "id": thread_id})
+async def hold(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> bool:
+    """Keep new turns of the thread waiting until the transaction ends; not, when it was deleted just now."""
+    known = {"project_id": project_id, "smith_id": smith_id, "id": thread_id}
+    return (await execute(session, _HOLD, known)).scalar() is not None
 
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> Thread:

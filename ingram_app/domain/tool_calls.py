@@ -64,7 +64,7 @@ class ToolCall(SQLModel, table=True):
     """Kept letter by letter: what is approved is what runs. Text, when the model wrote no JSON object."""
     args_digest: str
     gate: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
-    """The rule that asks for an approval, if one does."""
+    """The rule that asks for an approval, if one does; `elicitation` is what the tool wants to know besides."""
     state: CallState = Field(default=CallState.asked, sa_type=one_of(CallState))
     result: Any = Field(default=None, sa_type=JSON, nullable=True)
     is_error: bool = False
@@ -173,6 +173,14 @@ async def begin(session: AsyncSession, project_id: str, calls: Collection[ToolCa
     values = {"state": CallState.begun, "begun_at": now()}
     mine = (_CALLS.c.project_id == project_id) & _CALLS.c.id.in_([call.id for call in calls])
     await execute(session, sa.update(_CALLS).where(mine, _CALLS.c.state == CallState.asked).values(values))
+
+
+async def ask(session: AsyncSession, call: ToolCall) -> None:
+    """Keep that a call waits for a person after all: its gate says what the tool wants to know."""
+    call.state, call.begun_at = CallState.asked, None
+    values = {"state": CallState.asked, "begun_at": None, "gate": call.gate}
+    mine = (_CALLS.c.project_id == call.project_id) & (_CALLS.c.id == call.id)
+    await execute(session, sa.update(_CALLS).where(mine, _CALLS.c.state == CallState.begun).values(values))
 
 
 async def finish(session: AsyncSession, call: ToolCall) -> None:

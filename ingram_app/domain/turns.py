@@ -14,7 +14,7 @@ class Turn:
     """What someone says to a smith, and how it is to be answered."""
 
     input: list[dict[str, Any]]
-    """`{role, content}`, content a string or a list of `{type: "text", text}`."""
+    """`{role, content}`, content a string or a list of `{type: "text", text}` and of attachments."""
     thread_id: str | None = None
     on_busy: OnBusy = OnBusy.queue
     channel: str = "api"
@@ -32,7 +32,7 @@ class Turn:
 
 
 class EmptyInput(Invalid):
-    """There is nothing to answer: `input` needs at least one message with some text."""
+    """There is nothing to answer: `input` needs at least one message with some text, a picture or a file."""
 
 
 class PayloadTooLarge(TooLarge):
@@ -47,14 +47,18 @@ def words(content: str | list[dict[str, Any]]) -> str:
     """Return the text of a message's content."""
     if isinstance(content, str):
         return content
-    return "\n".join(part.get("text", "") for part in content)
+    return "\n".join(part["text"] for part in content if part["type"] == "text")
+
+
+def _is_only_words(content: str | list[dict[str, Any]]) -> bool:
+    return isinstance(content, str) or all(part["type"] == "text" for part in content)
 
 
 def check(turn: Turn, most: int) -> None:
     """Raises `EmptyInput`, `PayloadTooLarge` past `most` bytes, `UnsupportedResponseFormat`."""
     if turn.response_format not in (None, {"type": "text"}):
         raise UnsupportedResponseFormat(param="response_format")
-    if not turn.said.strip():
+    if not turn.said.strip() and all(_is_only_words(message["content"]) for message in turn.input):
         raise EmptyInput(param="input")
     size = len(compact(turn.input).encode())
     if size > most:

@@ -5,17 +5,19 @@ A call that breaks off in the middle of its answer is made again once, as after 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 
+from ingram_app.core.clock import now
 from ingram_app.core.errors import IngramError
 from ingram_app.domain.frames import ReasoningDelta
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
-from ingram_app.engine import prompt
+from ingram_app.engine import attaching, prompt
 from ingram_app.engine.candidates import Candidates, Warn
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
@@ -46,6 +48,8 @@ class Asking:
         self._candidates = Candidates(run, access, limits.max_seconds or 0, warn)
         self._warn = warn
         self._retelling: Retelling | None = None
+        self.context: dict[str, int] = {}
+        """What else is written down beside each answer, for the run's trace."""
         self.toolbox: Toolbox
         """What the model may call; the loop assembles it."""
 
@@ -103,24 +107,29 @@ class Asking:
         self, messages: Sequence[ModelMessage], retelling: Retelling, model: str, access: Access
     ) -> ModelResponse:
         """Hand on what one model answers. Raises `OutputLimitExceeded`, `ModelRequestFailed`."""
-        deltas = 0
+        began_at, first_at = now(), None
+        suited, changed = attaching.suited(messages, access.provider)
+        if changed:
+            self._warn("attachment_not_sent", f"{model} was told of a picture or file that it can not be sent.")
         async with providers.stream(
             model,
             access.credential,
-            messages,
+            suited,
             instructions=self.toolbox.instructions(prompt.instructions(self._run)),
             settings=prompt.settings(self._run, self._limits.max_output_tokens),
             tools=self.toolbox.definitions,
             begins_within_seconds=self._limits.max_seconds_to_first_token,
         ) as answer:
             async for delta in answer:
-                deltas += 1
-                self.check_output(deltas)  # a delta is a token at the least; what never ends tells no usage
+                first_at = first_at or now()
+                self.check_output(answer.pieces)
                 if isinstance(delta, TextDelta):
                     self._scribe.say(*retelling.hear(delta.text))
                 else:
                     self._scribe.say(ReasoningDelta(delta.text))
-        return answer.response
+        response = answer.response
+        response.metadata = _told(began_at, first_at) | self.context
+        return response
 
     def check_output(self, written: int) -> None:
         """Raises `OutputLimitExceeded` when the run has written more tokens than it may."""
@@ -135,3 +144,11 @@ class Asking:
         micros, dearest = used.get("cost_micros") or 0, self._limits.max_cost_micros
         if dearest is not None and micros > dearest:
             raise CostLimitExceeded(dollars=micros / 1_000_000, most=dearest / 1_000_000)
+
+
+def _told(began_at: datetime, first_at: datetime | None) -> dict[str, Any]:
+    """Return what is written down beside an answer, for the run's trace."""
+    told: dict[str, Any] = {"began_at": began_at.isoformat(), "ended_at": now().isoformat()}
+    if first_at is not None:
+        told["first_ms"] = round((first_at - began_at).total_seconds() * 1000)
+    return told

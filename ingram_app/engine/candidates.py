@@ -52,8 +52,7 @@ class Candidates:
                 if not _may_help(failure) or not await self._replace(failure):
                     raise
                 continue
-            if model != self._run.model:
-                response.metadata = {"model": model}
+            response.metadata = (response.metadata or {}) | {"model": model}
             return response
 
     async def _persist(self, model: str, access: Access, call: Call) -> ModelResponse:

@@ -76,6 +76,8 @@ class History:
         self._asking = asking
         self._warn = warn
         self.spent: Spent | None = None
+        self.since_turn = run.turn
+        """The first turn that is told word for word."""
 
     @cached_property
     def _models(self) -> list[str]:
@@ -88,7 +90,7 @@ class History:
         sizes = [wording.tokens_of(turn.messages) for turn in turns]
         needed = sum(sizes) + windows.tokens_of(past.summary)
         if not past.more and (needed <= self._surely_fits() or needed <= self._room(added)):
-            return told(past.summary, turns)
+            return self._told(past.summary, turns)
         room = self._room(added)
         kept = len(turns) - _newest(sizes, min(room, needed) // 2)
         try:
@@ -96,7 +98,7 @@ class History:
         except (IngramError, TimeoutError) as failure:
             log.info("run %s goes on without a summary of what was said before: %r", self._run.id, failure)
             return self._truncated(past, turns, sizes, room)
-        return told(summary, turns[kept:])
+        return self._told(summary, turns[kept:])
 
     def _surely_fits(self) -> int:
         """Return how many tokens are told without looking up what the models take."""
@@ -146,7 +148,10 @@ class History:
         spent.input_tokens += response.usage.input_tokens
         spent.output_tokens += response.usage.output_tokens
         spent.cost_micros += prices.cost_micros(answered_by(response, self._run), response.usage) or 0
-        return (response.text or "").strip()[: tokens * 6]
+        text = (response.text or "").strip()
+        if not text:
+            raise SummaryImpossible(model=self._run.model)
+        return text[: tokens * 6]
 
     async def _keep(self, text: str, reaches: int, spent: Spent) -> None:
         run = self._run
@@ -161,9 +166,10 @@ class History:
             **asdict(spent),
         )
         async with transaction(self._lease.tenancy) as session:
-            await threads.hold(session, run.project_id, run.smith_id, run.thread_id)
+            there = await threads.hold(session, run.project_id, run.smith_id, run.thread_id)
             await leases.renew(session, self._lease)
-            await summaries.keep(session, summary)
+            if there:  # a claim may have moved it meanwhile: then the next run makes another
+                await summaries.keep(session, summary)
         self.spent = spent
         self._warn("history_summarised", f"What was said up to turn {reaches} of the thread was summarised.")
 
@@ -173,7 +179,13 @@ class History:
         kept = len(turns) - _newest(sizes, room - windows.tokens_of(summary))
         if kept or past.more or summary != past.summary:
             self._warn_of_loss(turns[kept].number if kept < len(turns) else self._run.turn)
-        return told(summary, turns[kept:])
+        return self._told(summary, turns[kept:])
+
+    def _told(self, summary: str, turns: Sequence[Turn]) -> list[ModelMessage]:
+        """Return what the model is told of the past."""
+        self.since_turn = turns[0].number if turns else self._run.turn
+        first = [ModelRequest(parts=[UserPromptPart(TOLD.format(summary=summary))])] if summary else []
+        return [*first, *(message for turn in turns for message in turn.messages)]
 
     def _warn_of_loss(self, first: int) -> None:
         lost = f"Of what was said before turn {first} of the thread, the model was not told all: it takes no more."
@@ -188,12 +200,6 @@ def turns_of(past: Past) -> list[Turn]:
         turns.append(Turn(number, messages[place : place + count]))
         place += count
     return turns
-
-
-def told(summary: str, turns: Sequence[Turn]) -> list[ModelMessage]:
-    """Return what a model is told of the past."""
-    first = [ModelRequest(parts=[UserPromptPart(TOLD.format(summary=summary))])] if summary else []
-    return [*first, *(message for turn in turns for message in turn.messages)]
 
 
 def _newest(sizes: list[int], room: int) -> int:

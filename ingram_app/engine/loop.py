@@ -17,8 +17,9 @@ from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
-from ingram_app.engine import prompt
+from ingram_app.engine import prompt, servers
 from ingram_app.engine.asking import Asking
+from ingram_app.engine.attaching import Attaching
 from ingram_app.engine.candidates import answered_by
 from ingram_app.engine.history import History, Spent
 from ingram_app.engine.scribe import Scribe
@@ -49,6 +50,7 @@ class Loop:
         self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
         self.history = History(run, lease, self.limits, self.asking, self._warn)
         self.history.spent = Spent(*standing.summarised) if standing.summarised else None
+        self.attaching = Attaching(run, lease)
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends or pauses: they are written together with its row."""
         self._past: list[ModelMessage] | None = None
@@ -63,6 +65,11 @@ class Loop:
         self.asking.toolbox = await assemble(self.run)
         for warning in self.asking.toolbox.warnings:
             self._warn(*warning)
+        if self.asking.toolbox.unconnected and not self._steps:
+            required, missing = await servers.require(self.run, self.asking.toolbox.unconnected)
+            self.scribe.say(*required)
+            for warning in missing:
+                self._warn(*warning)
         left = self._left()
         while True:
             response = left or await self._ask()
@@ -82,7 +89,9 @@ class Loop:
             raise StepLimitExceeded(steps=self.limits.max_steps)
         if self._past is None:
             self._past = await self.history.of(self.standing.past, self.added)
-        response = await self.asking.ask([*self._past, *self.added], self.said, self.usage())
+        self.asking.context = {"since_turn": self.history.since_turn}
+        messages = await self.attaching.shown([*self._past, *self.added])
+        response = await self.asking.ask(messages, self.said, self.usage())
         self.said = ""
         make_distinct(response, self.added)
         self.added.append(response)

@@ -14,11 +14,12 @@ from pydantic_ai.messages import (
 from ingram_app.domain.runs import Run
 from ingram_app.domain.transcripts import NOTHING, Messages
 from ingram_app.domain.turns import words
+from ingram_app.engine.attaching import of_content
 
 
 def of_input(run: Run) -> list[ModelMessage]:
     """Return the turn's own input."""
-    return [_message(said["role"], words(said["content"])) for said in run.input]
+    return [_message(said["role"], said["content"]) for said in run.input]
 
 
 def instructions(run: Run) -> str | None:
@@ -47,7 +48,7 @@ def write(messages: list[ModelMessage]) -> Messages:
     return written
 
 
-def _message(role: str, text: str) -> ModelMessage:
+def _message(role: str, content: str | list[dict[str, Any]]) -> ModelMessage:
     if role == "assistant":
-        return ModelResponse(parts=[TextPart(content=text)])
-    return ModelRequest(parts=[UserPromptPart(content=text)])
+        return ModelResponse(parts=[TextPart(content=words(content))])
+    return ModelRequest(parts=[UserPromptPart(content=of_content(content))])

@@ -8,7 +8,7 @@ after, so a carrier that dies leaves behind what is known: a call that may have 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, ToolReturnPart
 
@@ -31,7 +31,7 @@ from ingram_app.domain.tool_calls import CallState, ToolCall, ToolKind
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.toolbox import Toolbox, refused
-from ingram_app.engine.tools import ToolRefused, Use
+from ingram_app.engine.tools import ToolAsks, ToolRefused, ToolUnavailable, Use
 
 log = logging.getLogger(__name__)
 UNKNOWN = (
@@ -53,7 +53,8 @@ class Step:
         self._number = number
         self._warn = warn
         self.calls: list[ToolCall] = []
-        self._approvals: dict[str, Approval] = {}
+        self._approvals: list[Approval] = []
+        """Those that the run has asked for, oldest first."""
 
     async def begin(self, response: ModelResponse, transcript: Transcript) -> None:
         """Keep what the model asks for, together with its answer. Raises `LeaseLost`."""
@@ -79,7 +80,7 @@ class Step:
         async with transaction(self._lease.tenancy) as session:
             self.calls = await tool_calls.of_run(session, run.project_id, run.id, self._number)
             asked = await approvals.of_run(session, run.project_id, run.id)
-        self._approvals = {approval.tool_call_id: approval for approval in asked}
+        self._approvals = asked
         for call in self.calls:
             if call.state is CallState.begun and call.kind is not ToolKind.client:
                 await self._recover(call)
@@ -109,9 +110,9 @@ class Step:
         """Return what the run waits for, now that all other calls are made."""
         handed_out = [call for call in self.open if call.kind is ToolKind.client and self._may_be_made(call)]
         gated = [call for call in self.open if not self._may_be_made(call)]
-        new = [call for call in gated if call.tool_call_id not in self._approvals]
+        new = [call for call in gated if self._decision(call) is None]
         asked = [approvals.of_call(call, self._toolbox.run.agent_id) for call in new]
-        self._approvals |= {approval.tool_call_id: approval for approval in asked}
+        self._approvals += asked
         reason = "approval" if gated else "tool"
         return Pause(
             RunStatus.paused_for_approval if gated else RunStatus.paused_for_tool,
@@ -138,7 +139,7 @@ class Step:
 
     async def _heed(self, call: ToolCall) -> None:
         """Do what has been decided about a call."""
-        approval = self._approvals.get(call.tool_call_id)
+        approval = self._decision(call)
         if approval is None or approval.status is ApprovalStatus.pending:
             return
         if approval.status is ApprovalStatus.rejected:
@@ -158,8 +159,7 @@ class Step:
                 await events.tell(session, self._platform, executing, smith_id=call.smith_id)
 
     async def _use(self, call: ToolCall) -> None:
-        approval = self._approvals.get(call.tool_call_id)
-        use = Use(self._toolbox.run, call.id, approval.content if approval else None)
+        use = Use(self._toolbox.run, call.id, self._answers(call))
         tool = self._toolbox.tools.get(call.tool)
         call.is_error = True
         try:
@@ -167,8 +167,13 @@ class Step:
                 raise ToolRefused(f"{call.tool} is no longer there.")
             async with asyncio.timeout(tool.seconds):
                 call.result, call.is_error = tool_calls.bounded(await tool.deed(use, call.args)), False
+        except ToolAsks as asks:
+            await self._ask(call, asks.question)
+            return
         except ToolRefused as refusal:
             call.result = tool_calls.bounded(str(refusal))
+            if isinstance(refusal, ToolUnavailable):
+                self._warn(refusal.code, str(refusal))
         except TimeoutError:
             call.result = f"{call.tool} did not answer in time."
         except Exception:
@@ -176,6 +181,14 @@ class Step:
             call.result = f"{call.tool} failed."
         call.state = CallState.done
         await self._close(call)
+
+    async def _ask(self, call: ToolCall, question: dict[str, Any]) -> None:
+        """Have a call wait for what its tool wants to know; the smith's person may say it, unless a rule says who."""
+        call.gate = {"approver": "smith", **(call.gate or {}), "elicitation": question}
+        call.is_error = False
+        async with transaction(self._lease.tenancy) as session:
+            await leases.renew(session, self._lease)
+            await tool_calls.ask(session, call)
 
     async def _close(self, call: ToolCall) -> None:
         """Keep what has come of a call, together with the frame that says so. Raises `LeaseLost`."""
@@ -186,8 +199,20 @@ class Step:
             await tool_calls.finish(session, call)
             await events.tell(session, self._platform, event, smith_id=call.smith_id)
 
+    def _decision(self, call: ToolCall) -> Approval | None:
+        """Return the approval that a call waits or has waited for, as its gate stands now."""
+        question = (call.gate or {}).get("elicitation")
+        mine = [one for one in self._approvals if one.tool_call_id == call.tool_call_id and one.elicitation == question]
+        return mine[-1] if mine else None
+
+    def _answers(self, call: ToolCall) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Return what people have answered to the questions of a call's tool."""
+        given = [one for one in self._approvals if one.tool_call_id == call.tool_call_id]
+        approved = [one for one in given if one.status is ApprovalStatus.approved]
+        return [(one.elicitation, one.content) for one in approved if one.elicitation is not None]
+
     def _may_be_made(self, call: ToolCall) -> bool:
-        approval = self._approvals.get(call.tool_call_id)
+        approval = self._decision(call)
         return call.gate is None or (approval is not None and approval.status is ApprovalStatus.approved)
 
     @property

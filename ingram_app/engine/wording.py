@@ -19,6 +19,8 @@ from pydantic_ai.messages import (
 from ingram_app.gateways import windows
 
 PICTURE_TOKENS = 1600
+BYTES_OF_A_FILE_TOKEN = 60
+"""Of a PDF, say, whose pages take some two thousand each."""
 PART_TOKENS = 4
 """What a part takes besides its words."""
 CLIPPED_CHARACTERS = 4000
@@ -71,7 +73,8 @@ def _tokens_of_item(item: UserContent) -> int:
         case TextContent():
             return windows.tokens_of(item.content)
         case BinaryContent() if not item.is_image:
-            return len(item.data) // 3
+            size = (item.vendor_metadata or {}).get("bytes", len(item.data))
+            return int(size // (3 if item.media_type.startswith("text/") else BYTES_OF_A_FILE_TOKEN))
     return PICTURE_TOKENS
 
 

@@ -50,7 +50,9 @@ BODIES: dict[str, Any] = {
 OPEN = {"GET /v1/projects/{project_id}/jwks.json", "GET /v1/oauth/callback"}
 """Routes under /v1 that ask for no token."""
 
-NAMES = {"provider": "openai", "version": "1", "a": "1", "b": "draft", "name": "desk", "slug": "deepwiki"}
+NAMES = {
+    "provider": "openai", "version": "1", "a": "1", "b": "draft", "name": "desk", "slug": "deepwiki", "sha256": "0" * 64
+}  # fmt: skip
 """What stands in a path without being the id of something, and a good value of it."""
 
 

@@ -15,6 +15,8 @@ NEEDED = {
     "GET /v1/runs": "runs:read",
     "POST /v1/smiths/{smith_id}/runs/{run_id}/replay": "runs:write",
     "GET /v1/approvals": "approvals:read",
+    "GET /v1/traces": "traces:read",
+    "GET /v1/runs/{run_id}/trace": "traces:read",
     "GET /v1/tenant/models": "model_keys:read",
     "GET /v1/smiths/{smith_id}/model_keys": "model_keys:read",
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": "model_keys:write",

@@ -46,7 +46,7 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
     assert (receipt["id"][:4], receipt["smith_id"], counts.pop("frames") > 4) == ("ers_", smith["id"], True)
     assert counts.pop("events") > 0
     assert counts == {"threads": 1, "runs": 2, "messages": 4, "revisions": 1, "model_keys": 1, "tokens": 1,
-                      "memories": 1, "memory_documents": 1, "summaries": 0,
+                      "memories": 1, "memory_documents": 1, "summaries": 0, "attachments": 0,
                       "approvals": 0, "connections": 0, "tool_calls": 0}  # fmt: skip
     kept = "select sum(run_count), sum(input_tokens), sum(output_tokens) from erased_usage where erasure_id = %s"
     assert world.ask(kept, receipt["id"]) == used
@@ -141,7 +141,7 @@ async def test_claims_deletes_and_erasures_that_race_end_in_one_story(api: Clien
 def test_whatever_is_held_about_a_smith_goes_with_its_row() -> None:
     """A noun that refers to a smith goes along when that is deleted; what does not is deleted by name."""
     of_runs = {"transcripts", "tool_calls", "approvals"}
-    by_name = {"summaries", "events", *of_runs, *REMAINS}
+    by_name = {"summaries", "attachments", "events", *of_runs, *REMAINS}
     for table in SQLModel.metadata.sorted_tables:
         if "smith_id" in table.columns and table.name not in by_name:
             (key,) = table.columns["smith_id"].foreign_keys

@@ -144,7 +144,7 @@ async def test_what_is_refused_is_refused_before_a_stream_begins(online: httpx.A
 
 async def test_a_body_too_large_is_refused_on_the_wire_too(online: httpx.AsyncClient, slow: Person) -> None:
     async def endless() -> AsyncIterator[bytes]:
-        for _ in range(64):
+        for _ in range(256):
             yield b" " * 65536
 
     headers = {"Content-Type": "application/json"}

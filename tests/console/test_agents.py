@@ -106,9 +106,10 @@ WHOLE = {
     "variable-name-1": "",
     "variable-default-1": "is nobody's",
     "variable-name-7": "plan",
-    "enabled_hosted_tools": "search\nfetch",
+    "hosted:web_fetch": "on",
+    "hosted:calculator": "on",
     "mcp": "these",
-    "mcp_servers": "files",
+    "server:files": "on",
     "client_tools": '[{"name": "open_page"}]',
     "approval_policy": '[{"match": "send_*"}]',
     "skills": '[{"skill_id": "skl_1"}]',
@@ -129,10 +130,12 @@ async def test_every_field_of_a_draft_is_kept_and_shown_as_it_was_typed(desk: De
         ("city", "Rome", True),
         ("plan", None, False),
     ]
-    assert (draft["enabled_hosted_tools"], draft["mcp_servers"]) == (["search", "fetch"], ["files"])
+    assert (draft["enabled_hosted_tools"], draft["mcp_servers"]) == (["web_fetch", "calculator"], ["files"])
     assert draft["memory_consolidation"] is True
-    shown = {name: design.texts[name] for name in ("temperature", "max_tokens", "mcp", "mcp_servers")}
-    assert shown == {"temperature": "0.5", "max_tokens": "100", "mcp": "these", "mcp_servers": "files"}
+    shown = {name: design.texts[name] for name in ("temperature", "max_tokens", "mcp")}
+    assert shown == {"temperature": "0.5", "max_tokens": "100", "mcp": "these"}
+    assert [choice.name for choice in design.hosted if choice.on] == ["calculator", "web_fetch"]
+    assert [(choice.name, choice.about) for choice in design.servers] == [("files", "It is not registered.")]
     assert [row.name for row in design.variables] == ["city", "plan", "", ""]
     form = DRAFT | WHOLE | {name: design.texts[name] for name in ("client_tools", "approval_policy", "skills")}
     before = (await kept(desk, agent.id)).updated_at
@@ -226,7 +229,7 @@ async def test_a_rollout_is_planned_done_and_taken_back(desk: Desk) -> None:
     await smith_of(desk, agent_id=agent.id, instructions="mine")
     tab, head = desk.at(Rollout, f"/agents/{agent.id}", tab="rollout"), desk.at(AgentHead, f"/agents/{agent.id}")
     await call(tab, Rollout.load)
-    assert (tab.live, tab.rolling, tab.version, tab.percent, tab.guard["on"]) == ("Version 1", "", "2", 10, "")
+    assert (tab.version, tab.percent, tab.guard["on"]) == ("2", 10, "")
     await call(tab, Rollout.ask, SHARE | {"percent": "100"})
     assert (tab.planned.title, tab.planned.moves) == (
         "Version 2 for every smith",
@@ -241,10 +244,8 @@ async def test_a_rollout_is_planned_done_and_taken_back(desk: Desk) -> None:
     await call(tab, Rollout.apply)
     await call(tab, Rollout.load)
     await call(head, AgentHead.load)
-    assert (tab.rolling, tab.percent, tab.guard["on"], tab.guard["max_failure_rate"]) == (
-        "Version 2, 33 %", 33, "on", "5",
-    )  # fmt: skip
-    assert (head.rolling, head.status, head.back) == ("Version 2, 33 %", "rolling out", "version 1")
+    assert (tab.percent, tab.guard["on"], tab.guard["max_failure_rate"]) == (33, "on", "5")
+    assert (head.rolling, head.share, head.status, head.back) == ("Version 2, 33 %", 33, "rolling out", "version 1")
     assert (await kept(desk, agent.id)).guard == {
         "max_failure_rate": 0.05, "max_cost_ratio": None, "min_runs": 20, "window_minutes": 60,
     }  # fmt: skip

@@ -3,14 +3,17 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from ingram_app.console.thread_lines import key_of
 from tests.console.browser import Visitor, visiting
 from tests.console.served import OWNER, Console
+from tests.pictures import image, png, said
 
 _SLOW = "[[words 600]] [[pause 50ms]] round and"
 """Half a minute of `test/slow`: time enough to watch."""
@@ -73,6 +76,9 @@ async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
     await _publish(page, "First", "goes live by itself")
     agent = page.url.rpartition("/")[2]
     smiths = [await desk.smith(agent_id=agent, external_id=f"guest-{number}", model=None) for number in range(3)]
+    while _share(agent, smiths[0]) < 33:  # the one that is pinned would run version 2 at 33 % already
+        await desk.api.delete(f"/v1/smiths/{smiths[0]}")
+        smiths[0] = await desk.smith(agent_id=agent, external_id="guest-0", model=None)
     await desk.api.patch(f"/v1/smiths/{smiths[0]}", json={"pin": 1})
     await _save(page, "Be kind.")
     await expect(page.get_by_text("unpublished changes")).to_be_visible()
@@ -85,6 +91,8 @@ async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
     difference = page.get_by_role("table", name="Instructions").get_by_role("row")
     await expect(difference.nth(1)).to_have_text("Be brief.Be kind.")
     await page.get_by_role("link", name="Roll out …").click()
+    await desk.api.post(f"/v1/agents/{agent}/rollout", json={"version": 2, "percent": 20})
+    await expect(page.get_by_text("Version 2, 20 %")).to_be_visible()
     await _roll_out(page, 33)
     await expect(page.get_by_text("Version 2, 33 %")).to_be_visible()
     await page.get_by_role("link", name="Smiths", exact=True).last.click()
@@ -96,7 +104,12 @@ async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
     await page.get_by_role("button", name="Roll back to version 1").click()
     await expect(page.get_by_text("Everyone runs version 1.")).to_be_visible()
     assert await _versions(desk, smiths) == [1, 1, 1]
-    await expect(page.get_by_role("table", name="History").get_by_role("row")).to_have_count(6)
+    await expect(page.get_by_role("table", name="History").get_by_role("row")).to_have_count(7)
+
+
+def _share(agent_id: str, smith_id: str) -> float:
+    """Return at which percentage a smith begins to run a new version."""
+    return int.from_bytes(sha256(f"{agent_id}:{smith_id}".encode()).digest()) % 10_000 / 100
 
 
 async def _save(page: Page, instructions: str) -> None:
@@ -139,7 +152,7 @@ async def test_a_draft_is_talked_to_before_it_is_published(desk: Desk) -> None:
     await page.keyboard.press("Enter")
     reply = page.get_by_role("article").first.locator("p.said").nth(1)
     await expect(reply).to_have_text(re.compile("^one two three"))
-    await expect(page.get_by_text("tokens")).to_be_visible()
+    await expect(page.get_by_text(re.compile(r"\d tokens"))).to_be_visible()
     await page.reload()
     await expect(reply).to_have_text(re.compile("^one two three"))
     assert (await desk.api.get("/v1/smiths", params={"agent_id": agent})).json()["data"] == []
@@ -187,7 +200,7 @@ async def test_a_smith_is_made_and_talked_to(desk: Desk) -> None:
     await expect(reply).to_have_text(re.compile(r"^one( \w+){1,28} ?$"), timeout=5000)
     await expect(page.get_by_label("Message")).to_have_value("")
     await expect(page).to_have_url(re.compile(r"tab=playground&thread=thr_"))
-    await expect(page.get_by_text("tokens")).to_be_visible()
+    await expect(page.get_by_text(re.compile(r"\d tokens"))).to_be_visible()
     assert len((await reply.inner_text()).split()) == 30
     await page.get_by_label("Message").fill(_SLOW)
     await page.keyboard.press("Enter")
@@ -285,6 +298,7 @@ async def test_axe_finds_nothing(desk: Desk, theme: str) -> None:
         f"{one}?tab=threads": f"axe-{theme}",
         f"{one}?tab=runs": f"axe-{theme}",
         f"{one}?tab=playground&thread=first": f"axe-{theme}",
+        f"{one}/threads/{key_of('first')}": "[[pause 1ms]] Hello",
         f"{desk.root}/runs?status=failed&smith={smith}": "Runs",
         f"{desk.root}/runs?status=queued": "Runs",
         f"{desk.root}/runs/{run}": "Run",
@@ -303,3 +317,40 @@ async def test_axe_finds_nothing(desk: Desk, theme: str) -> None:
     await page.get_by_role("button", name="Code").click()
     found += await desk.visitor.barriers()
     assert found == []
+
+
+async def test_a_conversation_is_read_watched_renamed_and_deleted(desk: Desk) -> None:
+    page = desk.page
+    smith = await desk.smith(external_id="user-5")
+    path, name = f"/v1/smiths/{smith}/runs", "parcels/2026 ?"
+    first = said("[[pause 0ms]] Where is it?", image(png(200)), thread_id=name)
+    assert (await desk.api.post(path, json=first)).is_success
+    await desk.visitor.go(f"{desk.root}/smiths/{smith}?tab=threads", "user-5")
+    await page.get_by_role("link", name="Where is it?").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Where is it?")
+    await expect(page.get_by_role("img", name="A picture that was sent")).to_be_visible()
+    await expect(page.locator(".story .turn")).to_have_count(2)
+    await desk.api.post(path, json=said(_SLOW, thread_id=name, background=True))
+    await expect(page.locator(".story .turn")).to_have_count(4)
+    live = page.locator(".story .words").last
+    await expect(live).to_contain_text("round and round and")
+    pressing = said("[[pause 0ms]] Never mind", thread_id=name, on_busy="interrupt")
+    assert (await desk.api.post(path, json=pressing)).json()["output"]["content"] == "Never mind"
+    await expect(page.get_by_text("This turn was interrupted here.")).to_be_visible()
+    await expect(page.locator(".story .words").last).to_have_text("Never mind")
+    await expect(page.locator(".beside li")).to_have_count(3)
+    async with page.expect_download() as given:
+        await page.get_by_role("button", name="Download").click()
+    assert (await given.value).suggested_filename.endswith(".png")
+    await page.get_by_role("button", name="Rename").first.click()
+    await page.get_by_role("dialog").get_by_label("Title").fill("A lost parcel")
+    await page.get_by_role("dialog").get_by_role("button", name="Rename").click()
+    await expect(page.get_by_role("heading", name="A lost parcel", level=1)).to_be_visible()
+    await page.get_by_role("button", name="Delete …").click()
+    sure = page.get_by_role("dialog").get_by_role("button", name="Delete")
+    await expect(page.get_by_role("dialog")).to_contain_text("3 turns")
+    await expect(sure).to_be_disabled()
+    await page.get_by_role("dialog").get_by_role("textbox").fill("A lost parcel")
+    await sure.click()
+    await expect(page.get_by_text("No conversation yet.")).to_be_visible()
+    assert (await desk.api.get(f"/v1/smiths/{smith}/threads")).json()["data"] == []

@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 import ingram_app.domain
 from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
 from ingram_app.domain.smiths import Smith
+from tests.pictures import image, png, said
 from tests.world import Person, Tenant, World, ok
 
 assert ingram_app.domain  # its tables are known once it is loaded
@@ -29,7 +30,7 @@ DISPATCHED = {
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
-        *("threads", "transcripts", "summaries", "runs", "tool_calls", "approvals", "smith_revisions"),
+        *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
         *("memory_documents", "memories", "recollections", "vectors"),
         *("connections", "authorizations"),
     ),
@@ -50,6 +51,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         ok(await tenant.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": 100}}))
         for _ in range(2):  # the second makes a summary of the first
             await tenant.run(person.id, "hello " * 200, thread_id="one")
+        ok(await person.api.post(f"/v1/smiths/{person.id}/runs", json=said(image(png()))))
         ok(await tenant.api.post("/v1/smiths", json={}, headers={"Idempotency-Key": "1"}))
         await remember(tenant, person.id)
         await connect(tenant, person.id)
@@ -301,6 +303,7 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
     for person in both:
         for _ in range(2):
             await project.run(person.id, "hello " * 200, thread_id="one")
+        ok(await person.api.post(f"/v1/smiths/{person.id}/runs", json=said(image(png()))))
         await remember(project, person.id)
         await connect(project, person.id)
     await pause(project, both[1].id)

@@ -37,7 +37,7 @@ async def test_what_is_done_to_projects_settings_and_keys_is_noted(world: World,
         key = await tokens.mint_for_organization(session, above, name="Automation")
         await tokens.revoke_key(session, above, key.token.id)
     noted = await actions(above, resource_id=key.token.id)
-    assert noted == ["organization_key.revoked", "organization_key.minted"]
+    assert noted == ["token.revoked", "token.minted"]
     held = str(world.ask("select a::text from audit a"))
     assert "sk-never-noted" not in held
     assert key.words not in held

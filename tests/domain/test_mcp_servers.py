@@ -1,6 +1,7 @@
 """MCP servers: when what they have told is still believed, and what is learnt of them by the way."""
 
 from datetime import timedelta
+from typing import Any
 
 from ingram_app.core.clock import now
 from ingram_app.core.database import transaction
@@ -48,9 +49,42 @@ async def test_a_run_finds_the_servers_that_its_design_names_or_all(tenant: Call
     async with transaction(tenant.tenancy) as session:
         for name in ("b", "a"):
             await mcp_servers.put(session, tenant, name, NOWHERE)
-        named = await mcp_servers.registered(session, tenant.project_id, ["b", "nothing"])
-        everything = await mcp_servers.registered(session, tenant.project_id)
-        none = await mcp_servers.registered(session, tenant.project_id, [])
+    named = await mcp_servers.for_run(tenant.project_id, ["b", "nothing"])
+    everything = await mcp_servers.for_run(tenant.project_id, None)
+    none = await mcp_servers.for_run(tenant.project_id, [])
     assert [server.name for server in named] == ["b"]
     assert {server.name for server in everything} >= {"a", "b"}
     assert none == []
+
+
+async def test_a_change_is_seen_by_the_next_run(tenant: Caller) -> None:
+    async with transaction(tenant.tenancy) as session:
+        await mcp_servers.put(session, tenant, "there", NOWHERE)
+    assert await mcp_servers.for_run(tenant.project_id, ["there"])
+    async with transaction(tenant.tenancy) as session:
+        await mcp_servers.remove(session, tenant, "there")
+    assert await mcp_servers.for_run(tenant.project_id, ["there"]) == []
+
+
+async def test_tools_are_allowed_and_gated_one_by_one(tenant: Caller) -> None:
+    def described(name: str, *, destructive: bool = False) -> dict[str, Any]:
+        facts = {"description": "", "parameters": {}, "repeatable": False}
+        return {"name": name, "destructive": destructive, **facts}
+
+    def shown(server: McpServer) -> dict[str, tuple[bool, bool]]:
+        return {tool.described.name: (tool.enabled, tool.gate is not None) for tool in server.tools}
+
+    async with transaction(tenant.tenancy) as session:
+        server = await mcp_servers.put(session, tenant, "switched", NOWHERE)
+        server.manifest = [described("read"), described("drop", destructive=True)]
+        deeds = (
+            (mcp_servers.allow, "drop", {"allowed": False}, {"read": (True, False), "drop": (False, True)}),
+            (mcp_servers.gate, "read", {"gated": True}, {"read": (True, True), "drop": (False, True)}),
+            (mcp_servers.allow, "drop", {"allowed": True}, {"read": (True, True), "drop": (True, True)}),
+            (mcp_servers.gate, "read", {"gated": False}, {"read": (True, False), "drop": (True, True)}),
+        )
+        for deed, tool, how, result in deeds:
+            assert shown(await deed(session, tenant, "switched", tool, **how)) == result
+        assert server.tool_allowlist == ["read", "drop"]
+        await mcp_servers.allow(session, tenant, "switched", None, allowed=True)
+        assert server.tool_allowlist is None

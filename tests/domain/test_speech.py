@@ -36,6 +36,8 @@ def response(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
          [{"type": "tool_call", "tool_call_id": "c1", "tool": "lamp", "args": {"on": True}}]),
         (response(CALL | {"args": "{oops"}), "assistant",
          [{"type": "tool_call", "tool_call_id": "c1", "tool": "lamp", "args": "{oops"}]),
+        (request({"part_kind": "user-prompt", "content": ["a", {"kind": "image-url", "url": "https://a/b"}]}), "user",
+         [{"type": "text", "text": "a"}, {"type": "image", "url": "https://a/b"}]),
         (request(RETURN), "tool",
          [{"type": "tool_result", "tool_call_id": "c1", "tool": "lamp", "result": {"lit": 1}, "is_error": False}]),
         (request(RETURN | {"outcome": "failed", "content": "no"}), "tool",

@@ -139,5 +139,5 @@ async def frames_of(answer: httpx.Response) -> AsyncIterator[Heard]:
             name, _, value = line.partition(": ")
             fields[name] = value
         elif "event" in fields:
-            yield Heard(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+            yield Heard(int(fields.get("id", 0)), fields["event"], json.loads(fields["data"]))
             fields = {}

@@ -60,6 +60,11 @@ class World:
         async with transaction(self.caller.tenancy) as session:
             return await runs.start(session, self.caller, smith_id, Turn([{"role": "user", "content": said}], **turn))
 
+    async def start_with(self, smith_id: str, input: list[dict[str, Any]], thread_id: str) -> Run:
+        """Start a turn that says more than words."""
+        async with transaction(self.caller.tenancy) as session:
+            return await runs.start(session, self.caller, smith_id, Turn(input, thread_id=thread_id))
+
     async def cancel(self, run: Run, reason: str | None = None) -> Run:
         async with transaction(self.caller.tenancy) as session:
             return await runs.cancel(session, self.caller, run.smith_id, run.id, reason)

@@ -139,6 +139,17 @@ async def test_a_model_that_fails_to_summarise_does_not_fail_the_run(world: Worl
     assert (run.status, run.error["code"]) == ("failed", "model_answer_empty")  # by its own words, not the summary's
 
 
+@pytest.mark.usefixtures("working")
+async def test_a_model_that_answers_with_calls_alone_has_summarised_nothing(world: World) -> None:
+    await world.prefer(limits={"max_history_tokens": 300})
+    smith_id = await world.smith()
+    await talk(world, smith_id, 2, "[[call lamp]] ")
+    await switch(world, smith_id, "test/tools")
+    run = await world.says(smith_id, "and now", thread_id="t")
+    assert (run.status, codes(run)) == ("completed", ["history_truncated"])
+    assert await kept(world, smith_id) == []
+
+
 async def test_a_summary_is_made_once_though_the_process_dies_right_after_it(
     world: World, seats: process.Seats
 ) -> None:
@@ -169,15 +180,32 @@ async def test_a_summary_is_made_once_though_the_process_dies_right_after_it(
 
 @pytest.mark.usefixtures("working")
 async def test_calls_stay_with_their_results_whatever_is_summarised(world: World, server: str) -> None:
-    await world.prefer(limits={"max_history_tokens": 900})
     smith_id = await world.smith("gpt-5.4-mini")
-    for number in range(12):
-        await world.says(smith_id, f"call=weather calls=2 {number} {FILLER}", thread_id="t")
+    for run in await talk(world, smith_id, 8):
+        await have_called(world, run)
+    await world.prefer(limits={"max_history_tokens": 900})
+    for number in range(4):
+        await world.says(smith_id, f"{number} {FILLER}", thread_id="t")
         messages = await heard(server)
         calls = [call["id"] for message in messages for call in message.get("tool_calls") or ()]
         results = [message["tool_call_id"] for message in messages if message["role"] == "tool"]
         assert calls == results
+        assert number > 0 or len(calls) in (2, 4, 6)
     assert await kept(world, smith_id)
+
+
+async def have_called(world: World, run: Run) -> None:
+    """Have a turn look as if two tools had been used in it."""
+    calls = [ToolCallPart("weather", {"city": "Rome"}, f"{run.id}-{n}") for n in range(2)]
+    step = [
+        ModelResponse(parts=calls),
+        ModelRequest(parts=[ToolReturnPart("weather", FILLER, call.tool_call_id) for call in calls]),
+    ]
+    await world.sql(
+        "update transcripts set messages = (messages->0) || cast(:step as jsonb) || (messages->1) where run_id = :id",
+        step=json.dumps(prompt.write(step)),
+        id=run.id,
+    )
 
 
 @pytest.mark.usefixtures("working")

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import socket
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.messages import (
     BinaryContent,
     ModelRequest,
@@ -33,18 +35,63 @@ from ingram_app.gateways.providers import (
     ModelUnavailable,
     stream,
 )
+from ingram_app.gateways.providers.chunks import Chunk, Merged, merged
 from tests.fakes.http import Connection, Handler, Reply, Request
 from tests.gateways.asking import WEATHER, ask, collect, said
 from tests.gateways.conftest import KEY, FakeModels
 
 
 async def test_an_answer_comes_in_pieces_and_whole_at_the_end(models: FakeModels):
-    asked = await ask("house/fake", models.credential, "tokens=3", instructions="Be brief.")
+    asked = await ask("house/fake", models.credential, "tokens=3 delay_ms=20", instructions="Be brief.")
     assert asked.texts == ["the ", "quick ", "brown "]
     assert asked.response.text == "the quick brown "
     assert asked.response.finish_reason == "stop"
     assert asked.response.usage.output_tokens == 3
     assert asked.response.usage.cache_read_tokens == 1
+
+
+def _chunk(text: str | None = None, finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    return {"id": "1", "choices": [{"index": 0, "delta": {"content": text, **delta}, "finish_reason": finish}]}
+
+
+def test_words_that_came_together_are_handed_on_together_and_still_counted() -> None:
+    call = _chunk(tool_calls=[{"index": 0, "function": {"name": "f"}}])
+    usage = {"choices": [], "usage": {"prompt_tokens": 1}}
+    came = [
+        _chunk("", role="assistant"),
+        _chunk("a"),
+        _chunk("b"),
+        call,
+        _chunk("c"),
+        _chunk("d"),
+        _chunk("e", "stop"),
+        usage,
+    ]
+    whole = list(merged(came, ()))
+    assert [_text_of(chunk) for chunk in whole] == ["ab", None, "cd", "e", None]
+    assert [chunk.pieces for chunk in whole if isinstance(chunk, Merged)] == [2, 2]
+    assert (whole[1], whole[3], whole[4]) == (call, came[6], usage)
+
+
+def test_words_that_stand_apart_stay_alone() -> None:
+    came = [_chunk("a"), _chunk("<think>"), _chunk("b"), _chunk("c")]
+    assert [_text_of(chunk) for chunk in merged(came, ("<think>",))] == ["a", "<think>", "bc"]
+
+
+def test_what_came_before_nonsense_is_handed_on_before_it_is_told() -> None:
+    def come() -> Iterator[dict[str, Any]]:
+        yield from (_chunk("a"), _chunk("b"))
+        raise ModelAPIError("fake", "nonsense")
+
+    heard: list[str | None] = []
+    with pytest.raises(ModelAPIError):
+        heard.extend(_text_of(chunk) for chunk in merged(come(), ()))
+    assert heard == ["ab"]
+
+
+def _text_of(chunk: Chunk) -> str | None:
+    text: str | None = chunk["choices"][0]["delta"]["content"] if chunk["choices"] else None
+    return text
 
 
 async def test_the_request_carries_key_instructions_and_model(models: FakeModels):
@@ -168,7 +215,7 @@ async def test_text_that_came_before_a_stream_broke_has_been_handed_over(models:
     async with stream("house/fake", models.credential, [said("cut=3")]) as answer:
         with pytest.raises(ModelStreamBroken):
             await collect(answer, texts)
-    assert texts == ["the ", "quick ", "brown "]
+    assert "".join(texts) == "the quick brown "
     assert answer.response.text == "the quick brown "
 
 

@@ -84,14 +84,14 @@ def _resolving_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[
 
 async def test_a_name_is_resolved_once_and_what_was_checked_is_connected_to(monkeypatch: pytest.MonkeyPatch):
     connected = _resolving_to(monkeypatch, ["93.184.215.14"], ["127.0.0.1"])
-    with pytest.raises(Exception, match="All connection attempts failed"):
+    with pytest.raises(httpx2.ConnectError):
         await outbound.client().get("http://rebinding.example/")
     assert connected == ["93.184.215.14"]
 
 
 async def test_of_several_addresses_only_the_public_ones_are_tried(monkeypatch: pytest.MonkeyPatch):
     connected = _resolving_to(monkeypatch, ["10.0.0.1", "93.184.215.14", "127.0.0.1", "93.184.215.15"])
-    with pytest.raises(Exception, match="All connection attempts failed"):
+    with pytest.raises(httpx2.ConnectError):
         await outbound.client().get("http://mixed.example/")
     assert connected == ["93.184.215.14", "93.184.215.15"]
 

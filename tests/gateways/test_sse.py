@@ -33,4 +33,4 @@ async def test_lines_are_put_together_from_pieces() -> None:
         for piece in (b"data: {", b'"a"', b": 1}\n", b": a comment\ndata: [DONE]\n"):
             yield piece
 
-    assert [payload async for payload in sse.payloads(pieces())] == [b'{"a": 1}', b"[DONE]"]
+    assert [payload async for came in sse.payloads(pieces()) for payload in came] == [b'{"a": 1}', b"[DONE]"]

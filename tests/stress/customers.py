@@ -17,8 +17,14 @@ SAID = (
     "[[words 12]] [[pause 20ms]] on and on",
     "[[words 3]] [[pause 0ms]] in short",
     "[[words 60]] [[pause 25ms]] at length and in depth",
-    '[[call a {"n": 1}]] [[call b {"n": 2} and c {"n": 3}]] [[pause 30ms]] with tools',
+    '[[call add {"a": 1, "b": 2}]] [[call nothing {"n": 2} and add {"a": 3, "b": 4}]] [[pause 30ms]] with tools',
+    '[[call add {"a": 1, "b": 2}]] [[call here {"n": 1} and here {"n": 2}]] [[call here {"n": 3}]] and then on',
 )
+DESIGN = {
+    "model": "test/tools",
+    "enabled_hosted_tools": ["calculator"],
+    "client_tools": [{"name": "here", "description": "What the customer's own program does."}],
+}
 GONE = (httpx.HTTPError, asyncio.TimeoutError)
 
 
@@ -30,6 +36,8 @@ class Tally:
     """Run by its Idempotency-Key."""
     cancelled: set[str] = field(default_factory=set)
     """Runs that somebody asked to stop."""
+    results: Counter[str] = field(default_factory=Counter)
+    """How often the result of each tool call was taken."""
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
@@ -122,10 +130,22 @@ class Customer:
                     else:
                         self._tally.seen[f"HTTP {answer.status_code}"] += 1
                         await asyncio.sleep(0.2)
+                if heard and heard[-1].event == "run.paused":
+                    await self._answer(path, heard)
             except GONE as failed:
                 self._tally.seen[type(failed).__name__] += 1
                 await asyncio.sleep(self._chance.uniform(0.02, 0.3))
         self._check(run_id, heard)
+
+    async def _answer(self, path: str, heard: list[Heard]) -> None:
+        """Submit the results that the run waits for, each to another server perhaps, and now and then twice."""
+        asked = [frame.data for frame in heard if frame.event == "tool.required"]
+        for call in self._chance.sample(asked, len(asked)):
+            named = {"kind": "tool_result", "tool_call_id": call["tool_call_id"], "result": call["args"]}
+            for _ in range(self._chance.choice((1, 1, 2))):
+                answer = await self._http.post(f"{self._chance.choice(self._urls)}{path}/submit", json=named)
+                self._tally.results[f"{path} {call['tool_call_id']}"] += answer.is_success
+                self._tally.seen[f"result {answer.status_code}"] += 1
 
     def _check(self, run_id: str, heard: list[Heard]) -> None:
         numbers = [frame.seq for frame in heard]

@@ -6,8 +6,9 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from ingram_app.core.cluster import Cluster
 from tests.serving import ROOT, Serving
 
 LEASE_SECONDS = 2
+AGAIN_SECONDS = 0.2
 
 
 class Server:
@@ -27,7 +29,15 @@ class Server:
         self.bootstrap = self._serving.bootstrap
 
     def start(self) -> None:
-        self._serving.start()
+        """Start it, as often as it takes: without a database it does not."""
+        while True:
+            try:
+                self._serving.start()
+                return
+            except AssertionError:
+                if self._serving.is_up:
+                    raise
+                time.sleep(AGAIN_SECONDS)
 
     def stop(self) -> None:
         self._serving.stop()
@@ -35,7 +45,8 @@ class Server:
     def kill(self) -> None:
         """End the parent and its worker at once, as a lost machine would."""
         assert self._serving.process is not None
-        os.killpg(self._serving.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._serving.process.pid, signal.SIGKILL)
         self._serving.process.wait(5)
 
 
@@ -52,9 +63,17 @@ class Engine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "ingram_app", "engine"]
-            self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+        """Start it, as often as it takes."""
+        while not self._is_working():
+            with self._log.open("wb") as log:
+                command = [sys.executable, "-m", "ingram_app", "engine"]
+                self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+            while self._process.poll() is None and not self._is_working():
+                time.sleep(AGAIN_SECONDS)
+
+    def _is_working(self) -> bool:
+        up = self._process is not None and self._process.poll() is None
+        return up and "is working" in self._log.read_text(errors="replace")
 
     def stop(self) -> None:
         assert self._process is not None

@@ -55,6 +55,9 @@ def left(url: str) -> int:
 def found(url: str, tally: Tally) -> list[str]:
     """Return everything that is not as it must be."""
     wrong = list(tally.wrong)
+    twice = [call for call, times in tally.results.items() if times > 1]
+    if twice:
+        wrong.append(f"{len(twice)} results of tool calls were taken twice: {', '.join(twice[:5])}")
     with psycopg.connect(url) as owner:
         for what, query in FINDINGS.items():
             rows = [str(row[0]) for row in owner.execute(query.encode()).fetchall()]

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from tests.stress import reckoning
-from tests.stress.customers import Customer, Tally
+from tests.stress.customers import DESIGN, Customer, Tally
 from tests.stress.plant import Plant
 from tests.stress.trouble import Trouble
 
@@ -51,8 +51,7 @@ async def _customer(name: str, plant: Plant, token: str, seed: float, tally: Tal
     async with httpx.AsyncClient(base_url=urls[0], headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
         while True:
             try:
-                model = "test/tools" if name.endswith("7") else "test/slow"
-                made = await client.post("/v1/smiths", json={"model": model}, headers={"Idempotency-Key": name})
+                made = await client.post("/v1/smiths", json=DESIGN, headers={"Idempotency-Key": name})
                 made.raise_for_status()
                 break
             except httpx.HTTPError:

@@ -64,6 +64,12 @@ class Answer:
         self._stream = stream
         self._whose = whose
         self._patience = patience
+        self._deltas = 0
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces have come: each holds a token at the least. What never ends tells no usage."""
+        return int(getattr(self._stream, "pieces", self._deltas))
 
     @property
     def response(self) -> ModelResponse:
@@ -77,6 +83,7 @@ class Answer:
         while event is not None:
             self._whose.begun = True
             if (delta := _delta(event)) is not None:
+                self._deltas += 1
                 yield delta
             with self._whose.failures():
                 event = await anext(events, None)

@@ -1,6 +1,6 @@
 """Reading an answer that comes as chat completion chunks, from the wire or from a model in this process."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,13 @@ from ingram_app.core.clock import now
 
 Chunk = Mapping[str, Any]
 """`{"choices": [{"delta": {…}, "finish_reason": …}], "usage": {…}}`, every part optional; or `{"error": {…}}`."""
+
+
+class Merged(dict[str, Any]):
+    """A chunk with the text of several that came together."""
+
+    pieces = 1
+
 
 _FINISHED: dict[str, FinishReason] = {
     "stop": "stop",
@@ -37,6 +44,8 @@ class ChunkStream(StreamedResponse):
     chunks: AsyncGenerator[Chunk, None]
     thinking_tags: tuple[str, str] | None = None
     began: datetime = field(default_factory=now)
+    pieces: int = field(default=0, init=False)
+    """How many chunks with words have come."""
     _call_ids: dict[object, str] = field(default_factory=dict, init=False)
 
     async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
@@ -58,15 +67,17 @@ class ChunkStream(StreamedResponse):
         if usage := chunk.get("usage"):
             self._usage = _usage_of(usage)
         for choice in chunk.get("choices") or ():
-            yield from self._parts(choice.get("delta") or {})
+            yield from self._parts(choice.get("delta") or {}, chunk.pieces if isinstance(chunk, Merged) else 1)
             if finish := choice.get("finish_reason"):
                 self.finish_reason = _FINISHED.get(finish, "stop")
 
-    def _parts(self, delta: Mapping[str, Any]) -> Iterator[ModelResponseStreamEvent]:
+    def _parts(self, delta: Mapping[str, Any], pieces: int) -> Iterator[ModelResponseStreamEvent]:
         parts = self._parts_manager
         if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
+            self.pieces += 1
             yield from parts.handle_thinking_delta(vendor_part_id="reasoning", content=reasoning)
         if text := delta.get("content") or delta.get("refusal"):
+            self.pieces += pieces
             yield from parts.handle_text_delta(vendor_part_id="text", content=text, thinking_tags=self.thinking_tags)
         for piece in delta.get("tool_calls") or ():
             yield from self._call(piece)
@@ -105,6 +116,46 @@ class ChunkStream(StreamedResponse):
     @property
     def timestamp(self) -> datetime:
         return self.began
+
+
+def merged(chunks: Iterable[Chunk], apart: Collection[str]) -> Iterator[Chunk]:
+    """Yield the chunks, with those that follow each other and hold text alone as one.
+
+    Texts that stand `apart` stay alone. If one can not be read, what came before it is yielded before that is raised.
+    """
+    whole: Merged | None = None
+    try:
+        for chunk in chunks:
+            text = _text_alone(chunk)
+            if text is None or text in apart:
+                if whole is not None:
+                    yield whole
+                yield chunk
+                whole = None
+            elif whole is None:
+                whole = Merged(chunk, choices=[{"delta": {"content": text}}])
+                whole.pieces = bool(text)
+            else:
+                whole["choices"][0]["delta"]["content"] += text
+                whole.pieces += bool(text)
+    except ModelAPIError:
+        if whole is not None:
+            yield whole
+        raise
+    if whole is not None:
+        yield whole
+
+
+def _text_alone(chunk: Chunk) -> str | None:
+    """Return the text of a chunk that holds nothing else."""
+    match chunk.get("choices"):
+        case [{"delta": {"content": str(text)} as delta} as choice]:
+            alone = len(delta) == 1 or not any(
+                value for name, value in delta.items() if name not in ("content", "role")
+            )
+            more = choice.get("finish_reason") or chunk.get("usage") or chunk.get("error")
+            return text if alone and not more else None
+    return None
 
 
 class ChunkModel(Model[Any]):

@@ -15,6 +15,7 @@ class Google(Provider):
 
     id = "google"
     label = "Google"
+    takes_urls = False  # its adapter would fetch them from here
     slow_imports = ("pydantic_ai.models.google", "pydantic_ai.providers.google")
     models = (
         CatalogModel("gemini-4-argon", "Gemini 4 Argon"),

@@ -44,6 +44,8 @@ class Local(Provider):
     needs_key = False
     takes_base_url = False
     context_tokens = _PROMPT_CHARACTERS // 3
+    takes_attachments = False
+    takes_urls = False
     summarises = False
     models = (CatalogModel(f"local/{_NAME}", "SmolLM2 135M (embedded, tiny: for trying things out)"),)
 

@@ -18,7 +18,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_core import from_json, to_json
 
 from ingram_app.gateways.providers import sse
-from ingram_app.gateways.providers.chunks import Chunk, ChunkModel, ChunkStream
+from ingram_app.gateways.providers.chunks import Chunk, ChunkModel, ChunkStream, merged
 from ingram_app.gateways.providers.openai_request import request_body
 
 _THINKING_TAGS = ("<think>", "</think>")
@@ -91,16 +91,19 @@ class OpenAIModel(ChunkModel):
 
     async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[Chunk, None]:
         """Yield the chunks of the answer, with a finish reason where only `[DONE]` tells the end."""
-        finished = False
+        finished = done = False
         events = sse.payloads(response.aiter_bytes())
         try:
-            async for payload in events:
-                if payload == b"[DONE]":
+            async for payloads in events:
+                if done := b"[DONE]" in payloads:
+                    payloads = payloads[: payloads.index(b"[DONE]")]
+                chunks = map(self._read, payloads)
+                for chunk in chunks if len(payloads) == 1 else merged(chunks, _THINKING_TAGS):
+                    finished = finished or _finishes(chunk)
+                    yield chunk
+                if done:
                     break
-                chunk = self._read(payload)
-                finished = finished or _finishes(chunk)
-                yield chunk
-            else:
+            if not done:
                 return
         except httpx2.TransportError:
             # Past the finish reason only the usage can be lost, and that is worth less than the answer.

@@ -43,6 +43,10 @@ class Provider(ABC):
     models: tuple[CatalogModel, ...] = ()
     context_tokens: ClassVar[int | None] = None
     """What its models take at once, when that is not for the price list to say."""
+    takes_attachments: ClassVar[bool] = True
+    """Its models can be sent pictures and files; a model that sees none refuses them itself."""
+    takes_urls: ClassVar[bool] = True
+    """It fetches a picture whose address it is given."""
     summarises: ClassVar[bool] = True
     """Its models can be trusted with a summary of what was said."""
     slow_imports: ClassVar[tuple[str, ...]] = ()

@@ -1,0 +1,61 @@
+"""Prompts: what a run's model was told, word for word: instructions, summary, earlier turns, and the run's own.
+
+It is put together again from what is kept: a turn that was taken out of the history or deleted since is not in it.
+"""
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.database import execute
+from ingram_app.domain import runs, speech, transcripts
+from ingram_app.domain.access import Caller
+from ingram_app.domain.runs import Run
+from ingram_app.domain.speech import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    instructions: str | None
+    summary: str | None
+    """Of the turns before the earlier ones."""
+    earlier: list[Message]
+    """Those of the thread's turns that were told, oldest first."""
+    own: list[Message]
+    """What the run has added: its input, the answers, the tools' results."""
+
+
+_EARLIER = text(
+    "select t.run_id, r.created_at, t.messages from transcripts t join runs r on r.id = t.run_id"
+    " where t.project_id = :project_id and t.smith_id = :smith_id and t.thread_id = :thread_id and t.complete"
+    " and t.turn >= :since and t.turn < :turn order by t.turn"
+)
+_SUMMARY = text(
+    "select text from summaries where project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
+    " and reaches < :since order by reaches desc limit 1"
+)
+
+
+async def of_run(session: AsyncSession, caller: Caller, run_id: str) -> Prompt:
+    """Return what the model of a run was told. Raises `NotFound`."""
+    run = await runs.look_up(session, caller, run_id, may="traces:read")
+    written = json.loads(await transcripts.of_run(session, run.project_id, run.id)) or run.input
+    since = next((message["metadata"]["since_turn"] for message in written if _knows(message)), run.turn)
+    known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id, "since": since}
+    rows = (await execute(session, _EARLIER, known | {"turn": run.turn})).all()
+    return Prompt(
+        instructions=run.config.get("instructions"),
+        summary=(await execute(session, _SUMMARY, known)).scalar(),
+        earlier=[speech.read(message, earlier, at) for earlier, at, messages in rows for message in messages],
+        own=[_read(run, message) for message in written],
+    )
+
+
+def _knows(message: dict[str, object]) -> bool:
+    return "since_turn" in (message.get("metadata") or {})  # type: ignore[operator]
+
+
+def _read(run: Run, message: dict[str, object]) -> Message:
+    return speech.read(message, run.id, run.created_at)

@@ -1,0 +1,167 @@
+"""The inbox of approvals and what a run waits for, without a browser."""
+
+import pytest
+
+from ingram_app.console.approvals import ApprovalsPage
+from ingram_app.console.deciding import MOST, Deciding, spelt
+from ingram_app.console.run_waits import Owed, RunWaits, _of
+from ingram_app.console.story import Story
+from ingram_app.core.database import transaction
+from ingram_app.core.errors import NotFound, Refused
+from ingram_app.domain import approvals, frames, leases, runs, smiths, tool_calls
+from ingram_app.domain.access import Role
+from ingram_app.domain.approvals import Approval, ApprovalResolved
+from ingram_app.domain.leases import Pause
+from ingram_app.domain.runs import Run, RunStatus
+from ingram_app.domain.tool_calls import CallState, ToolCall, ToolKind, digest_of
+from ingram_app.domain.turns import Turn
+from tests.console.desk import Desk, call, sit
+
+
+async def waiting(desk: Desk, external_id: str = "user-1", *, kind: ToolKind = ToolKind.hosted) -> Run:
+    """Have a run wait, as its carrier would; there is no engine here."""
+    caller = await desk.caller()
+    async with transaction(caller.tenancy) as session:
+        clone, _ = await smiths.create(session, caller, {"external_id": external_id, "model": "test/tools"})
+        turn = Turn([{"role": "user", "content": "Pay"}], background=True)
+        queued = await runs.start(session, caller, clone.smith.id, turn)
+    async with transaction(caller.tenancy) as session:
+        run = await leases.claim(session, queued.id)
+        assert run is not None
+        asked = _call(run, kind)
+        await tool_calls.add(session, [asked])
+        is_gated = kind is ToolKind.hosted
+        status = RunStatus.paused_for_approval if is_gated else RunStatus.paused_for_tool
+        required = [approvals.of_call(asked, run.agent_id)] if is_gated else []
+        pause = Pause(status, "approval", {"output": None, "warnings": []}, required, [] if is_gated else [asked])
+        last = [frames.shown(run.id, 2, frames.RunPaused("approval"))]
+        await leases.pause(session, leases.of(run), pause, last)
+    return run
+
+
+def _call(run: Run, kind: ToolKind) -> ToolCall:
+    args = {"euros": 40, "to": "Ann"}
+    whose = {"project_id": run.project_id, "smith_id": run.smith_id, "run_id": run.id}
+    what = {"step": 1, "place": 0, "tool_call_id": "call_1", "tool": "pay", "kind": kind}
+    return ToolCall(**whose, **what, args=args, args_digest=digest_of(args), gate={"match": "pay"})
+
+
+async def approval_of(desk: Desk, run: Run) -> Approval:
+    async with transaction((await desk.caller()).tenancy) as session:
+        [approval] = await approvals.of_run(session, run.project_id, run.id)
+    return approval
+
+
+async def test_what_waits_is_shown_with_its_arguments_in_full(desk: Desk) -> None:
+    run = await waiting(desk)
+    tab = desk.at(ApprovalsPage, "/approvals")
+    await call(tab, ApprovalsPage.load)
+    [row] = tab.rows
+    assert (row.run, row.who, row.tool, row.status) == (run.id, "user-1", "pay", "pending")
+    assert row.args == '{\n  "euros": 40,\n  "to": "Ann"\n}'
+
+
+async def test_the_inbox_is_filtered_by_the_address(desk: Desk) -> None:
+    first, second = await waiting(desk), await waiting(desk, "user-2")
+    decided = await approval_of(desk, first)
+    await call(desk.at(Deciding, "/approvals"), Deciding.reject, {"approval": decided.id, "reason": " Too dear. "})
+    for query, found in (
+        ({}, [second.id]),
+        ({"status": "rejected"}, [first.id]),
+        ({"status": "approved"}, []),
+        ({"status": "all"}, [second.id, first.id]),
+        ({"status": "all", "smith": first.smith_id}, [first.id]),
+        ({"agent": first.agent_id}, [second.id]),
+    ):
+        tab = desk.at(ApprovalsPage, "/approvals", **query)
+        await call(tab, ApprovalsPage.load)
+        assert [row.run for row in tab.rows] == found, query
+
+
+async def test_who_decided_is_written_down_and_the_run_goes_on(desk: Desk) -> None:
+    run = await waiting(desk)
+    approval = await approval_of(desk, run)
+    await call(desk.at(Deciding, "/approvals"), Deciding.approve, approval.id)
+    decided = await approval_of(desk, run)
+    assert (decided.status, decided.actor["email"]) == ("approved", desk.teammate.email)
+    async with transaction((await desk.caller()).tenancy) as session:
+        assert (await runs.look_up(session, await desk.caller(), run.id)).status == "queued"
+    late = (await sit(beside=desk)).at(Deciding, "/approvals")
+    with pytest.raises(ApprovalResolved, match=f"approved already, by {desk.teammate.email}"):
+        await call(late, Deciding.reject, {"approval": approval.id})
+
+
+async def test_what_is_decided_elsewhere_stays_in_its_place_and_says_so(desk: Desk) -> None:
+    first = await waiting(desk)
+    tab = desk.at(ApprovalsPage, "/approvals")
+    await call(tab, ApprovalsPage.load)
+    shown = list(tab.rows)
+    await call(desk.at(Deciding), Deciding.reject, {"approval": shown[0].id, "reason": "No."})
+    await waiting(desk, "user-2")
+    async with transaction((await desk.caller()).tenancy) as session:
+        again = await approvals.known(session, await desk.caller(), [row.id for row in shown])
+    assert [(one.run_id, one.status, one.reason) for one in again] == [(first.id, "rejected", "No.")]
+
+
+async def test_a_viewer_sees_what_waits_and_decides_nothing(desk: Desk) -> None:
+    run = await waiting(desk)
+    viewer = await sit(Role.viewer, beside=desk)
+    tab = viewer.at(ApprovalsPage, "/approvals")
+    await call(tab, ApprovalsPage.load)
+    for deed in (
+        call(viewer.at(Deciding), Deciding.approve, tab.rows[0].id),
+        call(viewer.at(Deciding), Deciding.reject, {"approval": tab.rows[0].id}),
+        call(viewer.at(RunWaits, f"/runs/{run.id}"), RunWaits.give, {"call": "call_1", "result": "1"}),
+    ):
+        with pytest.raises(Refused):
+            await deed
+    assert (await approval_of(desk, run)).status == "pending"
+
+
+async def test_another_projects_approvals_are_neither_seen_nor_decided(desk: Desk, stranger: Desk) -> None:
+    run = await waiting(desk)
+    approval = await approval_of(desk, run)
+    tab = stranger.at(ApprovalsPage, "/approvals", status="all", smith=run.smith_id)
+    await call(tab, ApprovalsPage.load)
+    assert tab.rows == []
+    with pytest.raises(NotFound):
+        await call(stranger.at(Deciding), Deciding.approve, approval.id)
+    with pytest.raises(NotFound):
+        await call(stranger.at(RunWaits, f"/runs/{run.id}"), RunWaits.give, {"call": "call_1", "result": "1"})
+    assert await _of(await stranger.caller(), run.id) == ([], [])
+    assert (await approval_of(desk, run)).status == "pending"
+
+
+async def test_a_run_s_page_shows_what_it_waits_for(desk: Desk) -> None:
+    caller = await desk.caller()
+    gated, handed_out = await waiting(desk), await waiting(desk, "user-2", kind=ToolKind.client)
+    [asked], owed = await _of(caller, gated.id)
+    assert (asked.run, owed) == (gated.id, [])
+    assert await _of(caller, handed_out.id) == ([], [Owed("call_1", "pay", asked.args)])
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [('{"paid": true}', {"paid": True}), ("paid in full", "paid in full"), ("", "")]
+)
+async def test_a_result_is_given_in_the_program_s_place(desk: Desk, said: str, kept: object) -> None:
+    run = await waiting(desk, kind=ToolKind.client)
+    tab = desk.at(RunWaits, f"/runs/{run.id}")
+    await call(tab, RunWaits.give, {"call": "call_1", "result": said, "failed": "on"})
+    async with transaction((await desk.caller()).tenancy) as session:
+        [done] = await tool_calls.of_run(session, run.project_id, run.id)
+    assert (done.state, done.result, done.is_error) == (CallState.done, kept, True)
+
+
+async def test_the_story_tells_what_a_tool_was_used_with_and_what_came_of_it(desk: Desk) -> None:
+    run = await waiting(desk)
+    story = Story()
+    told = [frames.ToolExecuting("pay", "call_1"), frames.ToolCompleted("pay", "call_1", False)]
+    story.hear([frames.shown("run_1", seq, frame) for seq, frame in enumerate(told, start=1)])
+    done = _call(run, ToolKind.hosted)
+    done.result = "done"
+    story.fill([done])
+    assert (story.steps[1].args, story.steps[1].result) == ('{\n  "euros": 40,\n  "to": "Ann"\n}', "done")
+
+
+def test_what_is_too_long_to_read_is_cut() -> None:
+    assert spelt("x" * (MOST + 1500)).endswith("… and 1,500 letters more; the API has all of it.")
