@@ -56,11 +56,12 @@ async def test_a_person_from_their_story_to_their_end(desk: Desk, console: Conso
 
     await desk.api.patch(f"/v1/smiths/{smith}", json={"instructions": "Answer in French."})
     await page.get_by_role("link", name="Revisions").click()
+    await expect(page.get_by_role("row", name="as it was made")).to_be_visible()
+    assert await desk.visitor.barriers() == []
     await page.get_by_role("button", name="Restore revision 1").click()
     await expect(page.get_by_role("dialog", name="Restore revision 1")).to_contain_text("It changes: Instructions.")
     await page.get_by_role("button", name="Restore", exact=True).click()
     await expect(page.get_by_role("row", name="Revision 1 again.")).to_contain_text("3now")
-    assert await desk.visitor.barriers() == []
     assert (await desk.api.get(f"/v1/smiths/{smith}")).json()["instructions"] == "Be brief."
 
     await page.get_by_role("link", name="Profile").click()
@@ -94,6 +95,7 @@ async def test_ticked_smiths_are_attached_to_another_agent(desk: Desk) -> None:
     attach = page.get_by_role("button", name="Attach to another agent")
     await expect(page.locator("tr[data-row]")).to_have_count(3)
     await expect(attach).to_be_hidden()
+    assert await desk.visitor.barriers() == []
     for name in ("guest-0", "guest-2"):
         await page.get_by_label(f"Select {name}").check()
     await attach.click()
@@ -104,4 +106,3 @@ async def test_ticked_smiths_are_attached_to_another_agent(desk: Desk) -> None:
     await expect(page.get_by_role("row", name="guest-0")).to_contain_text("Butler")
     await expect(page.get_by_role("row", name="guest-1")).to_contain_text("Default")
     await expect(attach).to_be_hidden()
-    assert await desk.visitor.barriers() == []
