@@ -254,7 +254,7 @@ async def resume(session: AsyncSession, run: Run) -> None:
     await execute(session, _LEAVE, {"run_id": run.id, "now": now()})
     await session.refresh(run)
     runs.changed(session, run)
-    signals.send(session, RELEASED)
+    signals.send(session, slots.READY)
 
 
 async def abandoned(session: AsyncSession) -> list[tuple[str, str]]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from ingram_app.core import signals
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import frames, tool_calls
+from ingram_app.domain import frames, slots, tool_calls
 from ingram_app.domain.access import Actor, Caller, InsufficientScope, SmithMismatch
 from ingram_app.domain.answers import ActorUnproven, DecisionRequired, ToolCallAnswered
 from ingram_app.domain.approvals import Approval, ApprovalResolved, FourEyesRequired, OperatorRequired
@@ -212,6 +213,16 @@ async def test_arguments_are_the_same_after_they_were_kept(
     await world.decide(approval)
     row = await world.ended(run)
     assert (row.status, row.warnings, len(probe.uses)) == ("completed", [], 1)
+
+
+async def test_a_run_that_goes_on_where_no_seat_is_free_wakes_those_who_have_one(world: World, probe: Probe) -> None:
+    async with engine():
+        run, approval = await paused(world)
+    with signals.listening(slots.READY) as heard:
+        await world.decide(approval)
+    assert heard.qsize() == 1
+    async with engine():
+        assert (await world.ended(run)).status == "completed"
 
 
 async def test_a_pause_survives_everything(world: World, probe: Probe) -> None:
