@@ -100,7 +100,10 @@ async def get_trace(trace_id: str, caller: Caller, session: InTransaction) -> Tr
     if not is_id(trace_id, "trc"):
         caller.require("traces:read")
         raise NotFound(noun="trace", id=trace_id)
-    return TraceOut.of_trace(await traces.find(session, caller, traces.run_of(trace_id)))
+    try:
+        return TraceOut.of_trace(await traces.find(session, caller, traces.run_of(trace_id)))
+    except NotFound:
+        raise NotFound(noun="trace", id=trace_id) from None
 
 
 @router.get("/runs/{run_id}/trace", response_model=TraceOut)

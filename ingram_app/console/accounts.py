@@ -9,7 +9,7 @@ from ingram_app.console.address import asked, named
 from ingram_app.console.dialogs import close_dialog, confirm, drawer, open_dialog
 from ingram_app.console.figures import moment
 from ingram_app.console.lists import list_table
-from ingram_app.console.looks import badge, button, copy_button, relative_time, section
+from ingram_app.console.looks import badge, button, copy_button, relative_time
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
 from ingram_app.domain import authorizations, connections, credentials, oauth_providers
@@ -31,6 +31,7 @@ class AccountRow:
     trouble: str
     known: bool
     """The project still has the provider."""
+    can_refresh: bool = False
 
     @classmethod
     def of(cls, connection: Connection, *, known: bool) -> "AccountRow":
@@ -43,6 +44,7 @@ class AccountRow:
             since=moment(connection.created_at),
             trouble=connection.last_error or "",
             known=known,
+            can_refresh=connection.can_refresh,
         )
 
 
@@ -108,9 +110,8 @@ class Accounts(rx.State):
 def accounts() -> rx.Component:
     """The tab of the smith's page."""
     return rx.fragment(
-        section(
-            "Connections",
-            "Accounts of this smith's person in other services. Their tokens are sealed; nobody can read them here.",
+        rx.el.div(
+            rx.el.p("Accounts of this smith's person in other services. Their tokens are sealed.", class_name="muted"),
             list_table(
                 ["Service", "State", "May", "Connected", "Token ends", ""],
                 Accounts.rows,
@@ -121,6 +122,7 @@ def accounts() -> rx.Component:
                     class_name="muted none-match",
                 ),
             ),
+            class_name="stack",
         ),
         drawer(
             "consent-link",
@@ -159,7 +161,10 @@ def _cells(row: AccountRow) -> list[Any]:
         aria_label=f"Disconnect {row.provider}",
     )
     deeds = rx.el.div(
-        rx.cond(row.known, connect), rx.cond(row.id != "", rx.fragment(refresh, disconnect)), class_name="row end"
+        rx.cond(row.known, connect),
+        rx.cond(row.can_refresh, refresh),
+        rx.cond(row.id != "", disconnect),
+        class_name="row end",
     )
     return [
         rx.el.strong(row.provider),

@@ -25,8 +25,8 @@ _SHOWN = {
 
 
 class LimitsPart(rx.State):
-    values: dict[str, str] = {}
-    errors: dict[str, str] = {}
+    values: dict[str, str] = dict.fromkeys(_SHOWN, "")
+    errors: dict[str, str] = dict.fromkeys(_SHOWN, "")
 
     @rx.event
     async def load(self):
@@ -34,7 +34,7 @@ class LimitsPart(rx.State):
         caller = await standing(self)
         async with transaction(caller.tenancy) as session:
             own = (await projects.own(session, caller)).preferences.get("limits", {})
-        self.values, self.errors = _spelt(own), {}
+        self.values, self.errors = _spelt(own), dict.fromkeys(_SHOWN, "")
 
     @rx.event
     async def keep(self, form: dict[str, Any]):
@@ -44,11 +44,12 @@ class LimitsPart(rx.State):
         try:
             limits = Limits.model_validate(wanted).model_dump()
         except ValidationError as wrong:
-            self.errors = {str(error["loc"][0]): f"{error['msg']}." for error in wrong.errors()}
+            said = {str(error["loc"][0]): f"{error['msg']}." for error in wrong.errors()}
+            self.errors = dict.fromkeys(_SHOWN, "") | said
             return None
         async with transaction(caller.tenancy) as session:
             own = (await projects.prefer(session, caller, {"limits": limits})).preferences["limits"]
-        self.values, self.errors = _spelt(own), {}
+        self.values, self.errors = _spelt(own), dict.fromkeys(_SHOWN, "")
         return [kept(_FORM), rx.toast.success("Saved.")]
 
 

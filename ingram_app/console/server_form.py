@@ -52,7 +52,7 @@ def dialog(
         id,
         "Add a server" if is_new else "Edit the server",
         "It is asked for its tools at once. It is told what smiths ask it: add only those you trust.",
-        rx.el.div(*fields, key=stands.to_string(), class_name="stack"),
+        rx.el.div(*fields, key=stands.to_string(), class_name="stack credential"),
         deed="Add" if is_new else "Save",
         on_submit=on_submit,
     )

@@ -24,7 +24,7 @@ from ingram_app.domain.smiths import ANONYMOUS, Clone, Smith
 THREADS = {"threads": "id", "runs": "thread_id", "transcripts": "thread_id", "recollections": "thread_id"}
 """The tables that move, in the order in which carriers lock them, and where each names its thread.
 
-Summaries go with their thread.
+Summaries and attachments go with their thread.
 """
 
 

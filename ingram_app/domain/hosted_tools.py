@@ -149,7 +149,7 @@ _FILE_SEARCH = HostedTool(
 _SUGGEST_REPLIES = HostedTool(
     "suggest_replies",
     "Suggested replies",
-    "Suggests what the person may want to say next; the run's output carries it as `suggested_replies`.",
+    "Suggests what the person may want to say next; the run's output carries it.",
     (
         Function(
             "suggest_replies",

@@ -12,6 +12,7 @@ from ingram_app.core.ids import new_id
 from ingram_app.domain import exports
 from ingram_app.domain.access import TENANT, Actor, Caller
 from ingram_app.domain.exports import SECTIONS
+from tests.pictures import image, png, said
 from tests.world import Client, Tenant, World, error, ok, until
 
 
@@ -29,6 +30,7 @@ async def test_a_file_holds_everything_about_a_person(world: World, api: Client,
     smith = await project.smith(external_id="anon:e", display_name="Ann", metadata={"plan": "gold"})
     for word in ("one", "two"):
         await project.run(smith["id"], f"{word} was said", thread_id="t")
+    ok(await api.post(f"/v1/smiths/{smith['id']}/runs", json=said(image(png()), thread_id="t")))
     ok(await api.patch(f"/v1/smiths/{smith['id']}", json={"instructions": "Be brief."}))
     ok(await api.put(f"/v1/smiths/{smith['id']}/model_keys/openai", json={"api_key": "sk-very-secret"}))
     ok(await api.put(f"/v1/smiths/{smith['id']}/memory", json={"content": "Likes tea."}))
@@ -36,14 +38,14 @@ async def test_a_file_holds_everything_about_a_person(world: World, api: Client,
     token = await project.smith_token(smith["id"], "runs:read")
     lines = await export(api, smith["id"])
     assert Counter(line["type"] for line in lines if line["type"] != "frame") == {
-        "profile": 1, "revision": 2, "thread": 1, "run": 2, "message": 4, "token": 1, "model_key": 1, "usage": 1,
-        "memory_document": 1, "memory": 1,
+        "profile": 1, "revision": 2, "thread": 1, "attachment": 1, "run": 3, "message": 6, "token": 1, "model_key": 1,
+        "usage": 1, "memory_document": 1, "memory": 1,
     }  # fmt: skip
     assert (lines[0]["type"], lines[0]["display_name"], lines[0]["metadata"]) == ("profile", "Ann", {"plan": "gold"})
     runs = [line for line in lines if line["type"] == "run"]
-    assert [run["output"]["content"] for run in runs] == ["one was said", "two was said"]
-    assert [line["event"] for line in lines if line["type"] == "frame"].count("run.completed") == 2
-    assert lines[-1] == {"type": "usage", "model": "test/echo", "run_count": 2, "input_tokens": 12, "output_tokens": 6,
+    assert [run["output"]["content"] for run in runs] == ["one was said", "two was said", "[image/png, 67 bytes]"]
+    assert [line["event"] for line in lines if line["type"] == "frame"].count("run.completed") == 3
+    assert lines[-1] == {"type": "usage", "model": "test/echo", "run_count": 3, "input_tokens": 29, "output_tokens": 9,
                          "cost_micros": 0}  # fmt: skip
     text = str(lines)
     ((hash, sealed),) = world.ask(

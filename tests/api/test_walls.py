@@ -18,6 +18,7 @@ KINDS = {
     "agent": "agt",
     "smith": "smt",
     "run": "run",
+    "trace": "trc",
     "thread": "thr",
     "token": "tok",
     "connection": "con",
@@ -65,7 +66,7 @@ async def estate(project: Tenant) -> Estate:
     names = {"agent_id": agent["id"], "run_id": run["id"], "smith_id": person.id, "token_id": token["id"]}
     fact = ok(await project.api.post(f"/v1/smiths/{person.id}/memories", json={"content": "Likes tea."}))
     names |= {"connection_id": connection["id"], "thread_id": run["thread_id"], "memory_id": fact["id"]}
-    names["approval_id"] = approval["id"]
+    names |= {"approval_id": approval["id"], "trace_id": run["id"].replace("run_", "trc_")}
     names["webhook_id"] = (await project.webhook())["id"]
     names["delivery_id"] = project.delivery(names["webhook_id"])
     return Estate({"project_id": project.id} | routes.NAMES | names, person)
@@ -238,7 +239,10 @@ async def test_a_run_of_another_smith_is_not_among_one_s_own(estate: Estate, vis
     assert without_ids(foreign, mixed) == without_ids(unknown, nowhere)
 
 
-OPEN_TO_SMITHS = {"GET /v1/runs", "GET /v1/tenant/models", "GET /v1/approvals", "GET /v1/approvals/{approval_id}"}
+OPEN_TO_SMITHS = {
+    *("GET /v1/runs", "GET /v1/tenant/models", "GET /v1/approvals", "GET /v1/approvals/{approval_id}"),
+    *("GET /v1/traces", "GET /v1/traces/{trace_id}", "GET /v1/runs/{run_id}/trace"),
+}
 
 
 @pytest.mark.parametrize("route", [route for route in routes.of_tenants() if "smith_id" not in route.ids], ids=str)

@@ -25,6 +25,8 @@ class Service:
     address: str = ""
     refreshes: list[str] = field(default_factory=list)
     """The refresh tokens that were shown."""
+    given: list[str] = field(default_factory=list)
+    """The access tokens that it gave."""
     revoked: list[str] = field(default_factory=list)
     clients: list[str] = field(default_factory=list)
     """The credentials that each request for tokens carried."""
@@ -100,6 +102,7 @@ def _strict(app: flask.Flask, service: Service) -> flask.Flask:
             told = answer.get_json()
             told["expires_in"] = service.expires_in
             service._live.add(told["refresh_token"])
+            service.given.append(told["access_token"])
             answer.set_data(flask.json.dumps(told))
         return answer
 
