@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from ingram_app.api import threads
+from ingram_app.domain import frames
 from tests.world import Person, Tenant, error, ok
 
 Event = tuple[str, str, dict[str, Any]]
@@ -119,6 +120,25 @@ async def test_turns_that_interrupt_and_turns_that_never_began_are_told_in_the_o
         assert await until_over(coming, len(ended)) == seen[len(seen) // 2 + 1 :]
 
 
+async def test_a_stream_waits_with_a_run_that_pauses_and_goes_on_with_it(
+    online: httpx.AsyncClient, slow: Person, project: Tenant
+) -> None:
+    tools = [{"name": "open_page", "description": "Opens a page.", "parameters": {"type": "object"}}]
+    ok(await project.api.patch(f"/v1/smiths/{slow.id}", json={"model": "test/tools", "client_tools": tools}))
+    await frames_of(online, slow, await say(online, slow, "begin"))
+    async with following(online, slow) as coming:
+        run = await say(online, slow, "[[call open_page {}]]")
+        queued = await say(online, slow, "and then")
+        seen = [await anext(coming)]
+        while seen[-1][0] != "run.paused":
+            seen.append(await anext(coming))
+        call_id = next(data["tool_call_id"] for name, _, data in seen if name == "tool.required")
+        answer = {"kind": "tool_result", "tool_call_id": call_id, "result": "opened"}
+        ok(await online.post(f"/v1/smiths/{slow.id}/runs/{run['id']}/submit", json=answer))
+        seen += await until_over(coming, 2)
+    assert [(name, id) for name, id, _ in seen] == await frames_of(online, slow, run, queued)
+
+
 async def test_many_watchers_of_many_racing_turns_see_the_same(online: httpx.AsyncClient, slow: Person) -> None:
     await frames_of(online, slow, await say(online, slow, "[[pause 0ms]] begin"))
 
@@ -174,7 +194,10 @@ async def test_a_stream_ends_when_its_token_does(
     ok(await project.api.delete(f"/v1/smiths/{slow.id}/threads/t"))
 
 
-async def test_a_quiet_stream_says_that_it_is_there(online: httpx.AsyncClient, slow: Person) -> None:
+async def test_a_quiet_stream_says_that_it_is_there(
+    online: httpx.AsyncClient, slow: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "CHECKED_EVERY_SECONDS", 0.2)
     await frames_of(online, slow, await say(online, slow, "[[pause 0ms]] hello"))
     async with online.stream("GET", f"/v1/smiths/{slow.id}/threads/t/events") as answer, asyncio.timeout(15):
         assert await anext(answer.aiter_lines()) == ": still here"

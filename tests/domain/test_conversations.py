@@ -7,7 +7,7 @@ import pytest
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import conversations, recollections, summaries
+from ingram_app.domain import conversations, frames, recollections, summaries
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import InvalidCursor, Place, cursor
 from tests.world import Tenant, World, ok, until
@@ -92,8 +92,9 @@ async def test_a_deleted_thread_leaves_what_its_runs_used_and_nothing_else(
 
 
 async def test_a_run_under_way_is_stopped_and_its_late_words_bring_nothing_back(
-    world: World, tenant: Caller, project: Tenant
+    world: World, tenant: Caller, project: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(frames, "CHECKED_EVERY_SECONDS", 0.2)
     smith = await project.smith(model="test/slow")
     path = f"/v1/smiths/{smith['id']}"
     body = {"input": [{"content": "[[pause 5ms]] [[words 2000]] on"}], "thread_id": "t", "background": True}
