@@ -120,6 +120,10 @@ class McpProviderRequired(Invalid):
     """A server with the auth kind `oauth` needs the name of a `provider`."""
 
 
+class UnsupportedClientMode(Invalid):
+    """An account is connected with the project's own client of a provider: leave `client_mode` out, or say tenant."""
+
+
 class UnsupportedPolicyRule(Invalid):
     """A rule has no `when`: a call is gated by the name of its tool alone."""
 
@@ -136,7 +140,8 @@ async def put(session: AsyncSession, caller: Caller, name: str, given: dict[str,
     """Register a server, in place of any of that name; a secret is kept while the address stays the same.
 
     Raises `InvalidMcpServerName`, `McpTargetRequired`, `InvalidMcpServerUrl`, `McpSecretRequired`,
-    `McpProviderRequired`, `UnsupportedPolicyRule`, and `NotFound` for an unknown catalog entry.
+    `McpProviderRequired`, `UnsupportedClientMode`, `UnsupportedPolicyRule`, and `NotFound` for what is not in the
+    catalog.
     """
     caller.require("project:write")
     if not NAME.fullmatch(name):
@@ -145,6 +150,8 @@ async def put(session: AsyncSession, caller: Caller, name: str, given: dict[str,
     auth = given.get("auth") or {"kind": entry.auth_kind if entry else "none"}
     if auth["kind"] == "oauth" and not auth.get("provider"):
         raise McpProviderRequired(param="auth.provider")
+    if auth.get("client_mode") == "platform":
+        raise UnsupportedClientMode(param="auth.client_mode")
     rules = _checked(given.get("approval_policy") or [])
     await execute(
         session, sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"{caller.project_id} mcp {name}")))
@@ -155,7 +162,6 @@ async def put(session: AsyncSession, caller: Caller, name: str, given: dict[str,
     server.sealed_secret = await _sealed(session, caller, auth, server.sealed_secret)
     server.url, server.catalog_slug = url, entry.slug if entry else None
     server.auth_kind, server.provider = auth["kind"], auth.get("provider")
-    server.client_mode = auth.get("client_mode") or "tenant"
     server.tool_allowlist, server.approval_policy = given.get("tool_allowlist"), rules
     server.discovery_error = server.last_call_error = server.last_call_error_at = None
     server.updated_at = now()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -44,6 +45,18 @@ class Desk:
         return str((await self.api.get(f"/v1/smiths/{smith_id}/runs/{run_id}")).json()["status"])
 
 
+@asynccontextmanager
+async def seated(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
+    """Open a window of its own; nothing may have complained by its end."""
+    headers = {"authorization": f"Bearer {pages['tenant_token']}"}
+    async with (
+        visiting(chromium, console.url, pages["cookie"]) as visitor,
+        httpx.AsyncClient(base_url=console.url, headers=headers) as api,
+    ):
+        yield Desk(visitor, api, f"/p/{pages['project_id']}")
+        assert visitor.complaints == []
+
+
 @pytest.fixture(scope="module")
 def pages(console: Console) -> dict[str, str]:
     """A project of these tests' own: its id, a key, and a session of its owner."""
@@ -53,14 +66,8 @@ def pages(console: Console) -> dict[str, str]:
 
 @pytest.fixture
 async def desk(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
-    """A window of its own for each test; nothing may have complained by its end."""
-    headers = {"authorization": f"Bearer {pages['tenant_token']}"}
-    async with (
-        visiting(chromium, console.url, pages["cookie"]) as visitor,
-        httpx.AsyncClient(base_url=console.url, headers=headers) as api,
-    ):
-        yield Desk(visitor, api, f"/p/{pages['project_id']}")
-        assert visitor.complaints == []
+    async with seated(console, pages, chromium) as made:
+        yield made
 
 
 async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:

@@ -7,9 +7,8 @@ import httpx
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.console.browser import visiting
 from tests.console.served import OWNER, Console
-from tests.console.test_walk_pages import Desk
+from tests.console.test_walk_pages import Desk, seated
 from tests.fakes.mcp_server import Desk as Server, running_mcp_server
 from tests.fakes.oauth_server import Service, running_oauth_server
 from tests.world import until
@@ -23,13 +22,8 @@ def pages(console: Console) -> dict[str, str]:
 
 @pytest.fixture
 async def desk(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
-    headers = {"authorization": f"Bearer {pages['tenant_token']}"}
-    async with (
-        visiting(chromium, console.url, pages["cookie"]) as visitor,
-        httpx.AsyncClient(base_url=console.url, headers=headers) as api,
-    ):
-        yield Desk(visitor, api, f"/p/{pages['project_id']}")
-        assert visitor.complaints == []
+    async with seated(console, pages, chromium) as made:
+        yield made
 
 
 @pytest.fixture
