@@ -1,8 +1,10 @@
 """The gate: what every request passes: it gets an id, a bound on its size, a line in the log, a count."""
 
+import asyncio
 import logging
 import re
 import time
+from contextlib import suppress
 from urllib.parse import quote, unquote
 
 from prometheus_client import Counter, Histogram
@@ -19,6 +21,7 @@ SLASH = "\ue02f"
 BODY_BYTES = 2 * 1024 * 1024
 RUN_BYTES = 12 * 1024 * 1024
 """Of a request that starts a run: it may bring pictures and files."""
+LINGER_SECONDS = 2
 _RUNS = re.compile(r"/v1/smiths/[^/]+/runs")
 _logger = logging.getLogger(__name__)
 _requests = Counter("ingram_requests_total", "Requests answered.", ["method", "route", "status"])
@@ -55,7 +58,7 @@ class Gate:
 
         try:
             most = RUN_BYTES if scope["method"] == "POST" and _RUNS.fullmatch(scope["path"]) else BODY_BYTES
-            _refuse_large(Headers(scope=scope), most)
+            await _refuse_large(Headers(scope=scope), receive, most)
             await self.app(scope, _bounded(receive, most), stamped)
         except PayloadTooLarge as error:
             await answer(error)(scope, receive, stamped)
@@ -75,9 +78,10 @@ def _with_slashes(scope: Scope) -> Scope:
     return {**scope, "path": "/".join(names)}
 
 
-def _refuse_large(headers: Headers, most: int) -> None:
+async def _refuse_large(headers: Headers, receive: Receive, most: int) -> None:
     length = headers.get("content-length", "0")
     if length.isdecimal() and (len(length) > 20 or int(length) > most):
+        await _let_finish(receive)
         raise PayloadTooLarge(most=most)
 
 
@@ -89,10 +93,24 @@ def _bounded(receive: Receive, most: int) -> Receive:
         message = await receive()
         read += len(message.get("body", b""))
         if read > most:
+            if message.get("more_body"):
+                await _let_finish(receive)
             raise PayloadTooLarge(most=most)
         return message
 
     return bounded
+
+
+async def _let_finish(receive: Receive) -> None:
+    """Drop what a client is still sending, within bounds: one that is cut off while it sends never reads the answer."""
+    dropped = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while dropped < RUN_BYTES:
+                message = await receive()
+                dropped += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
