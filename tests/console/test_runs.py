@@ -7,6 +7,8 @@ from ingram_app.console.run import RunPage
 from ingram_app.console.runs import RunsPage
 from ingram_app.console.session import NotHere
 from ingram_app.console.story import Story
+from ingram_app.console.told import Told
+from ingram_app.console.waterfall import Waterfall
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound, Refused
 from ingram_app.domain import frames, runs, smiths
@@ -112,6 +114,40 @@ async def test_a_viewer_sees_a_run_and_can_not_cancel_it(desk: Desk) -> None:
     assert tab.who == "user-1"
     with pytest.raises(Refused):
         await call(tab, RunPage.cancel)
+
+
+async def test_how_a_run_went_and_what_its_model_was_told_are_shown(desk: Desk) -> None:
+    run = await run_of(desk, cancelled=True)
+    waterfall, prompt = desk.at(Waterfall, f"/runs/{run.id}"), desk.at(Told, f"/runs/{run.id}")
+    await call(waterfall, Waterfall.load)
+    assert [(bar.kind, bar.depth, bar.left) for bar in waterfall.bars] == [("run", 0, "0.00%")]
+    await call(prompt, Told.show)
+    assert [(line.role, line.text) for line in prompt.lines][-1] == ("user", "Hello")
+    Told.hide.fn(prompt)
+    assert prompt.lines == []
+
+
+async def test_neither_is_shown_to_another_project(desk: Desk, stranger: Desk) -> None:
+    run = await run_of(desk, cancelled=True)
+    waterfall, prompt = stranger.at(Waterfall, f"/runs/{run.id}"), stranger.at(Told, f"/runs/{run.id}")
+    await call(waterfall, Waterfall.load)
+    with pytest.raises(NotFound):
+        await call(prompt, Told.show)
+    assert (waterfall.bars, prompt.lines) == ([], [])
+
+
+async def test_a_run_is_replayed_on_a_fresh_thread_and_not_by_a_viewer(desk: Desk) -> None:
+    run = await run_of(desk, cancelled=True)
+    for_viewer = (await sit(Role.viewer, beside=desk)).at(RunPage, f"/runs/{run.id}")
+    with pytest.raises(Refused):
+        await call(for_viewer, RunPage.replay)
+    await call(desk.at(RunPage, f"/runs/{run.id}"), RunPage.replay)
+    tab = desk.at(RunsPage, "/runs")
+    await call(tab, RunsPage.load)
+    assert len(tab.rows) == 2
+    again = desk.at(RunPage, f"/runs/{tab.rows[0].id}")
+    await call(again, RunPage.load)
+    assert (again.status, [said.text for said in again.asked]) == ("queued", ["Hello"])
 
 
 def told(*said: AnyFrame) -> Story:
