@@ -65,6 +65,7 @@ class Person(rx.State):
         except (Invalid, Conflict) as error:
             self.claim_error = error.sentence
             return None
+        self.reset()  # what was told of the stranger
         there = rx.redirect(f"/p/{caller.project_id}/smiths/{clone.smith.id}")
         return [close_dialog("claim-smith"), there, rx.toast.success(f"Claimed for {external_id}")]
 
@@ -91,7 +92,7 @@ def _counted(held: dict[str, int], kind: str) -> str:
 def requests() -> rx.Component:
     """What one does when they ask; for those who may."""
     return rx.cond(
-        Session.builds,
+        Session.builds & (Person.smith_id != ""),
         rx.fragment(
             rx.cond(
                 Person.anonymous,
