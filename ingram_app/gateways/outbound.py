@@ -9,18 +9,18 @@ Redirects are not followed, proxies of the environment are not used, and no cook
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from functools import cache, partial
+from collections.abc import AsyncIterator, Iterable
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import httpcore2
 import httpx2
 
 from ingram_app.core.errors import Refused
 from ingram_app.core.settings import settings
-from ingram_app.gateways.wires import Wire, Wires
 
 TIMEOUT = httpx2.Timeout(300, connect=10, write=60, pool=30)
 """Seconds. Reading may take long: some models think for minutes before the first token."""
@@ -45,7 +45,7 @@ class _Ways:
     """The clients of one event loop. A new one costs 50 ms, so these are the only ones there should be."""
 
     def __init__(self) -> None:
-        operators, models = _guarded(liftable=True), _guarded(liftable=False)
+        operators, models = _Guarded(liftable=True), _Guarded(liftable=False)
         self.bounded = Bounded(operators)
         self.client = over(operators)
         self.public_client = over(Bounded(models))
@@ -195,8 +195,14 @@ def _ipv4_inside(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-def _guarded(*, liftable: bool) -> Wires:
-    return Wires(partial(_connect, liftable), _trust, most=_MOST_CONNECTIONS, idle_seconds=30)
+class _Guarded(httpx2.AsyncHTTPTransport):
+    def __init__(self, *, liftable: bool) -> None:
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=_trust(),
+            max_connections=_MOST_CONNECTIONS,
+            keepalive_expiry=30,
+            network_backend=_GuardedNetwork(liftable),
+        )
 
 
 @cache
@@ -204,28 +210,50 @@ def _trust() -> ssl.SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
 
 
-async def _connect(
-    liftable: bool, wire: Callable[[], Wire], host: str, port: int, secret: ssl.SSLContext | None
-) -> Wire:
-    """Return a connection to a host, at an address that may be called. Raises `ConnectError`, `ForbiddenTarget`."""
-    if port > _LAST_PORT:
-        raise httpx2.ConnectError(f"there is no port {port}")
-    loop, name = asyncio.get_running_loop(), host if secret else None
-    if liftable and settings().allow_private_addresses:
-        return (await loop.create_connection(wire, host, port, ssl=secret, server_hostname=name))[1]
-    failure: Exception | None = None
-    for address in await _public_addresses(host, port):
-        try:
-            return (await loop.create_connection(wire, address, port, ssl=secret, server_hostname=name))[1]
-        except OSError as down:
-            failure = down
-    raise failure or ForbiddenTarget(host=host)
+class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
+    def __init__(self, liftable: bool) -> None:
+        self._network = httpcore2.AnyIOBackend()
+        self._liftable = liftable
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface of httpcore
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        if port > _LAST_PORT:
+            raise httpcore2.ConnectError(f"there is no port {port}")
+        if self._liftable and settings().allow_private_addresses:
+            return await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+        failure: Exception | None = None
+        for address in await _public_addresses(host, port, within_seconds=timeout):
+            try:
+                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as down:
+                failure = down
+        raise failure or ForbiddenTarget(host=host)
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        raise ForbiddenTarget(host=path)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
-async def _public_addresses(host: str, port: int) -> list[str]:
+async def _public_addresses(host: str, port: int, within_seconds: float | None) -> list[str]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        async with asyncio.timeout(within_seconds):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise httpcore2.ConnectTimeout(f"no answer to the name {host} in time") from None
     except (OSError, UnicodeError) as unknown:
-        raise httpx2.ConnectError(f"the name {host} is not known") from unknown
+        raise httpcore2.ConnectError(f"the name {host} is not known") from unknown
     addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
     return [address for address in addresses if is_public(ip_address(address))]

@@ -120,6 +120,18 @@ async def test_a_cookie_of_one_answer_goes_with_no_other_request(private_address
     assert seen == [None] * 4
 
 
+@pytest.mark.parametrize(
+    "value", ["Bearer x\r\nx-smith: other", "Bearer x\nx-smith: other", "Bearer x\r", "Bearer x\0"]
+)
+async def test_a_header_s_value_never_becomes_another_header(private_addresses_allowed: None, value: str):
+    async def nobody(request: Request, reply: Reply) -> None:
+        raise AssertionError("it has arrived")
+
+    async with serving(nobody) as address:
+        with pytest.raises(httpx2.LocalProtocolError):
+            await outbound.client().get(address, headers={"authorization": value})
+
+
 async def test_no_more_of_an_answer_is_read_than_any_is_long(private_addresses_allowed: None):
     async def endless(request: Request, reply: Reply) -> None:
         reply.begin_stream()
