@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ingram_app.core import circuits
 from ingram_app.core.settings import settings
 from ingram_app.domain import connections, mcp_servers, oauth_providers
 from ingram_app.domain.approvals import InvalidContent
@@ -219,8 +220,8 @@ async def test_a_server_that_dies_before_a_call_is_told_of(
     async with world.transaction() as session:
         assert (await mcp_servers.find(session, world.caller, "desk")).status == "degraded"
     desk.status = 200
-    now = pool.monotonic()
-    monkeypatch.setattr(pool, "monotonic", lambda: now + pool.PAUSE_SECONDS + 1)
+    now = circuits.monotonic()
+    monkeypatch.setattr(circuits, "monotonic", lambda: now + pool.PAUSE_SECONDS + 1)
     await says(world, '[[call look_up {"order": "1"}]]')
     async with world.transaction() as session:
         assert (await mcp_servers.find(session, world.caller, "desk")).status == "active"

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from ingram_app.core import circuits
 from ingram_app.core.settings import settings
 from ingram_app.gateways import mcp
 from ingram_app.gateways.mcp import Answer, Asked, McpFailed, Peer, pool
@@ -127,8 +128,8 @@ async def test_a_server_that_keeps_failing_is_left_alone_for_a_while(desk: Desk,
         await mcp.call(peer(desk, "smt_2"), "look_up", {"order": "1"})
     assert len(desk.requests) == asked
     desk.status = 200
-    now = pool.monotonic()
-    monkeypatch.setattr(pool, "monotonic", lambda: now + pool.PAUSE_SECONDS + 1)
+    now = circuits.monotonic()
+    monkeypatch.setattr(circuits, "monotonic", lambda: now + pool.PAUSE_SECONDS + 1)
     assert not (await mcp.call(peer(desk), "look_up", {"order": "1"})).is_error
 
 

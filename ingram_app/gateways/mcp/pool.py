@@ -4,12 +4,12 @@ A server that fails three times in a row is left alone for half a minute: no run
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 from weakref import WeakKeyDictionary
 
+from ingram_app.core.circuits import Circuits
 from ingram_app.gateways.mcp.peer import McpFailed, Peer
 from ingram_app.gateways.mcp.session import Session
 
@@ -23,8 +23,7 @@ class _Pool:
     def __init__(self) -> None:
         self.idle: list[Session] = []
         """The one used longest ago comes first."""
-        self.failures: dict[str, int] = defaultdict(int)
-        self.paused_until: dict[str, float] = {}
+        self.circuits: Circuits[str, McpFailed] = Circuits(failures=FAILURES, seconds=PAUSE_SECONDS)
 
     def take(self, peer: Peer) -> Session:
         for session in reversed(self.idle):
@@ -34,7 +33,7 @@ class _Pool:
         return Session(peer)
 
     async def give_back(self, session: Session) -> None:
-        self.failures.pop(session.peer.server, None)
+        self.circuits.answered(session.peer.server)
         session.is_new, session.used_at = False, monotonic()
         self.idle.append(session)
         await self.sweep()
@@ -48,12 +47,8 @@ class _Pool:
 
     def count(self, server: str, failed: McpFailed) -> None:
         """Count a failure of the server itself; that it refuses one principal is none."""
-        if failed.unheard or (failed.status is not None and failed.status < 500):
-            return
-        self.failures[server] += 1
-        if self.failures[server] >= FAILURES:
-            self.failures.pop(server)
-            self.paused_until[server] = monotonic() + PAUSE_SECONDS
+        if not failed.unheard and (failed.status is None or failed.status >= 500):
+            self.circuits.failed(server, failed)
 
 
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary()
@@ -63,7 +58,7 @@ _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary(
 async def borrowed(peer: Peer) -> AsyncIterator[Session]:
     """Give an open session that nobody else uses meanwhile. Raises `McpFailed`; then it is not used again."""
     pool = _pools.setdefault(asyncio.get_running_loop(), _Pool())
-    if pool.paused_until.get(peer.server, 0) > monotonic():
+    if pool.circuits.last_failure(peer.server):
         raise McpFailed(f"it has failed {FAILURES} times in a row, and is left alone for a while")
     session = pool.take(peer)
     try:
