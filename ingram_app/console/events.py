@@ -7,6 +7,7 @@ from typing import Any
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.console import filters
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import moment
@@ -103,8 +104,7 @@ class EventsPage(rx.State):
 
 async def _browse(session: AsyncSession, caller: Caller, state: rx.State, place: Place) -> Page[Event]:
     """Return the page that the address asks for."""
-    wanted = {"type": asked(state, "type") or None, "smith_id": asked(state, "smith") or None}
-    return await events.browse(session, caller, place, **wanted)
+    return await events.browse(session, caller, place, **filters.wanted(state, type="type", smith_id="smith"))
 
 
 @page("/p/[project]/events", title="Events", on_load=[EventsPage.load, EventsPage.watch])
