@@ -1,4 +1,4 @@
-"""How figures and moments are written."""
+"""How figures and moments are written, and how a figure is read."""
 
 from datetime import datetime
 
@@ -34,6 +34,11 @@ def duration(began: datetime | None, ended: datetime | None) -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun: `1 run`, `2 runs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def whole(text: str) -> int | None:
+    """Read a whole number of at most nine digits, `None` for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def moment(at: datetime | None) -> str:

@@ -17,7 +17,7 @@ from ingram_app.console.dialogs import (
     open_dialog,
     secret_once,
 )
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import moment, whole
 from ingram_app.console.looks import button, facts, field, link, one_thing, relative_time, skeleton
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
@@ -85,10 +85,10 @@ class WebhookPage(rx.State):
     async def rotate(self, form: dict[str, Any]):
         """Make a new secret and show it, this once."""
         caller = await standing(self)
-        seconds = str(form.get("grace", ""))
+        seconds = whole(str(form.get("grace", "")))
         async with transaction(caller.tenancy) as session:
             made = await webhooks.rotate_secret(
-                session, caller, named(self, "webhooks"), int(seconds) if seconds.isdecimal() else -1
+                session, caller, named(self, "webhooks"), -1 if seconds is None else seconds
             )
         self._show(made.webhook)
         self.secret = made.secret
