@@ -98,6 +98,7 @@ class ToolServer(rx.State):
     @rx.event
     async def edit(self):
         """Open the dialog."""
+        await standing(self)
         self.errors = {}
         return open_dialog("edit-server")
 

@@ -89,8 +89,9 @@ class Versions(rx.State):
         return rx.redirect(f"{self.router.url.path}?tab=versions&a={_word(one)}&b={_word(other)}")
 
     @rx.event
-    def ask_restore(self, number: int):
+    async def ask_restore(self, number: int):
         """Ask whether this version is to replace the draft."""
+        await standing(self)
         self.candidate = number
         return open_dialog("restore")
 

@@ -97,6 +97,7 @@ class WebhookPage(rx.State):
     @rx.event
     async def forget(self):
         """The secret has been stored."""
+        await standing(self)
         self.secret = ""
 
     @rx.event
