@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.console.address import asked, named, place_of
 from ingram_app.console.dialogs import form_dialog
 from ingram_app.console.lists import empty
-from ingram_app.console.looks import button, field
+from ingram_app.console.looks import alert, button, field
 from ingram_app.console.minting import Minting, terms, token_dialogs, token_table
 from ingram_app.console.session import Session
 from ingram_app.domain import smiths, tokens
@@ -74,7 +74,7 @@ def dialogs() -> rx.Component:
                 class_name="ticks",
             ),
             field("lifetime", "Lifetime", id="token-lifetime", kind="select", options=_LIFETIMES),
-            rx.cond(SmithTokens.error != "", rx.el.p(SmithTokens.error, class_name="notice red", role="alert")),
+            alert(SmithTokens.error),
             deed="Make the token",
             on_submit=SmithTokens.mint,
         ),

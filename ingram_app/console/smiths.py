@@ -10,7 +10,7 @@ from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import close_dialog, curl, form_dialog, open_dialog
 from ingram_app.console.figures import counted, moment
 from ingram_app.console.lists import agent_filter, chips, empty, list_table, search
-from ingram_app.console.looks import button, field, head, relative_time
+from ingram_app.console.looks import alert, button, field, head, relative_time
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
@@ -196,7 +196,7 @@ def _attach_dialog() -> rx.Component:
         f"Attach {SmithsPage.picked.length()} of the smiths",
         "They run the agent from the next turn on. What they override stays; a pin to a version of theirs goes.",
         _agent("attach-agent"),
-        rx.cond(SmithsPage.error != "", rx.el.p(SmithsPage.error, class_name="notice red", role="alert")),
+        alert(SmithsPage.error),
         deed="Attach",
         on_submit=SmithsPage.attach,
     )

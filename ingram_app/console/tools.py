@@ -107,7 +107,7 @@ class Tools(rx.State):
             async with transaction(caller.tenancy) as session:
                 await mcp_servers.put(session, caller, name, given)
         except Invalid as error:
-            self.errors = {(error.param or "url").rpartition(".")[2]: error.sentence}
+            self.errors = server_form.told(error)
             return None
         await mcp_servers.discover(caller, name)
         return [close_dialog("new-server"), rx.redirect(f"/p/{caller.project_id}/tools/{name}")]

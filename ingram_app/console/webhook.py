@@ -18,7 +18,7 @@ from ingram_app.console.dialogs import (
     secret_once,
 )
 from ingram_app.console.figures import moment, whole
-from ingram_app.console.looks import button, facts, field, link, one_thing, relative_time, skeleton
+from ingram_app.console.looks import alert, button, facts, field, link, one_thing, relative_time, skeleton
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.console.webhooks import state_of, types_of
@@ -138,7 +138,7 @@ class WebhookPage(rx.State):
 )
 def webhook_page() -> rx.Component:
     body = rx.el.div(
-        rx.cond(WebhookPage.why != "", rx.el.p(WebhookPage.why, class_name="notice red", role="alert")),
+        alert(WebhookPage.why),
         deliveries.part(),
         class_name="stack",
     )
