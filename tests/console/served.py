@@ -57,6 +57,18 @@ class Window:
     async def status(self, smith_id: str, run_id: str) -> str:
         return str((await self.api.get(f"/v1/smiths/{smith_id}/runs/{run_id}")).json()["status"])
 
+    async def barriers_on(self, pages: dict[str, str]) -> list[str]:
+        """Return what axe finds on pages, each by its heading, none of which may be wider than a telephone."""
+        found: list[str] = []
+        for path, heading in pages.items():
+            await self.visitor.go(path, heading)
+            await expect(self.page.locator(".skeleton")).to_have_count(0)
+            found += await self.visitor.barriers()
+            await self.page.set_viewport_size({"width": 390, "height": 800})
+            assert await self.page.evaluate("document.documentElement.scrollWidth") <= 390, path
+            await self.page.set_viewport_size({"width": 1280, "height": 800})
+        return found
+
 
 @asynccontextmanager
 async def seated(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Window]:

@@ -258,14 +258,7 @@ async def test_axe_finds_nothing(window: Window, theme: str) -> None:
         f"{window.root}/runs/{run}": "Run",
         f"{window.root}/runs/{failed}": "Run",
     }
-    found: list[str] = []
-    for path, heading in pages.items():
-        await window.visitor.go(path, heading)
-        await expect(page.locator(".skeleton")).to_have_count(0)
-        found += await window.visitor.barriers()
-        await page.set_viewport_size({"width": 390, "height": 800})
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
-        await page.set_viewport_size({"width": 1280, "height": 800})
+    found = await window.barriers_on(pages)
     await page.get_by_role("button", name="Show the raw frames").click()
     await page.get_by_role("button", name="Hide").wait_for()
     await page.get_by_role("button", name="Code").click()

@@ -132,14 +132,7 @@ async def test_axe_finds_nothing(window: Window, receiver: Receiver, theme: str)
         f"{window.root}/settings/webhooks/{hook['id']}": hook["url"],
         f"{window.root}/settings/audit-log": "Audit log",
     }
-    found: list[str] = []
-    for path, heading in pages.items():
-        await window.visitor.go(path, heading)
-        await expect(page.locator(".skeleton")).to_have_count(0)
-        found += await window.visitor.barriers()
-        await page.set_viewport_size({"width": 390, "height": 800})
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
-        await page.set_viewport_size({"width": 1280, "height": 800})
+    found = await window.barriers_on(pages)
     await page.get_by_role("button", name="Details").first.click()
     found += await window.visitor.barriers()
     await window.visitor.go(f"{window.root}/settings/webhooks/{hook['id']}", hook["url"])
