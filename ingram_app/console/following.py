@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from typing import Protocol, TypeVar
 
@@ -101,6 +101,16 @@ def renew(rows: list[Row], shown: list[Row], now: dict[str, Row]) -> bool:
         if now.get(row.id, row) != row:
             rows[place] = now[row.id]
     return True
+
+
+async def arrived(tab: rx.State, is_here: Callable[[], bool]) -> None:
+    """Wait for the tab's `load`, which runs beside: what is told before it would be wiped away by it."""
+    with signals.listening(topic(tab)) as heard:
+        while True:
+            async with tab:
+                if is_here():
+                    return
+            await heard.get()
 
 
 def topic(tab: rx.State) -> str:
