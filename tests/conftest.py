@@ -60,6 +60,16 @@ def fresh_database(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def private_addresses_allowed(fresh_database: str) -> Iterator[None]:
+    """What is served in a test may be called: it listens on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
 async def world(fresh_database: str) -> AsyncIterator[World]:
     """An organization with two projects, and the API and the engine before it."""
     async with building(fresh_database) as made:

@@ -76,6 +76,16 @@ def test_nobody_commits_inside_a_verb() -> None:
     assert committing == {"core/database.py"}
 
 
+def test_every_handler_first_asks_who_sits_there() -> None:
+    """But those of the frame, which finds that out, and of the page for people who can not have signed in yet."""
+    exempt = {"console/session.py", "console/start.py", "console/welcome.py"}
+    for name, node in functions():
+        decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+        if name.partition(":")[0] not in exempt and any(one.startswith("rx.event") for one in decorators):
+            first = node.body[1 if ast.get_docstring(node) else 0]
+            assert re.match(r"(caller = )?await standing\(self\)$", ast.unparse(first)), name
+
+
 def test_every_noun_has_its_test() -> None:
     tests = {file.stem for file in (ROOT / "tests").rglob("test_*.py")}
     nouns = [file.stem for file in (ROOT / "ingram_app" / "domain").glob("*.py") if file.stem != "__init__"]

@@ -87,6 +87,7 @@ class Accounts(rx.State):
     @rx.event
     async def choose(self, provider: str):
         """Ask before a connection is taken back."""
+        await standing(self)
         self.chosen = next((row for row in self.rows if row.provider == provider), NONE)
         return open_dialog("disconnect")
 

@@ -1,6 +1,5 @@
 """The top of an agent's page: how far its draft has come, what is live and what rolls out, as it changes."""
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.console.address import asked, named, or_not_here
 from ingram_app.console.figures import moment, money
+from ingram_app.console.following import stirred
 from ingram_app.console.session import standing
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
@@ -18,8 +18,6 @@ from ingram_app.domain.agents import Agent, AgentVersion
 from ingram_app.domain.paging import Place
 
 _NEWEST = Place(limit=1)
-_APART_SECONDS = 0.5
-"""The agent is looked at no more often, however much happens in its project."""
 
 
 class AgentHead(rx.State):
@@ -63,10 +61,7 @@ class AgentHead(rx.State):
         wanted = named(self, "agents")
         with signals.listening(events.topic(caller.project_id)) as heard:
             while True:
-                await heard.get()
-                await asyncio.sleep(_APART_SECONDS)
-                while not heard.empty():
-                    heard.get_nowait()
+                await stirred(heard)
                 caller = await standing(self)
                 async with transaction(caller.tenancy) as session:
                     agent = (await agents.known(session, caller, [wanted])).get(wanted)

@@ -1,29 +1,26 @@
 """Approvals: the tool calls that wait for a person to say yes or no, and those that have."""
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
 import reflex as rx
 
+from ingram_app.console import filters
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.deciding import Asked, asked_card, rows_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
+from ingram_app.console.following import renew, stirred
 from ingram_app.console.lists import agent_filter, chips, empty, filter_set, pager, with_pill
 from ingram_app.console.looks import head, skeleton
-from ingram_app.console.run_rows import called
 from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
-from ingram_app.domain import agents, approvals, smiths
+from ingram_app.domain import approvals
 from ingram_app.domain.access import Caller
 from ingram_app.domain.approvals import ApprovalStatus
-from ingram_app.domain.paging import FIRST, Place
+from ingram_app.domain.paging import FIRST
 
-_APART_SECONDS = 0.5
-"""The inbox is looked through at most so often."""
-_CHOICES = Place(limit=100)
 _STATES = [("", "Waiting"), ("approved", "Approved"), ("rejected", "Rejected"), ("expired", "Expired"), ("all", "All")]
 
 
@@ -47,11 +44,8 @@ class ApprovalsPage(rx.State):
         async with transaction(caller.tenancy) as session:
             found = await approvals.browse(session, caller, place_of(self), **wanted)
             self.rows = await rows_of(session, caller, found.data)
-            self.choices = [
-                Choice(agent.id, agent.name) for agent in (await agents.browse(session, caller, _CHOICES)).data
-            ]
-            known = await smiths.known(session, caller, [wanted["smith_id"]] if "smith_id" in wanted else [])
-        self.who = next((called(smith) for smith in known.values()), wanted.get("smith_id", ""))
+            self.choices = await filters.agent_choices(session, caller)
+            self.who = await filters.whose(session, caller, wanted["smith_id"])
         self.older, self.fresh, self.more_fresh, self.loaded = found.next_cursor or "", 0, False, True
 
     @rx.event(background=True)
@@ -60,10 +54,7 @@ class ApprovalsPage(rx.State):
         caller = await standing(self)
         with signals.listening(approvals.topic(caller.project_id)) as heard:
             while True:
-                await heard.get()
-                await asyncio.sleep(_APART_SECONDS)
-                while not heard.empty():
-                    heard.get_nowait()
+                await stirred(heard)
                 caller = await standing(self)
                 await self._look_again(caller)
 
@@ -76,12 +67,7 @@ class ApprovalsPage(rx.State):
             newest = await approvals.browse(session, caller, FIRST, **wanted)
         since = datetime.fromisoformat(shown[0].at) if shown else None
         async with self:
-            if [row.id for row in self.rows] != [row.id for row in shown]:
-                return
-            for place, row in enumerate(shown):
-                if now.get(row.id, row) != row:
-                    self.rows[place] = now[row.id]
-            if first_page:
+            if renew(self.rows, shown, now) and first_page:
                 known = now.keys()
                 fresh = [
                     one for one in newest.data if one.id not in known and (since is None or one.created_at >= since)
@@ -91,12 +77,8 @@ class ApprovalsPage(rx.State):
 
 def _wanted(state: rx.State) -> dict[str, Any]:
     """Return the filters in the address."""
-    named = {"smith_id": "smith", "agent_id": "agent"}
-    wanted: dict[str, Any] = {filter: asked(state, word) for filter, word in named.items() if asked(state, word)}
-    status = asked(state, "status") or ApprovalStatus.pending
-    if status in ApprovalStatus.__members__:
-        wanted["status"] = ApprovalStatus(status)
-    return wanted
+    status = filters.one_of(ApprovalStatus, asked(state, "status") or ApprovalStatus.pending)
+    return {"status": status, **filters.wanted(state, smith_id="smith", agent_id="agent")}
 
 
 @page("/p/[project]/approvals", title="Approvals", on_load=[ApprovalsPage.load, ApprovalsPage.watch])

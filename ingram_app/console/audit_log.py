@@ -6,9 +6,10 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console.address import asked, place_of
+from ingram_app.console import filters
+from ingram_app.console.address import place_of
 from ingram_app.console.dialogs import drawer, open_dialog
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import author, moment
 from ingram_app.console.lists import filter_set, list_table, search
 from ingram_app.console.looks import NativeForm, button, code, facts, head, relative_time, served
 from ingram_app.console.session import Session, standing
@@ -19,8 +20,8 @@ from ingram_app.domain.audit import AuditEntry
 from ingram_app.domain.paging import Place
 
 _PROJECTS = Place(limit=200)
-_FILTERS = {"actor": "actor", "action": "action", "resource": "resource_id"}
-"""Words of the address, and what `audit.browse` calls them."""
+_FILTERS = {"actor": "actor", "action": "action", "resource_id": "resource"}
+"""What `audit.browse` calls them, and the words of the address."""
 
 
 @dataclass
@@ -42,7 +43,7 @@ class EntryRow:
         return cls(
             id=entry.id,
             at=moment(entry.created_at),
-            who=actor.get("email") or actor.get("kind") or "",
+            who=author(actor),
             whose=", ".join(filter(None, (actor.get("kind"), actor.get("id"), actor.get("token_id")))),
             action=entry.action,
             resource=entry.resource_id,
@@ -65,9 +66,8 @@ class AuditLog(rx.State):
     async def load(self):
         """Show a page of what was done."""
         caller = await standing(self)
-        wanted = {name: asked(self, word) or None for word, name in _FILTERS.items()}
         async with transaction(caller.tenancy) as session:
-            found = await audit.browse(session, caller, place_of(self), **wanted)
+            found = await audit.browse(session, caller, place_of(self), **filters.wanted(self, **_FILTERS))
             known = {one.id: one.name for one in (await projects.browse(session, caller, _PROJECTS)).data}
         self.rows = [EntryRow.of(entry, known) for entry in found.data]
         self.older, self.loaded = found.next_cursor or "", True
@@ -122,7 +122,7 @@ def _export() -> rx.Component:
         return rx.el.input(type="hidden", name=word, value=rx.cond(query[word].is_not_none(), query[word], ""))
 
     return NativeForm.create(
-        *map(kept, _FILTERS),
+        *map(kept, _FILTERS.values()),
         button("Export CSV", icon="download", type="submit"),
         action=served("/exports/audit-log.csv"),
         method="post",

@@ -8,7 +8,7 @@ from typing import Any
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import author, moment
 from ingram_app.console.looks import badge, button, code, link, relative_time
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Session, standing
@@ -40,7 +40,6 @@ class Asked:
 
     @classmethod
     def of(cls, approval: Approval, who: str) -> "Asked":
-        by = approval.actor or {}
         return cls(
             id=approval.id,
             run=approval.run_id,
@@ -51,7 +50,7 @@ class Asked:
             at=moment(approval.created_at),
             expires=moment(approval.expires_at),
             decided=moment(approval.resolved_at),
-            by=by.get("email") or by.get("kind") or "",
+            by=author(approval.actor) if approval.actor else "",
             reason=approval.reason or "",
             four_eyes=approval.four_eyes,
         )
@@ -113,11 +112,7 @@ def asked_card(row: Asked) -> rx.Component:
 def _deeds(row: Asked) -> rx.Component:
     notes = rx.fragment(
         rx.cond(row.expires != "", rx.el.p("Expires ", relative_time(row.expires), ".", class_name="muted small")),
-        rx.cond(
-            row.four_eyes,
-            rx.el.p("Not for whoever started the run to decide.", class_name="muted small"),
-            rx.fragment(),
-        ),
+        rx.cond(row.four_eyes, rx.el.p("Not for whoever started the run to decide.", class_name="muted small")),
     )
     approve = button("Approve", kind="main", icon="check", on_click=Deciding.approve(row.id))
     approve.custom_attrs["data-press"] = "a"

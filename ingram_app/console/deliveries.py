@@ -5,6 +5,7 @@ from typing import Any
 
 import reflex as rx
 
+from ingram_app.console import filters
 from ingram_app.console.address import asked, named, or_not_here, place_of
 from ingram_app.console.dialogs import drawer, open_dialog
 from ingram_app.console.figures import moment
@@ -111,8 +112,7 @@ class Deliveries(rx.State):
 
 async def _found(caller: Caller, state: rx.State) -> Page[Delivery]:
     """Return the page that the address asks for."""
-    wanted = asked(state, "status")
-    status = DeliveryState(wanted) if wanted in DeliveryState.__members__ else None
+    status = filters.one_of(DeliveryState, asked(state, "status"))
     with or_not_here("webhook"):
         async with transaction(caller.tenancy) as session:
             return await deliveries.browse(session, caller, named(state, "webhooks"), place_of(state), state=status)

@@ -8,7 +8,7 @@ from ingram_app.console import design_form, model_field
 from ingram_app.console.address import asked, named
 from ingram_app.console.agent_head import AgentHead
 from ingram_app.console.design_form import HOSTED, SERVER, Choice, VariableRow
-from ingram_app.console.looks import field, guarded, save_bar, section
+from ingram_app.console.looks import alert, field, guarded, save_bar, section
 from ingram_app.console.model_field import ProviderChoice
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import compact, transaction
@@ -94,7 +94,7 @@ def form() -> rx.Component:
     """Every field of the draft."""
     return guarded(
         "design",
-        rx.cond(Design.error != "", rx.el.p(Design.error, class_name="notice red", role="alert")),
+        alert(Design.error),
         rx.el.fieldset(
             field("name", "Name", default_value=Design.name, error=_error("name"), max_length=120, required=True),
             _instructions(),

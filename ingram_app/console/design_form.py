@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingram_app.console import model_field
+from ingram_app.console.figures import whole
 from ingram_app.domain import designs, hosted_tools
 from ingram_app.domain.agents import Agent
 from ingram_app.domain.designs import InvalidDesign
@@ -142,10 +143,10 @@ def _setting(form: dict[str, Any], name: str) -> float | int | str | None:
 
 def _variables(form: dict[str, Any]) -> list[dict[str, Any]]:
     places = sorted(
-        int(place)
+        place
         for key in form
-        for word, _, place in [key.rpartition("-")]
-        if word == "variable-name" and place.isdigit() and len(place) < 5
+        for word, _, after in [key.rpartition("-")]
+        if word == "variable-name" and (place := whole(after)) is not None
     )
     return [
         {

@@ -1,6 +1,9 @@
-"""How figures and moments are written."""
+"""How figures, moments and people are written, and how a figure is read."""
 
 from datetime import datetime
+from typing import Any
+
+_NOBODY = "the platform"
 
 
 def money(micros: int | None) -> str:
@@ -34,6 +37,19 @@ def duration(began: datetime | None, ended: datetime | None) -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number with its noun: `1 run`, `2 runs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def author(by: dict[str, Any] | None) -> str:
+    """Write who did something: a person's address, else the kind of who it was."""
+    if by is None:
+        return _NOBODY
+    kind = by.get("kind") or "platform"
+    return by.get("email") or {"tenant": "API", "platform": _NOBODY}.get(kind, kind)
+
+
+def whole(text: str) -> int | None:
+    """Read a whole number of at most nine digits, `None` for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def moment(at: datetime | None) -> str:

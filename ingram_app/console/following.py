@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import reflex as rx
 
@@ -13,7 +13,13 @@ from ingram_app.core import signals
 from ingram_app.domain import frames
 from ingram_app.domain.frames import Shown
 
+
+class _Row(Protocol):
+    id: str
+
+
 Told = TypeVar("Told")
+Row = TypeVar("Row", bound=_Row)
 _APART_SECONDS = 0.1
 """A page is changed at most so often."""
 _LISTS_APART_SECONDS = 0.5
@@ -85,6 +91,26 @@ async def stirred(heard: "asyncio.Queue[signals.Item]", within_seconds: float | 
     await asyncio.sleep(_LISTS_APART_SECONDS)
     while not heard.empty():
         heard.get_nowait()
+
+
+def renew(rows: list[Row], shown: list[Row], now: dict[str, Row]) -> bool:
+    """Put what has become of the rows shown in their place; tell whether they are shown still."""
+    if [row.id for row in rows] != [row.id for row in shown]:
+        return False
+    for place, row in enumerate(shown):
+        if now.get(row.id, row) != row:
+            rows[place] = now[row.id]
+    return True
+
+
+async def arrived(tab: rx.State, is_here: Callable[[], bool]) -> None:
+    """Wait for the tab's `load`, which runs beside: what is told before it would be wiped away by it."""
+    with signals.listening(topic(tab)) as heard:
+        while True:
+            async with tab:
+                if is_here():
+                    return
+            await heard.get()
 
 
 def topic(tab: rx.State) -> str:

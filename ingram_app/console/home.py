@@ -44,8 +44,7 @@ class Home(rx.State):
     @rx.event(background=True)
     async def follow(self):
         """Tick off the steps as they happen."""
-        async with self:
-            caller = await standing(self)
+        caller = await standing(self)
         with signals.listening(runs.topic(caller.project_id)) as heard:
             while not self.reply:
                 with suppress(TimeoutError):
@@ -64,6 +63,7 @@ class Home(rx.State):
     @rx.event
     async def forget(self):
         """The key has been stored."""
+        await standing(self)
         self.secret = ""
 
     async def _look(self, caller: Caller) -> None:

@@ -175,6 +175,11 @@ def field(
     return rx.el.div(rx.el.label(label, html_for=props["id"]), _control(kind, props), about, class_name="field")
 
 
+def alert(wrong: rx.Var[str]) -> rx.Component:
+    """What went wrong as a whole, while something is."""
+    return rx.cond(wrong != "", rx.el.p(wrong, class_name="notice red", role="alert"))
+
+
 def field_note(id: str, help: Text, wrong: rx.Var[str]) -> rx.Component:
     """What stands below a field: the error that is about it, else help."""
     error = rx.el.span(wrong, class_name="error", role="alert")

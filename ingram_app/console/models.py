@@ -66,6 +66,7 @@ class Models(rx.State):
     @rx.event
     async def choose(self, provider: str, dialog: str):
         """Open a dialog about a provider, or about a new endpoint."""
+        await standing(self)
         self.chosen = next((row for row in self.providers if row.id == provider), NEW_ENDPOINT)
         self.errors = {}
         return open_dialog("model-key" if dialog == "key" else "remove-key")

@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.console.address import asked, named
 from ingram_app.console.figures import counted, duration, moment, money
 from ingram_app.console.following import gulps, topic
-from ingram_app.console.looks import button, link, relative_time
+from ingram_app.console.looks import alert, button, link, relative_time
 from ingram_app.console.session import Session, standing
 from ingram_app.console.story import Story
 from ingram_app.core import signals
@@ -217,7 +217,7 @@ def playground(title: str, about: str, *deeds: rx.Component) -> rx.Component:
             role="log",
             aria_label="Conversation",
         ),
-        rx.cond(Playground.refusal != "", rx.el.p(Playground.refusal, class_name="notice red", role="alert")),
+        alert(Playground.refusal),
         rx.cond(Session.builds, _box(), rx.el.p("Your role may look, not talk.", class_name="muted small")),
         class_name="playground",
     )

@@ -29,8 +29,9 @@ class RawFrames(rx.State):
         self.last, self.more = page[-1].seq if page else self.last, len(found) > _MOST
 
     @rx.event
-    def hide(self):
+    async def hide(self):
         """Put them away."""
+        await standing(self)
         self.reset()
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ingram_app.console.differences import label
-from ingram_app.console.figures import counted
+from ingram_app.console.figures import counted, whole
 from ingram_app.domain.rollouts import InvalidGuard, InvalidPercent, Plan
 
 _PERCENTS = {"max_failure_rate"}
@@ -41,11 +41,11 @@ def texts(guard: dict[str, Any] | None) -> dict[str, str]:
 def read(form: dict[str, Any]) -> Wish:
     """Return what a form asks for. Raises `InvalidPercent`, `InvalidGuard`."""
     percent, version = str(form.get("percent", "")), str(form.get("version", ""))
-    if not (percent.isascii() and percent.isdigit() and len(percent) < 4):
+    share = whole(percent)
+    if share is None:
         raise InvalidPercent(percent=percent[:40] or "nothing", param="percent")
-    number = int(version) if version.isascii() and version.isdigit() and len(version) < 11 else 0
-    guarded = "guarded" in form and 0 < int(percent) < 100
-    return Wish(number, int(percent), {name: _bound(form, name) for name in _USUAL} if guarded else None)
+    guarded = "guarded" in form and 0 < share < 100
+    return Wish(whole(version) or 0, share, {name: _bound(form, name) for name in _USUAL} if guarded else None)
 
 
 def planned(wish: Wish, plan: Plan) -> Planned:

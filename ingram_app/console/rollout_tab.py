@@ -8,7 +8,7 @@ from ingram_app.console.agent_head import AgentHead
 from ingram_app.console.dialogs import form_dialog
 from ingram_app.console.differences import side_by_side
 from ingram_app.console.lists import list_table
-from ingram_app.console.looks import button, field, relative_time, section
+from ingram_app.console.looks import alert, button, field, relative_time, section
 from ingram_app.console.rollout import Deed, Rollout
 from ingram_app.console.session import Session
 
@@ -85,7 +85,7 @@ def _form() -> rx.Component:
                 class_name="pair",
             ),
             _guard(),
-            rx.cond(Rollout.error != "", rx.el.p(Rollout.error, class_name="notice red", role="alert")),
+            alert(Rollout.error),
             rx.el.div(button("Plan …", kind="main", type="submit"), class_name="row"),
             on_submit=Rollout.ask,
             key=Rollout.revision,

@@ -11,7 +11,7 @@ from ingram_app.console.dialogs import close_dialog, form_dialog
 from ingram_app.console.differences import label
 from ingram_app.console.figures import counted, moment
 from ingram_app.console.lists import empty, list_table
-from ingram_app.console.looks import button, relative_time
+from ingram_app.console.looks import alert, button, relative_time
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
@@ -127,7 +127,7 @@ def dialog() -> rx.Component:
             class_name="field",
         ),
         rx.el.label(rx.el.input(type="checkbox", name="all"), "All smiths of the project instead", class_name="tick"),
-        rx.cond(Roster.error != "", rx.el.p(Roster.error, class_name="notice red", role="alert")),
+        alert(Roster.error),
         deed="Attach",
         on_submit=Roster.attach,
     )

@@ -10,7 +10,7 @@ from ingram_app.console import raw_frames, told, waterfall
 from ingram_app.console.address import is_at, named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import duration, moment, money
-from ingram_app.console.following import gulps, topic
+from ingram_app.console.following import arrived, gulps, topic
 from ingram_app.console.looks import button, code, facts, link, one_thing, relative_time, section, skeleton, split
 from ingram_app.console.raw_frames import RawFrames
 from ingram_app.console.run_rows import called
@@ -100,7 +100,7 @@ class RunPage(rx.State):
         caller = await standing(self)
         wanted = named(self, "runs")
         story = Story()
-        await self._shown(wanted)
+        await arrived(self, lambda: self.id == wanted)
         async with aclosing(gulps(self, caller.project_id, wanted)) as told:
             async for gulp in told:
                 story.hear(gulp)
@@ -132,15 +132,6 @@ class RunPage(rx.State):
             run = await runs.look_up(session, caller, named(self, "runs"))
             again = await replays.replay(session, caller, run.smith_id, run.id)
         return [rx.redirect(f"/p/{caller.project_id}/runs/{again.id}"), rx.toast.success("Replayed")]
-
-    async def _shown(self, wanted: str) -> None:
-        """Wait for `load`, which runs beside: what is told before it would be wiped away by it."""
-        with signals.listening(topic(self)) as heard:
-            while True:
-                async with self:
-                    if self.id == wanted:
-                        return
-                await heard.get()
 
     async def _read(self, caller: Caller, wanted: str, story: Story) -> Run:
         async with transaction(caller.tenancy) as session:

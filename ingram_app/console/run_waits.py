@@ -1,6 +1,5 @@
 """What one run waits for: people who decide, and the caller's program. Shown on the run's page, and answered there."""
 
-import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import reflex as rx
 
 from ingram_app.console.address import named
 from ingram_app.console.deciding import Asked, asked_card, rows_of, spelt
+from ingram_app.console.following import stirred
 from ingram_app.console.looks import button, code
 from ingram_app.console.session import Session, standing
 from ingram_app.core import signals
@@ -18,9 +18,6 @@ from ingram_app.domain import answers, approvals, frames, runs, tool_calls
 from ingram_app.domain.access import Caller
 from ingram_app.domain.approvals import ApprovalStatus
 from ingram_app.domain.runs import PAUSED
-
-_APART_SECONDS = 0.3
-"""It is looked at most so often."""
 
 
 @dataclass
@@ -49,10 +46,7 @@ class RunWaits(rx.State):
                         return
                     if (self.asked, self.owed) != (asked, owed):
                         self.asked, self.owed = asked, owed
-                await heard.get()
-                await asyncio.sleep(_APART_SECONDS)
-                while not heard.empty():
-                    heard.get_nowait()
+                await stirred(heard)
                 caller = await standing(self)
 
     @rx.event

@@ -5,22 +5,22 @@ from typing import Any
 
 import reflex as rx
 
+from ingram_app.console import filters
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import curl
-from ingram_app.console.following import stirred
+from ingram_app.console.following import renew, stirred
 from ingram_app.console.lists import agent_filter, chips, empty, filter_set, list_table, search, with_pill
 from ingram_app.console.looks import head
-from ingram_app.console.run_rows import COLUMNS, RunRow, called, cells, rows_of
+from ingram_app.console.run_rows import COLUMNS, RunRow, cells, rows_of
 from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
-from ingram_app.domain import agents, runs, smiths
+from ingram_app.domain import runs
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import FIRST, Place
 from ingram_app.domain.runs import RunStatus
 
-_CHOICES = Place(limit=100)
 _STATES = [
     ("", "All"),
     ("running", "Running"),
@@ -53,11 +53,8 @@ class RunsPage(rx.State):
         async with transaction(caller.tenancy) as session:
             found = await runs.browse(session, caller, place_of(self), **wanted)
             self.rows = await rows_of(session, caller, found.data)
-            self.choices = [
-                Choice(agent.id, agent.name) for agent in (await agents.browse(session, caller, _CHOICES)).data
-            ]
-            known = await smiths.known(session, caller, [wanted["smith_id"]] if "smith_id" in wanted else [])
-        self.who = next((called(smith) for smith in known.values()), wanted.get("smith_id", ""))
+            self.choices = await filters.agent_choices(session, caller)
+            self.who = await filters.whose(session, caller, wanted["smith_id"])
         self.older, self.fresh, self.more_fresh, self.loaded = found.next_cursor or "", 0, False, True
 
     @rx.event(background=True)
@@ -80,24 +77,15 @@ class RunsPage(rx.State):
             since = {"since": datetime.fromisoformat(shown[0].at)} if shown else {}
             newer = await runs.browse(session, caller, FIRST, **wanted, **since)
         async with self:
-            if [row.id for row in self.rows] != [row.id for row in shown]:
-                return
-            for place_, row in enumerate(shown):
-                if now.get(row.id, row) != row:
-                    self.rows[place_] = now[row.id]
-            if first_page:
+            if renew(self.rows, shown, now) and first_page:
                 self.fresh = sum(run.id not in now for run in newer.data)
                 self.more_fresh = newer.has_more
 
 
 def _wanted(state: rx.State) -> dict[str, Any]:
     """Return the filters in the address."""
-    status = asked(state, "status")
-    named = {"smith_id": "smith", "agent_id": "agent", "thread_id": "thread", "external_id_prefix": "external_id"}
-    wanted: dict[str, Any] = {filter: asked(state, word) for filter, word in named.items() if asked(state, word)}
-    if status in RunStatus.__members__:
-        wanted["status"] = RunStatus(status)
-    return wanted
+    words = {"smith_id": "smith", "agent_id": "agent", "thread_id": "thread", "external_id_prefix": "external_id"}
+    return {"status": filters.one_of(RunStatus, asked(state, "status")), **filters.wanted(state, **words)}
 
 
 @page("/p/[project]/runs", title="Runs", on_load=[RunsPage.load, RunsPage.watch])

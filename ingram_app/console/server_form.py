@@ -7,8 +7,9 @@ import reflex as rx
 from ingram_app.console.dialogs import curl, form_dialog
 from ingram_app.console.looks import field
 from ingram_app.console.session import Session
+from ingram_app.core.errors import Invalid
 
-BLANK = {"name": "", "url": "", "kind": "none", "provider": "", "catalog": ""}
+BLANK = {"name": "", "url": "", "kind": "none", "provider": ""}
 _NAME = "a-z, 0-9, - and _. It stands before a tool's name where two would be called the same."
 _ADDRESS = "Streamable HTTP. Calls to it are signed; the guide of the API says how to verify them."
 _KINDS = [("none", "Nothing"), ("bearer", "A secret"), ("oauth", "The account of the smith's person")]
@@ -16,7 +17,7 @@ _KINDS = [("none", "Nothing"), ("bearer", "A secret"), ("oauth", "The account of
 
 def wished(slug: str, url: str, kind: str) -> dict[str, str]:
     """Return what stands in the form for a server of the catalog."""
-    return BLANK | {"name": slug, "url": url, "kind": kind, "catalog": slug}
+    return BLANK | {"name": slug, "url": url, "kind": kind}
 
 
 def read(form: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -28,6 +29,11 @@ def read(form: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if auth["kind"] == "oauth":
         auth["provider"] = said["provider"]
     return said["name"], {"url": said["url"], "auth": auth}
+
+
+def told(error: Invalid) -> dict[str, str]:
+    """Return an error at its field."""
+    return {(error.param or "url").rpartition(".")[2]: error.sentence}
 
 
 def dialog(

@@ -2,7 +2,7 @@
 
 import reflex as rx
 
-from ingram_app.console.looks import NativeForm, button, field, served
+from ingram_app.console.looks import NativeForm, alert, button, field, served
 from ingram_app.domain.sessions import SignInFailed, SignInLimited
 
 
@@ -13,7 +13,7 @@ def sign_in() -> rx.Component:
     return door(
         rx.el.h1("Sign in"),
         NativeForm.create(
-            rx.cond(wrong != "", rx.el.p(wrong, class_name="notice red", role="alert")),
+            alert(wrong),
             rx.el.input(type="hidden", name="next", value=rx.cond(query["next"].is_not_none(), query["next"], "/")),
             field(
                 "email",

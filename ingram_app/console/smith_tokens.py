@@ -1,21 +1,20 @@
 """A smith's tokens: keys that are safe in one person's browser, made here, shown once, revoked here."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import reflex as rx
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.console.address import asked, named, place_of
-from ingram_app.console.dialogs import close_dialog, confirm, form_dialog, open_dialog, secret_once
-from ingram_app.console.figures import moment
-from ingram_app.console.lists import empty, list_table
-from ingram_app.console.looks import badge, button, field, relative_time
-from ingram_app.console.session import Session, standing
-from ingram_app.core.database import transaction
-from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.console.dialogs import form_dialog
+from ingram_app.console.lists import empty
+from ingram_app.console.looks import alert, button, field
+from ingram_app.console.minting import Minting, terms, token_dialogs, token_table
+from ingram_app.console.session import Session
 from ingram_app.domain import smiths, tokens
-from ingram_app.domain.access import PERMISSIONS
-from ingram_app.domain.tokens import Kind, Token
+from ingram_app.domain.access import PERMISSIONS, Caller
+from ingram_app.domain.paging import Page
+from ingram_app.domain.tokens import Kind, Minted, Token
 
 _HOUR = 60 * 60
 _LIFETIMES = [(str(hours * _HOUR), f"{hours} hours" if hours > 1 else "1 hour") for hours in (1, 8, 24)]
@@ -23,93 +22,23 @@ _USUAL = frozenset({"runs:read", "runs:write"})
 """What talking to the smith takes."""
 
 
-@dataclass
-class TokenRow:
-    id: str
-    name: str
-    state: str
-    may: str
-    created: str
-    used: str
-    expires: str
-
-    @classmethod
-    def of(cls, token: Token) -> "TokenRow":
-        return cls(
-            id=token.id,
-            name=token.name or "Unnamed",
-            state=token.state,
-            may=", ".join(token.scopes),
-            created=moment(token.created_at),
-            used=moment(token.last_used_at),
-            expires=moment(token.expires_at),
-        )
-
-
-class SmithTokens(rx.State):
-    rows: list[TokenRow] = []
-    older: str = ""
-    secret: str = ""
-    error: str = ""
-    chosen_id: str = ""
-    chosen_name: str = ""
-
-    @rx.event
-    async def load(self):
-        """Show a page of the tokens of the smith that the address names."""
-        caller = await standing(self)
+class SmithTokens(Minting, rx.State):
+    async def _browse(self, session: AsyncSession, caller: Caller) -> Page[Token] | None:
         if asked(self, "tab") != "tokens":
-            return
-        try:
-            async with transaction(caller.tenancy) as session:
-                clone = await smiths.find(session, caller, named(self, "smiths"))
-                found = await tokens.browse(session, caller, place_of(self), smith_id=clone.smith.id)
-        except NotFound:
-            return self.reset()  # the page says so
-        self.rows, self.older = [TokenRow.of(token) for token in found.data], found.next_cursor or ""
-        self.secret = self.error = ""
-
-    @rx.event
-    async def mint(self, form: dict[str, Any]):
-        """Make a token that may do what was ticked, and show it, this once."""
-        caller = await standing(self)
-        name, lifetime = str(form.get("name", "")).strip()[:200], str(form.get("lifetime", ""))
-        try:
-            async with transaction(caller.tenancy) as session:
-                minted = await smiths.mint_token(
-                    session,
-                    caller,
-                    kind=Kind.smith,
-                    smith_id=named(self, "smiths"),
-                    permissions=[permission for permission in sorted(PERMISSIONS) if permission in form],
-                    ttl_seconds=int(lifetime) if lifetime.isdecimal() and len(lifetime) < 10 else None,
-                    name=name or None,
-                )
-        except Invalid as error:
-            self.error = error.sentence
             return None
-        self.secret, self.error = minted.words, ""
-        self.rows = [TokenRow.of(minted.token), *self.rows]
-        return [close_dialog("new-token"), open_dialog("token-once")]
+        clone = await smiths.find(session, caller, named(self, "smiths"))
+        return await tokens.browse(session, caller, place_of(self), smith_id=clone.smith.id)
 
-    @rx.event
-    async def forget(self):
-        """The token has been stored."""
-        self.secret = ""
-
-    @rx.event
-    async def choose(self, token_id: str, name: str):
-        """Ask whether this one is to be revoked."""
-        self.chosen_id, self.chosen_name = token_id, name
-        return open_dialog("revoke-token")
-
-    @rx.event
-    async def revoke(self):
-        """End the chosen token."""
-        caller = await standing(self)
-        async with transaction(caller.tenancy) as session:
-            await tokens.revoke(session, caller, self.chosen_id)
-        return [SmithTokens.load, rx.toast.success(f"{self.chosen_name} is revoked.")]
+    async def _mint(self, session: AsyncSession, caller: Caller, form: dict[str, Any]) -> Minted:
+        """Make a token that may do what was ticked."""
+        return await smiths.mint_token(
+            session,
+            caller,
+            kind=Kind.smith,
+            smith_id=named(self, "smiths"),
+            permissions=[permission for permission in sorted(PERMISSIONS) if permission in form],
+            **terms(form),
+        )
 
 
 def tab() -> rx.Component:
@@ -117,12 +46,10 @@ def tab() -> rx.Component:
     make = rx.cond(Session.manages, button("New token", icon="plus", opens="new-token"))
     return rx.el.div(
         rx.cond(SmithTokens.rows.length() > 0, rx.el.div(make, class_name="row end")),
-        list_table(
-            ["Name", "State", "May", "Made", "Last used", "Expires", ""],
-            SmithTokens.rows,
-            _cells,
+        token_table(
+            SmithTokens,
+            ("May", lambda row: rx.el.span(row.may, class_name="clip wide", title=row.may)),
             label="Tokens",
-            older=SmithTokens.older,
             empty=empty(
                 "No tokens yet",
                 "With one of its own, this person's browser or app talks to this smith and to no other.",
@@ -131,24 +58,6 @@ def tab() -> rx.Component:
         ),
         class_name="stack",
     )
-
-
-def _cells(row: TokenRow) -> list[Any]:
-    revoke = button(
-        "Revoke",
-        kind="plain danger slim",
-        on_click=SmithTokens.choose(row.id, row.name),
-        aria_label=f"Revoke {row.name}",
-    )
-    return [
-        rx.el.strong(row.name),
-        badge(row.state),
-        rx.el.span(row.may, class_name="clip wide", title=row.may),
-        relative_time(row.created),
-        rx.cond(row.used != "", relative_time(row.used), "never"),
-        relative_time(row.expires),
-        rx.cond(Session.manages & (row.state == "active"), revoke),
-    ]
 
 
 def dialogs() -> rx.Component:
@@ -165,24 +74,11 @@ def dialogs() -> rx.Component:
                 class_name="ticks",
             ),
             field("lifetime", "Lifetime", id="token-lifetime", kind="select", options=_LIFETIMES),
-            rx.cond(SmithTokens.error != "", rx.el.p(SmithTokens.error, class_name="notice red", role="alert")),
+            alert(SmithTokens.error),
             deed="Make the token",
             on_submit=SmithTokens.mint,
         ),
-        secret_once(
-            "token-once",
-            "The new token",
-            "Hand it to this person's browser or app.",
-            SmithTokens.secret,
-            on_stored=SmithTokens.forget,
-        ),
-        confirm(
-            "revoke-token",
-            "Revoke the token",
-            f"Whatever uses {SmithTokens.chosen_name} is refused within a second. A revoked token does not come back.",
-            deed="Revoke",
-            on_confirm=SmithTokens.revoke,
-        ),
+        token_dialogs(SmithTokens, "token", "Hand it to this person's browser or app."),
     )
 
 

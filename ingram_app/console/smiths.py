@@ -5,22 +5,20 @@ from typing import Any
 
 import reflex as rx
 
+from ingram_app.console import filters
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import close_dialog, curl, form_dialog, open_dialog
 from ingram_app.console.figures import counted, moment
 from ingram_app.console.lists import agent_filter, chips, empty, list_table, search
-from ingram_app.console.looks import button, field, head, relative_time
+from ingram_app.console.looks import alert, button, field, head, relative_time
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import is_id
-from ingram_app.domain import agents, rosters, smiths
-from ingram_app.domain.paging import Place
+from ingram_app.domain import rosters, smiths
 from ingram_app.domain.smiths import Clone
-
-_CHOICES = Place(limit=99)
 
 
 @dataclass
@@ -65,21 +63,13 @@ class SmithsPage(rx.State):
     async def load(self):
         """Show a page of smiths."""
         caller = await standing(self)
-        begins = asked(self, "external_id") or (smiths.ANONYMOUS if asked(self, "anonymous") else "")
+        wanted = filters.wanted(self, external_id_prefix="external_id", agent_id="agent", customer_id="customer")
+        if asked(self, "anonymous"):
+            wanted["external_id_prefix"] = wanted["external_id_prefix"] or smiths.ANONYMOUS
         async with transaction(caller.tenancy) as session:
-            found = await smiths.browse(
-                session,
-                caller,
-                place_of(self),
-                external_id_prefix=begins or None,
-                agent_id=asked(self, "agent") or None,
-                customer_id=asked(self, "customer") or None,
-            )
-            standard = await agents.the_default(session, caller)
-            designs = (await agents.browse(session, caller, _CHOICES)).data
+            found = await smiths.browse(session, caller, place_of(self), **wanted)
+            self.choices = await filters.agent_choices(session, caller)
         self.rows, self.older = [SmithRow.of(clone) for clone in found.data], found.next_cursor or ""
-        others = sorted((agent for agent in designs if not agent.is_default), key=lambda agent: agent.name.lower())
-        self.choices = [Choice(agent.id, agent.name) for agent in (standard, *others)]
         self.loaded, self.load_count = True, self.load_count + 1
 
     @rx.event
@@ -206,7 +196,7 @@ def _attach_dialog() -> rx.Component:
         f"Attach {SmithsPage.picked.length()} of the smiths",
         "They run the agent from the next turn on. What they override stays; a pin to a version of theirs goes.",
         _agent("attach-agent"),
-        rx.cond(SmithsPage.error != "", rx.el.p(SmithsPage.error, class_name="notice red", role="alert")),
+        alert(SmithsPage.error),
         deed="Attach",
         on_submit=SmithsPage.attach,
     )

@@ -9,7 +9,7 @@ import reflex as rx
 from ingram_app.console.address import is_at, named, or_not_here, place_of
 from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm_by_name, curl, form_dialog
 from ingram_app.console.figures import counted, moment
-from ingram_app.console.following import gulped, topic
+from ingram_app.console.following import arrived, gulped, topic
 from ingram_app.console.lists import with_query
 from ingram_app.console.looks import (
     badge,
@@ -79,7 +79,7 @@ class ThreadPage(rx.State):
         """Tell what is said on the thread, for as long as the tab shows it."""
         caller = await standing(self)
         smith_id, key = named(self, "smiths"), named(self, "threads")
-        await self._shown(key)
+        await arrived(self, lambda: self.key == key)
         with or_not_here("thread"):
             async with transaction(caller.tenancy) as session:
                 thread = await threads.find(session, caller, smith_id, id_of(key))
@@ -135,15 +135,6 @@ class ThreadPage(rx.State):
 
     def _whose(self) -> tuple[str, str]:
         return named(self, "smiths"), id_of(named(self, "threads"))
-
-    async def _shown(self, key: str) -> None:
-        """Wait for `load`, which runs beside."""
-        with signals.listening(topic(self)) as heard:
-            while True:
-                async with self:
-                    if self.key == key:
-                        return
-                await heard.get()
 
     def _heard(self, story: Story, gulp: list[Said]) -> Story:
         """Return the story of the run that speaks, with what it has just said."""

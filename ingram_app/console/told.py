@@ -38,8 +38,9 @@ class Told(rx.State):
         self.lines, self.left_out = lines[-_MOST:], max(len(lines) - _MOST, 0)
 
     @rx.event
-    def hide(self):
+    async def hide(self):
         """Put it away."""
+        await standing(self)
         self.reset()
 
 

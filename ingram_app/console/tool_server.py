@@ -98,6 +98,7 @@ class ToolServer(rx.State):
     @rx.event
     async def edit(self):
         """Open the dialog."""
+        await standing(self)
         self.errors = {}
         return open_dialog("edit-server")
 
@@ -113,7 +114,7 @@ class ToolServer(rx.State):
                 kept = {"tool_allowlist": old.tool_allowlist, "approval_policy": old.approval_policy}
                 await mcp_servers.put(session, caller, wanted, given | kept)
         except Invalid as error:
-            self.errors = {(error.param or "url").rpartition(".")[2]: error.sentence}
+            self.errors = server_form.told(error)
             return None
         self._show(await mcp_servers.discover(caller, wanted))
         return [close_dialog("edit-server"), rx.toast.success("Saved.")]

@@ -92,6 +92,7 @@ class Tools(rx.State):
     @rx.event
     async def begin(self, slug: str):
         """Open the dialog of a new server, one of the catalog if there is a slug."""
+        await standing(self)
         entry = next((entry for entry in self.entries if entry.slug == slug), None)
         self.wished = server_form.wished(entry.slug, entry.url, entry.auth) if entry else server_form.BLANK
         self.errors = {}
@@ -106,7 +107,7 @@ class Tools(rx.State):
             async with transaction(caller.tenancy) as session:
                 await mcp_servers.put(session, caller, name, given)
         except Invalid as error:
-            self.errors = {(error.param or "url").rpartition(".")[2]: error.sentence}
+            self.errors = server_form.told(error)
             return None
         await mcp_servers.discover(caller, name)
         return [close_dialog("new-server"), rx.redirect(f"/p/{caller.project_id}/tools/{name}")]
@@ -114,6 +115,7 @@ class Tools(rx.State):
     @rx.event
     async def choose(self, provider: str, dialog: str):
         """Open a dialog about a provider, or about a new one."""
+        await standing(self)
         self.chosen = next((row for row in self.providers if row.provider == provider), NEW_PROVIDER)
         self.errors = {}
         return open_dialog("provider" if dialog == "edit" else "remove-provider")

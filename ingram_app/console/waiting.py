@@ -1,16 +1,12 @@
 """How many approvals wait for somebody: the number in the sidebar, live."""
 
-import asyncio
-
 import reflex as rx
 
+from ingram_app.console.following import stirred
 from ingram_app.console.session import standing
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.domain import approvals
-
-_APART_SECONDS = 0.5
-"""They are counted at most so often."""
 
 
 class Waiting(rx.State):
@@ -28,8 +24,5 @@ class Waiting(rx.State):
                     count = await approvals.waiting(session, caller)
                 async with self:
                     self.count = count
-                await heard.get()
-                await asyncio.sleep(_APART_SECONDS)
-                while not heard.empty():
-                    heard.get_nowait()
+                await stirred(heard)
                 caller = await standing(self)

@@ -17,8 +17,8 @@ from ingram_app.console.dialogs import (
     open_dialog,
     secret_once,
 )
-from ingram_app.console.figures import moment
-from ingram_app.console.looks import button, facts, field, link, one_thing, relative_time, skeleton
+from ingram_app.console.figures import moment, whole
+from ingram_app.console.looks import alert, button, facts, field, link, one_thing, relative_time, skeleton
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.console.webhooks import state_of, types_of
@@ -85,10 +85,10 @@ class WebhookPage(rx.State):
     async def rotate(self, form: dict[str, Any]):
         """Make a new secret and show it, this once."""
         caller = await standing(self)
-        seconds = str(form.get("grace", ""))
+        seconds = whole(str(form.get("grace", "")))
         async with transaction(caller.tenancy) as session:
             made = await webhooks.rotate_secret(
-                session, caller, named(self, "webhooks"), int(seconds) if seconds.isdecimal() else -1
+                session, caller, named(self, "webhooks"), -1 if seconds is None else seconds
             )
         self._show(made.webhook)
         self.secret = made.secret
@@ -97,6 +97,7 @@ class WebhookPage(rx.State):
     @rx.event
     async def forget(self):
         """The secret has been stored."""
+        await standing(self)
         self.secret = ""
 
     @rx.event
@@ -137,7 +138,7 @@ class WebhookPage(rx.State):
 )
 def webhook_page() -> rx.Component:
     body = rx.el.div(
-        rx.cond(WebhookPage.why != "", rx.el.p(WebhookPage.why, class_name="notice red", role="alert")),
+        alert(WebhookPage.why),
         deliveries.part(),
         class_name="stack",
     )

@@ -85,6 +85,7 @@ class Webhooks(rx.State):
     @rx.event
     async def forget(self):
         """The secret has been stored."""
+        await standing(self)
         self.secret = ""
 
 

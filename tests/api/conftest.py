@@ -30,6 +30,19 @@ async def smith(project: Tenant) -> Person:
     return await project.person(external_id="user-1")
 
 
+@pytest.fixture
+async def slow(project: Tenant) -> Person:
+    return await project.person(model="test/slow")
+
+
+@pytest.fixture
+async def online(address: str, slow: Person) -> AsyncIterator[httpx.AsyncClient]:
+    """The end user's own client, with the smith's token, on the network."""
+    headers = {"Authorization": f"Bearer {slow.token}"}
+    async with httpx.AsyncClient(base_url=address, headers=headers, timeout=20) as client:
+        yield client
+
+
 @pytest.fixture(scope="module")
 async def smith_api(smith: Person) -> Client:
     return smith.api

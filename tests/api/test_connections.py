@@ -17,16 +17,8 @@ from tests.fakes.http import Reply, Request, serving
 from tests.fakes.oauth_server import Service, running_oauth_server
 from tests.world import Client, Person, Tenant, World, error, ok, until
 
+pytestmark = pytest.mark.usefixtures("private_addresses_allowed")
 PROVIDERS = "/v1/tenant/providers"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def private_addresses_allowed(world: World) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
-        settings.cache_clear()
-        yield
-    settings.cache_clear()
 
 
 @pytest.fixture(scope="module")

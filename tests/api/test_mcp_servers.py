@@ -5,7 +5,7 @@ import hashlib
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,8 @@ from ingram_app.gateways import mcp
 from tests.fakes.mcp_server import Desk, running_mcp_server
 from tests.world import Client, Person, Tenant, World, error, ok
 
+pytestmark = pytest.mark.usefixtures("private_addresses_allowed")
 SERVERS = "/v1/tenant/mcp"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def private_addresses_allowed(world: World) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
-        settings.cache_clear()
-        yield
-    settings.cache_clear()
 
 
 @pytest.fixture

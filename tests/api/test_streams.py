@@ -7,24 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.world import Person, Tenant, error, ok, until
 
 Frame = tuple[str, int | None, dict[str, Any]]
-
-
-@pytest.fixture
-async def slow(project: Tenant) -> Person:
-    return await project.person(model="test/slow")
-
-
-@pytest.fixture
-async def online(address: str, slow: Person) -> AsyncIterator[httpx.AsyncClient]:
-    """The end user's own client, with the smith's token, on the network."""
-    headers = {"Authorization": f"Bearer {slow.token}"}
-    async with httpx.AsyncClient(base_url=address, headers=headers, timeout=20) as client:
-        yield client
 
 
 async def frames(answer: httpx.Response) -> AsyncIterator[Frame]:

@@ -17,18 +17,6 @@ from tests.world import Person, Tenant, error, ok
 Event = tuple[str, str, dict[str, Any]]
 
 
-@pytest.fixture
-async def slow(project: Tenant) -> Person:
-    return await project.person(model="test/slow")
-
-
-@pytest.fixture
-async def online(address: str, slow: Person) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"Authorization": f"Bearer {slow.token}"}
-    async with httpx.AsyncClient(base_url=address, headers=headers, timeout=20) as client:
-        yield client
-
-
 @asynccontextmanager
 async def following(
     client: httpx.AsyncClient, slow: Person, thread: str = "t", last: str | None = None

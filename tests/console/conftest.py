@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import Browser
@@ -10,7 +11,7 @@ from playwright.async_api import Browser
 from ingram_app.core import database
 from tests.console.browser import browsing, visiting
 from tests.console.desk import Desk, sit
-from tests.console.served import Console, come_in
+from tests.console.served import OWNER, Console, Window, come_in, seated
 from tests.serving import Serving
 
 
@@ -53,3 +54,17 @@ async def console(folder: Path, chromium: Browser) -> AsyncIterator[Console]:
         yield made
     finally:
         await asyncio.to_thread(serving.stop)
+
+
+@pytest.fixture(scope="module")
+def pages(console: Console) -> dict[str, str]:
+    """A project of the file's own: its id, a key, and a session of its owner."""
+    made = console.serving.bootstrap("Analytical Engines", f"Walk {uuid4().hex[:8]}", OWNER["email"])
+    return made | {"cookie": console.sign_in()}
+
+
+@pytest.fixture
+async def window(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Window]:
+    """A window on that project."""
+    async with seated(console, pages, chromium) as made:
+        yield made

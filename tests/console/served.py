@@ -1,12 +1,15 @@
 """A console that is served, and how its first owner comes in."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
-from playwright.async_api import expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.console.browser import Visitor
+from tests.console.browser import Visitor, visiting
 from tests.serving import Serving
 
 OWNER = {"email": "ada@example.com", "password": "several words to remember"}
@@ -28,6 +31,55 @@ class Console:
         answer = httpx.post(f"{self.url}/auth/sign-in", data=OWNER)
         assert answer.headers["location"] == "/", answer.headers["location"]
         return answer.cookies["ingram_session"]
+
+
+@dataclass
+class Window:
+    """A project of a console that is served, a window in which an owner is signed in, and a program with a key."""
+
+    visitor: Visitor
+    api: httpx.AsyncClient
+    root: str
+    """Where the project's pages are."""
+
+    @property
+    def page(self) -> Page:
+        return self.visitor.page
+
+    async def smith(self, **fields: Any) -> str:
+        answer = await self.api.post("/v1/smiths", json={"model": "test/slow", **fields})
+        return str(answer.json()["id"])
+
+    async def start(self, smith_id: str, said: str) -> str:
+        asked = {"input": [{"role": "user", "content": said}], "background": True}
+        return str((await self.api.post(f"/v1/smiths/{smith_id}/runs", json=asked)).json()["id"])
+
+    async def status(self, smith_id: str, run_id: str) -> str:
+        return str((await self.api.get(f"/v1/smiths/{smith_id}/runs/{run_id}")).json()["status"])
+
+    async def barriers_on(self, pages: dict[str, str]) -> list[str]:
+        """Return what axe finds on pages, each by its heading, none of which may be wider than a telephone."""
+        found: list[str] = []
+        for path, heading in pages.items():
+            await self.visitor.go(path, heading)
+            await expect(self.page.locator(".skeleton")).to_have_count(0)
+            found += await self.visitor.barriers()
+            await self.page.set_viewport_size({"width": 390, "height": 800})
+            assert await self.page.evaluate("document.documentElement.scrollWidth") <= 390, path
+            await self.page.set_viewport_size({"width": 1280, "height": 800})
+        return found
+
+
+@asynccontextmanager
+async def seated(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Window]:
+    """Open a window of its own; nothing may have complained by its end."""
+    headers = {"authorization": f"Bearer {pages['tenant_token']}"}
+    async with (
+        visiting(chromium, console.url, pages["cookie"]) as visitor,
+        httpx.AsyncClient(base_url=console.url, headers=headers) as api,
+    ):
+        yield Window(visitor, api, f"/p/{pages['project_id']}")
+        assert visitor.complaints == []
 
 
 async def come_in(visitor: Visitor, serving: Serving) -> str:

@@ -209,7 +209,7 @@ async def test_versions_are_listed_compared_and_restored(desk: Desk) -> None:
         ("changed", "Be brief.", "Be exact."),
     ]
     assert "a=1&b=draft" in str(await call(tab, Versions.compare, {"a": "1", "b": "draft"}))
-    Versions.ask_restore.fn(tab, 1)
+    await call(tab, Versions.ask_restore, 1)
     await call(tab, Versions.restore)
     assert (await kept(desk, agent.id)).draft["instructions"] == "Be kind.\nBe brief."
 

@@ -1,10 +1,10 @@
-"""How figures are written."""
+"""How figures are written, and read."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingram_app.console.figures import counted, duration, money
+from ingram_app.console.figures import author, counted, duration, money, whole
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,3 +31,26 @@ def test_what_has_not_ended_has_no_duration() -> None:
 
 def test_one_is_not_many() -> None:
     assert [counted(number, "run") for number in (0, 1, 2_000)] == ["0 runs", "1 run", "2,000 runs"]
+
+
+@pytest.mark.parametrize(
+    ("by", "written"),
+    [
+        (None, "the platform"),
+        ({"kind": "platform"}, "the platform"),
+        ({"kind": "tenant", "email": None}, "API"),
+        ({"kind": "organization"}, "organization"),
+        ({"kind": "tenant", "email": "ada@example.com"}, "ada@example.com"),
+    ],
+)
+def test_who_did_something_is_a_person_or_a_kind_of_program(by: dict[str, str | None] | None, written: str) -> None:
+    assert author(by) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("0", 0), ("007", 7), ("9" * 9, 999_999_999), ("9" * 10, None), ("9" * 5000, None), ("²", None), ("٣", None),
+     ("-1", None), ("1.5", None), (" 1", None), ("1_0", None), ("", None)],
+)  # fmt: skip
+def test_a_whole_number_is_read_strictly(text: str, read: int | None) -> None:
+    assert whole(text) == read

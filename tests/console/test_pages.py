@@ -63,6 +63,14 @@ async def test_a_key_is_shown_once_listed_and_revoked(desk: Desk) -> None:
         await tokens.authenticate(words)
 
 
+@pytest.mark.parametrize("lifetime", ["0", "²", "a day", "-5", "9" * 5000])
+async def test_a_lifetime_that_is_none_makes_no_key(desk: Desk, lifetime: str) -> None:
+    tab = desk.at(ApiKeys)
+    await call(tab, ApiKeys.mint, {"name": "Mine", "lifetime": lifetime})
+    assert tab.error.startswith("`ttl_seconds` must be from 1 to")
+    assert (tab.secret, tab.rows) == ("", [])
+
+
 async def test_a_stranger_can_not_revoke_a_key(desk: Desk, stranger: Desk) -> None:
     mine = desk.at(ApiKeys)
     await call(mine, ApiKeys.mint, {"name": "Mine"})

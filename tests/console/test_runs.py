@@ -123,7 +123,7 @@ async def test_how_a_run_went_and_what_its_model_was_told_are_shown(desk: Desk) 
     assert [(bar.kind, bar.depth, bar.left) for bar in waterfall.bars] == [("run", 0, "0.00%")]
     await call(prompt, Told.show)
     assert [(line.role, line.text) for line in prompt.lines][-1] == ("user", "Hello")
-    Told.hide.fn(prompt)
+    await call(prompt, Told.hide)
     assert prompt.lines == []
 
 

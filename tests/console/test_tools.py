@@ -1,6 +1,6 @@
 """Tools, servers and connections, without a browser."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,23 +10,14 @@ from ingram_app.console.tool_server import ToolServer
 from ingram_app.console.tools import Tools
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Refused
-from ingram_app.core.settings import settings
 from ingram_app.domain import agents, connections, mcp_servers, smiths
 from ingram_app.domain.access import Role
 from ingram_app.gateways import mcp
 from tests.console.desk import Desk, call, sit
 from tests.fakes.mcp_server import Desk as Server, running_mcp_server
 
+pytestmark = pytest.mark.usefixtures("private_addresses_allowed")
 GITHUB = {"provider": "github", "client_id": "us", "client_secret": "s3cret", "scopes_allowed": "repo user"}
-
-
-@pytest.fixture(autouse=True)
-def private_addresses_allowed(monkeypatch: pytest.MonkeyPatch, tables: None) -> Iterator[None]:
-    monkeypatch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
-    settings.cache_clear()
-    yield
-    monkeypatch.undo()
-    settings.cache_clear()
 
 
 @pytest.fixture

@@ -1,38 +1,14 @@
 """A walk past a gate, served: a tool waits, somebody reads what it would do, says yes, and it is done once."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
-from tests.console.browser import Visitor, visiting
-from tests.console.served import OWNER, Console
+from tests.console.served import Window
 
 MULTIPLY = '[[call multiply {"a": 6, "b": 7}]]'
-
-
-@pytest.fixture(scope="module")
-def gate(console: Console) -> dict[str, str]:
-    """A project of these tests' own: its id, a key, and a session of its owner."""
-    made = console.serving.bootstrap("Analytical Engines", "Gate", OWNER["email"])
-    return made | {"cookie": console.sign_in()}
-
-
-@pytest.fixture
-async def api(console: Console, gate: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"authorization": f"Bearer {gate['tenant_token']}"}
-    async with httpx.AsyncClient(base_url=console.url, headers=headers) as client:
-        yield client
-
-
-@pytest.fixture
-async def visitor(console: Console, gate: dict[str, str], chromium: Browser) -> AsyncIterator[Visitor]:
-    async with visiting(chromium, console.url, gate["cookie"]) as someone:
-        yield someone
-        assert someone.complaints == []
 
 
 async def ask(api: httpx.AsyncClient, external_id: str, said: str) -> dict[str, Any]:
@@ -45,20 +21,18 @@ async def ask(api: httpx.AsyncClient, external_id: str, said: str) -> dict[str, 
     return dict(run)
 
 
-async def test_a_gated_tool_is_approved_in_the_inbox_and_runs_once(
-    visitor: Visitor, api: httpx.AsyncClient, gate: dict[str, str]
-) -> None:
-    page, root = visitor.page, f"/p/{gate['project_id']}"
-    await visitor.go(f"{root}/approvals", "Approvals")
+async def test_a_gated_tool_is_approved_in_the_inbox_and_runs_once(window: Window) -> None:
+    page = window.page
+    await window.visitor.go(f"{window.root}/approvals", "Approvals")
     await expect(page.get_by_role("heading", name="Nothing waits")).to_be_visible()
-    assert await visitor.barriers() == []
-    run = await ask(api, "ann", MULTIPLY)
+    assert await window.visitor.barriers() == []
+    run = await ask(window.api, "ann", MULTIPLY)
     await expect(page.get_by_role("link", name="Approvals 1 waiting")).to_be_visible()
     await page.get_by_role("button", name="1 new").click()
     card = page.get_by_role("article")
     await expect(card).to_contain_text('"a": 6')
     await expect(card).to_contain_text("waits for a decision")
-    assert await visitor.barriers() == []
+    assert await window.visitor.barriers() == []
     await page.keyboard.press("j")
     await page.keyboard.press("a")
     await expect(card).to_contain_text("Approved by ada@example.com")
@@ -69,26 +43,24 @@ async def test_a_gated_tool_is_approved_in_the_inbox_and_runs_once(
     await used.click()
     await expect(page.locator(".tool-use")).to_contain_text('"b": 7')
     await expect(page.locator(".tool-use pre").last).to_have_text("42")
-    assert await visitor.barriers() == []
-    calls = (await api.get("/v1/events", params={"type": "tool.completed"})).json()["data"]
+    assert await window.visitor.barriers() == []
+    calls = (await window.api.get("/v1/events", params={"type": "tool.completed"})).json()["data"]
     assert len([event for event in calls if event["data"]["run_id"] == run["id"]]) == 1
 
 
-async def test_a_run_is_watched_over_its_pauses_and_answered_on_its_page(
-    visitor: Visitor, api: httpx.AsyncClient, gate: dict[str, str]
-) -> None:
-    page, root = visitor.page, f"/p/{gate['project_id']}"
-    run = await ask(api, "bob", f"{MULTIPLY} [[call locate]]")
-    await visitor.go(f"{root}/runs/{run['id']}", "Run")
+async def test_a_run_is_watched_over_its_pauses_and_answered_on_its_page(window: Window) -> None:
+    page = window.page
+    run = await ask(window.api, "bob", f"{MULTIPLY} [[call locate]]")
+    await window.visitor.go(f"{window.root}/runs/{run['id']}", "Run")
     await expect(page.get_by_text("waits for approval")).to_be_visible()
     await page.get_by_text("Reject …").click()
     await page.get_by_label("Why? The model is told.").fill("Count yourself.")
-    assert await visitor.barriers() == []
+    assert await window.visitor.barriers() == []
     await page.get_by_role("button", name="Reject", exact=True).click()
     result = page.get_by_label("Result, JSON or text")
     await expect(result).to_be_visible()
     await result.fill('{"city": "Rome"}')
-    assert await visitor.barriers() == []
+    assert await window.visitor.barriers() == []
     await page.get_by_role("button", name="Submit the result").click()
     await expect(page.locator(".page-head .badge")).to_have_text("completed")
     await expect(page.locator(".story .words").last).to_contain_text("Count yourself.")

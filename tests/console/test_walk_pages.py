@@ -1,78 +1,23 @@
 """A walk through the pages one works in, served: from a new agent to runs that are watched and stopped."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import httpx
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
 from ingram_app.console.thread_lines import key_of
-from tests.console.browser import Visitor, visiting
-from tests.console.served import OWNER, Console
+from tests.console.served import Window
 from tests.pictures import image, png, said
 
 _SLOW = "[[words 600]] [[pause 50ms]] round and"
 """Half a minute of `test/slow`: time enough to watch."""
 
 
-@dataclass
-class Desk:
-    """A console that is served, a window in which an owner is signed in, and a program with a key."""
-
-    visitor: Visitor
-    api: httpx.AsyncClient
-    root: str
-    """Where the project's pages are."""
-
-    @property
-    def page(self) -> Page:
-        return self.visitor.page
-
-    async def smith(self, **fields: Any) -> str:
-        answer = await self.api.post("/v1/smiths", json={"model": "test/slow", **fields})
-        return str(answer.json()["id"])
-
-    async def start(self, smith_id: str, said: str) -> str:
-        asked = {"input": [{"role": "user", "content": said}], "background": True}
-        return str((await self.api.post(f"/v1/smiths/{smith_id}/runs", json=asked)).json()["id"])
-
-    async def status(self, smith_id: str, run_id: str) -> str:
-        return str((await self.api.get(f"/v1/smiths/{smith_id}/runs/{run_id}")).json()["status"])
-
-
-@asynccontextmanager
-async def seated(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
-    """Open a window of its own; nothing may have complained by its end."""
-    headers = {"authorization": f"Bearer {pages['tenant_token']}"}
-    async with (
-        visiting(chromium, console.url, pages["cookie"]) as visitor,
-        httpx.AsyncClient(base_url=console.url, headers=headers) as api,
-    ):
-        yield Desk(visitor, api, f"/p/{pages['project_id']}")
-        assert visitor.complaints == []
-
-
-@pytest.fixture(scope="module")
-def pages(console: Console) -> dict[str, str]:
-    """A project of these tests' own: its id, a key, and a session of its owner."""
-    made = console.serving.bootstrap("Analytical Engines", "Pages", OWNER["email"])
-    return made | {"cookie": console.sign_in()}
-
-
-@pytest.fixture
-async def desk(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
-    async with seated(console, pages, chromium) as made:
-        yield made
-
-
-async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
-    page = desk.page
-    await desk.visitor.go(f"{desk.root}/agents", "Agents")
+async def test_from_a_new_agent_to_a_rollout_and_back(window: Window) -> None:
+    page = window.page
+    await window.visitor.go(f"{window.root}/agents", "Agents")
     await page.get_by_role("button", name="New agent").click()
     await page.get_by_role("dialog").get_by_label("Name").fill("Concierge")
     await page.get_by_role("button", name="Create agent").click()
@@ -82,11 +27,11 @@ async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
     await expect(page.locator("#instructions-count")).to_have_text("9 of 100,000 characters.")
     await _publish(page, "First", "goes live by itself")
     agent = page.url.rpartition("/")[2]
-    smiths = [await desk.smith(agent_id=agent, external_id=f"guest-{number}", model=None) for number in range(3)]
+    smiths = [await window.smith(agent_id=agent, external_id=f"guest-{number}", model=None) for number in range(3)]
     while _share(agent, smiths[0]) < 33:  # the one that is pinned would run version 2 at 33 % already
-        await desk.api.delete(f"/v1/smiths/{smiths[0]}")
-        smiths[0] = await desk.smith(agent_id=agent, external_id="guest-0", model=None)
-    await desk.api.patch(f"/v1/smiths/{smiths[0]}", json={"pin": 1})
+        await window.api.delete(f"/v1/smiths/{smiths[0]}")
+        smiths[0] = await window.smith(agent_id=agent, external_id="guest-0", model=None)
+    await window.api.patch(f"/v1/smiths/{smiths[0]}", json={"pin": 1})
     await _save(page, "Be kind.")
     await expect(page.get_by_text("unpublished changes")).to_be_visible()
     await _publish(page, "Kinder", "Be brief.")
@@ -98,7 +43,7 @@ async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
     difference = page.get_by_role("table", name="Instructions").get_by_role("row")
     await expect(difference.nth(1)).to_have_text("Be brief.Be kind.")
     await page.get_by_role("link", name="Roll out …").click()
-    await desk.api.post(f"/v1/agents/{agent}/rollout", json={"version": 2, "percent": 20})
+    await window.api.post(f"/v1/agents/{agent}/rollout", json={"version": 2, "percent": 20})
     await expect(page.get_by_text("Version 2, 20 %")).to_be_visible()
     await _roll_out(page, 33)
     await expect(page.get_by_text("Version 2, 33 %")).to_be_visible()
@@ -107,10 +52,10 @@ async def test_from_a_new_agent_to_a_rollout_and_back(desk: Desk) -> None:
     await page.get_by_role("link", name="Rollout").click()
     await _roll_out(page, 100, "1 smith would move too", "Make it live")
     await expect(page.get_by_text("Everyone runs version 2.")).to_be_visible()
-    assert await _versions(desk, smiths) == [1, 2, 2]
+    assert await _versions(window, smiths) == [1, 2, 2]
     await page.get_by_role("button", name="Roll back to version 1").click()
     await expect(page.get_by_text("Everyone runs version 1.")).to_be_visible()
-    assert await _versions(desk, smiths) == [1, 1, 1]
+    assert await _versions(window, smiths) == [1, 1, 1]
     await expect(page.get_by_role("table", name="History").get_by_role("row")).to_have_count(7)
 
 
@@ -147,14 +92,14 @@ async def _roll_out(page: Page, percent: int, shown: str = "Be brief.", deed: st
     await expect(plan).to_be_hidden()
 
 
-async def _versions(desk: Desk, smiths: list[str]) -> list[int]:
-    return [(await desk.api.get(f"/v1/smiths/{smith}")).json()["agent_version"] for smith in smiths]
+async def _versions(window: Window, smiths: list[str]) -> list[int]:
+    return [(await window.api.get(f"/v1/smiths/{smith}")).json()["agent_version"] for smith in smiths]
 
 
-async def test_a_draft_is_talked_to_before_it_is_published(desk: Desk) -> None:
-    page = desk.page
-    agent = (await desk.api.post("/v1/agents", json={"name": "Untold", "model": "test/slow"})).json()["id"]
-    await desk.visitor.go(f"{desk.root}/agents/{agent}?tab=playground", "Untold")
+async def test_a_draft_is_talked_to_before_it_is_published(window: Window) -> None:
+    page = window.page
+    agent = (await window.api.post("/v1/agents", json={"name": "Untold", "model": "test/slow"})).json()["id"]
+    await window.visitor.go(f"{window.root}/agents/{agent}?tab=playground", "Untold")
     await page.get_by_label("Message").fill("[[words 3]] [[pause 1ms]] one two three")
     await page.keyboard.press("Enter")
     reply = page.get_by_role("article").first.locator("p.said").nth(1)
@@ -162,16 +107,16 @@ async def test_a_draft_is_talked_to_before_it_is_published(desk: Desk) -> None:
     await expect(page.get_by_text(re.compile(r"\d tokens"))).to_be_visible()
     await page.reload()
     await expect(reply).to_have_text(re.compile("^one two three"))
-    assert (await desk.api.get("/v1/smiths", params={"agent_id": agent})).json()["data"] == []
+    assert (await window.api.get("/v1/smiths", params={"agent_id": agent})).json()["data"] == []
     await page.get_by_role("button", name="Start over").click()
     await expect(page.get_by_role("heading", name="Talk to the draft")).to_be_visible()
-    assert (await desk.api.get("/v1/runs", params={"agent_id": agent})).json()["data"] == []
+    assert (await window.api.get("/v1/runs", params={"agent_id": agent})).json()["data"] == []
 
 
-async def test_who_leaves_a_changed_draft_is_asked_and_a_model_id_of_ones_own_is_taken(desk: Desk) -> None:
-    page = desk.page
-    agent = (await desk.api.post("/v1/agents", json={"name": "Own model"})).json()["id"]
-    await desk.visitor.go(f"{desk.root}/agents/{agent}", "Own model")
+async def test_who_leaves_a_changed_draft_is_asked_and_a_model_id_of_ones_own_is_taken(window: Window) -> None:
+    page = window.page
+    agent = (await window.api.post("/v1/agents", json={"name": "Own model"})).json()["id"]
+    await window.visitor.go(f"{window.root}/agents/{agent}", "Own model")
     own = page.get_by_label("Model id")
     await expect(own).to_be_hidden()
     await page.get_by_label("Model", exact=True).select_option("other")
@@ -191,11 +136,11 @@ async def test_who_leaves_a_changed_draft_is_asked_and_a_model_id_of_ones_own_is
     await expect(own).to_have_value("my-endpoint/llama")
 
 
-async def test_a_smith_is_made_and_talked_to(desk: Desk) -> None:
-    page = desk.page
-    agent = (await desk.api.post("/v1/agents", json={"name": "Slow", "model": "test/slow"})).json()["id"]
-    await desk.api.post(f"/v1/agents/{agent}/versions", json={})
-    await desk.visitor.go(f"{desk.root}/smiths", "Smiths")
+async def test_a_smith_is_made_and_talked_to(window: Window) -> None:
+    page = window.page
+    agent = (await window.api.post("/v1/agents", json={"name": "Slow", "model": "test/slow"})).json()["id"]
+    await window.api.post(f"/v1/agents/{agent}/versions", json={})
+    await window.visitor.go(f"{window.root}/smiths", "Smiths")
     await page.get_by_role("button", name="New smith").first.click()
     await page.get_by_role("dialog").get_by_label("External id").fill("user-1")
     await page.get_by_role("dialog").get_by_label("Agent").select_option(label="Slow")
@@ -223,10 +168,10 @@ async def test_a_smith_is_made_and_talked_to(desk: Desk) -> None:
     await expect(page.get_by_role("article")).to_have_count(0)
 
 
-async def test_a_field_is_overridden_and_reset(desk: Desk) -> None:
-    page = desk.page
-    smith = await desk.smith(external_id="user-2")
-    await desk.visitor.go(f"{desk.root}/smiths/{smith}", "user-2")
+async def test_a_field_is_overridden_and_reset(window: Window) -> None:
+    page = window.page
+    smith = await window.smith(external_id="user-2")
+    await window.visitor.go(f"{window.root}/smiths/{smith}", "user-2")
     row = page.locator("[data-field=instructions]")
     await page.get_by_role("button", name="Override Instructions").click()
     await page.get_by_role("dialog").get_by_label("Instructions").fill("Answer in French.")
@@ -238,14 +183,14 @@ async def test_a_field_is_overridden_and_reset(desk: Desk) -> None:
     await expect(row).not_to_contain_text("French")
 
 
-async def test_a_run_appears_while_one_looks_is_watched_and_cancelled(desk: Desk) -> None:
-    page = desk.page
-    smith = await desk.smith(external_id="user-3")
-    first = await desk.start(smith, "[[pause 1ms]] Hello")
-    await desk.visitor.go(f"{desk.root}/runs?smith={smith}", "Runs")
+async def test_a_run_appears_while_one_looks_is_watched_and_cancelled(window: Window) -> None:
+    page = window.page
+    smith = await window.smith(external_id="user-3")
+    first = await window.start(smith, "[[pause 1ms]] Hello")
+    await window.visitor.go(f"{window.root}/runs?smith={smith}", "Runs")
     rows = page.locator("tr[data-row]")
     await expect(rows).to_have_count(1)
-    run = await desk.start(smith, _SLOW)
+    run = await window.start(smith, _SLOW)
     await page.get_by_role("button", name="1 new").click()
     await expect(rows).to_have_count(2)
     await expect(rows.first).to_contain_text("running")
@@ -260,89 +205,84 @@ async def test_a_run_appears_while_one_looks_is_watched_and_cancelled(desk: Desk
     await page.get_by_role("button", name="Cancel run").click()
     await expect(page.get_by_text("The run was cancelled here.")).to_be_visible()
     await expect(words).to_contain_text("round and")
-    assert await desk.status(smith, run) == "cancelled"
-    assert await desk.status(smith, first) == "completed"
+    assert await window.status(smith, run) == "cancelled"
+    assert await window.status(smith, first) == "completed"
 
 
-async def test_a_row_changes_its_state_where_it_stands(desk: Desk) -> None:
-    page = desk.page
-    smith = await desk.smith(external_id="user-4")
-    run = await desk.start(smith, _SLOW)
-    await desk.visitor.go(f"{desk.root}/runs?smith={smith}", "Runs")
+async def test_a_row_changes_its_state_where_it_stands(window: Window) -> None:
+    page = window.page
+    smith = await window.smith(external_id="user-4")
+    run = await window.start(smith, _SLOW)
+    await window.visitor.go(f"{window.root}/runs?smith={smith}", "Runs")
     row = page.locator("tr[data-row]").first
     await expect(row).to_contain_text("running")
-    await desk.api.post(f"/v1/smiths/{smith}/runs/{run}/submit", json={"kind": "cancel"})
+    await window.api.post(f"/v1/smiths/{smith}/runs/{run}/submit", json={"kind": "cancel"})
     await expect(row).to_contain_text("cancelled")
 
 
-async def test_another_projects_things_are_not_here(desk: Desk) -> None:
+async def test_another_projects_things_are_not_here(window: Window) -> None:
     for noun in ("agents/agt_elsewhere", "smiths/smt_elsewhere", "runs/run_elsewhere"):
-        await desk.visitor.go(f"{desk.root}/{noun}", "Not here")
+        await window.visitor.go(f"{window.root}/{noun}", "Not here")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_axe_finds_nothing(desk: Desk, theme: str) -> None:
-    page = desk.page
-    smith = await desk.smith(external_id=f"axe-{theme}", instructions="Be brief.")
+async def test_axe_finds_nothing(window: Window, theme: str) -> None:
+    page = window.page
+    smith = await window.smith(external_id=f"axe-{theme}", instructions="Be brief.")
     asked = {"input": [{"role": "user", "content": "[[pause 1ms]] Hello"}], "thread_id": "first"}
-    run = (await desk.api.post(f"/v1/smiths/{smith}/runs", json=asked)).json()["id"]
-    await desk.api.patch(f"/v1/smiths/{smith}", json={"model": "test/fail"})
-    failed = (await desk.api.post(f"/v1/smiths/{smith}/runs", json=asked)).json()["id"]
-    agent = (await desk.api.post("/v1/agents", json={"name": f"Axe {theme}", "instructions": "one"})).json()
-    await desk.api.post(f"/v1/agents/{agent['id']}/versions")
-    await desk.api.patch(f"/v1/agents/{agent['id']}", json={"instructions": "two", "client_tools": [{"name": "open"}]})
+    run = (await window.api.post(f"/v1/smiths/{smith}/runs", json=asked)).json()["id"]
+    await window.api.patch(f"/v1/smiths/{smith}", json={"model": "test/fail"})
+    failed = (await window.api.post(f"/v1/smiths/{smith}/runs", json=asked)).json()["id"]
+    agent = (await window.api.post("/v1/agents", json={"name": f"Axe {theme}", "instructions": "one"})).json()
+    await window.api.post(f"/v1/agents/{agent['id']}/versions")
+    await window.api.patch(
+        f"/v1/agents/{agent['id']}", json={"instructions": "two", "client_tools": [{"name": "open"}]}
+    )
     await page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
-    one = f"{desk.root}/smiths/{smith}"
+    one = f"{window.root}/smiths/{smith}"
     pages = {
-        f"{desk.root}/agents": "Agents",
-        f"{desk.root}/agents/{agent['id']}": agent["name"],
-        f"{desk.root}/agents/{agent['id']}?tab=versions&a=1&b=draft": agent["name"],
-        f"{desk.root}/agents/{agent['id']}?tab=rollout": agent["name"],
-        f"{desk.root}/agents/{agent['id']}?tab=smiths": agent["name"],
-        f"{desk.root}/agents/{agent['id']}?tab=playground": agent["name"],
-        f"{desk.root}/smiths": "Smiths",
+        f"{window.root}/agents": "Agents",
+        f"{window.root}/agents/{agent['id']}": agent["name"],
+        f"{window.root}/agents/{agent['id']}?tab=versions&a=1&b=draft": agent["name"],
+        f"{window.root}/agents/{agent['id']}?tab=rollout": agent["name"],
+        f"{window.root}/agents/{agent['id']}?tab=smiths": agent["name"],
+        f"{window.root}/agents/{agent['id']}?tab=playground": agent["name"],
+        f"{window.root}/smiths": "Smiths",
         one: f"axe-{theme}",
         f"{one}?tab=threads": f"axe-{theme}",
         f"{one}?tab=runs": f"axe-{theme}",
         f"{one}?tab=playground&thread=first": f"axe-{theme}",
         f"{one}/threads/{key_of('first')}": "[[pause 1ms]] Hello",
-        f"{desk.root}/runs?status=failed&smith={smith}": "Runs",
-        f"{desk.root}/runs?status=queued": "Runs",
-        f"{desk.root}/runs/{run}": "Run",
-        f"{desk.root}/runs/{failed}": "Run",
+        f"{window.root}/runs?status=failed&smith={smith}": "Runs",
+        f"{window.root}/runs?status=queued": "Runs",
+        f"{window.root}/runs/{run}": "Run",
+        f"{window.root}/runs/{failed}": "Run",
     }
-    found: list[str] = []
-    for path, heading in pages.items():
-        await desk.visitor.go(path, heading)
-        await expect(page.locator(".skeleton")).to_have_count(0)
-        found += await desk.visitor.barriers()
-        await page.set_viewport_size({"width": 390, "height": 800})
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
-        await page.set_viewport_size({"width": 1280, "height": 800})
+    found = await window.barriers_on(pages)
     await page.get_by_role("button", name="Show the raw frames").click()
     await page.get_by_role("button", name="Hide").wait_for()
     await page.get_by_role("button", name="Code").click()
-    found += await desk.visitor.barriers()
+    found += await window.visitor.barriers()
     assert found == []
 
 
-async def test_a_conversation_is_read_watched_renamed_and_deleted(desk: Desk) -> None:
-    page = desk.page
-    smith = await desk.smith(external_id="user-5")
+async def test_a_conversation_is_read_watched_renamed_and_deleted(window: Window) -> None:
+    page = window.page
+    smith = await window.smith(external_id="user-5")
     path, name = f"/v1/smiths/{smith}/runs", "parcels/2026 ?"
     first = said("[[pause 0ms]] Where is it?", image(png(200)), thread_id=name)
-    assert (await desk.api.post(path, json=first)).is_success
-    await desk.visitor.go(f"{desk.root}/smiths/{smith}?tab=threads", "user-5")
+    assert (await window.api.post(path, json=first)).is_success
+    await window.visitor.go(f"{window.root}/smiths/{smith}?tab=threads", "user-5")
     await page.get_by_role("link", name="Where is it?").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Where is it?")
     await expect(page.get_by_role("img", name="A picture that was sent")).to_be_visible()
     await expect(page.locator(".story .turn")).to_have_count(2)
-    await desk.api.post(path, json=said(_SLOW, thread_id=name, background=True))
+    await window.api.post(path, json=said(_SLOW, thread_id=name, background=True))
     await expect(page.locator(".story .turn")).to_have_count(4)
     live = page.locator(".story .words").last
     await expect(live).to_contain_text("round and round and")
     pressing = said("[[pause 0ms]] Never mind", thread_id=name, on_busy="interrupt")
-    assert (await desk.api.post(path, json=pressing)).json()["output"]["content"] == "Never mind"
+    assert (await window.api.post(path, json=pressing)).json()["output"]["content"] == "Never mind"
     await expect(page.get_by_text("This turn was interrupted here.")).to_be_visible()
     await expect(page.locator(".story .words").last).to_have_text("Never mind")
     await expect(page.locator(".beside li")).to_have_count(3)
@@ -360,4 +300,4 @@ async def test_a_conversation_is_read_watched_renamed_and_deleted(desk: Desk) ->
     await page.get_by_role("dialog").get_by_role("textbox").fill("A lost parcel")
     await sure.click()
     await expect(page.get_by_text("No conversation yet.")).to_be_visible()
-    assert (await desk.api.get(f"/v1/smiths/{smith}/threads")).json()["data"] == []
+    assert (await window.api.get(f"/v1/smiths/{smith}/threads")).json()["data"] == []

@@ -1,45 +1,23 @@
 """A walk through one person's smith, served: their story, a token, back to a revision, their file, and forgotten."""
 
 import json
-from collections.abc import AsyncIterator
 
-import httpx
-import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
-from tests.console.browser import visiting
-from tests.console.served import OWNER, Console
-from tests.console.test_walk_pages import Desk
+from tests.console.served import Console, Window
 
 
-@pytest.fixture(scope="module")
-def pages(console: Console) -> dict[str, str]:
-    """A project of these tests' own."""
-    return console.serving.bootstrap("Analytical Engines", "People", OWNER["email"]) | {"cookie": console.sign_in()}
-
-
-@pytest.fixture
-async def desk(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
-    headers = {"authorization": f"Bearer {pages['tenant_token']}"}
-    async with (
-        visiting(chromium, console.url, pages["cookie"]) as visitor,
-        httpx.AsyncClient(base_url=console.url, headers=headers) as api,
-    ):
-        yield Desk(visitor, api, f"/p/{pages['project_id']}")
-        assert visitor.complaints == []
-
-
-async def test_a_person_from_their_story_to_their_end(desk: Desk, console: Console) -> None:
-    page = desk.page
-    smith = await desk.smith(external_id="anon:walker", model="test/echo", instructions="Be brief.")
+async def test_a_person_from_their_story_to_their_end(window: Window, console: Console) -> None:
+    page = window.page
+    smith = await window.smith(external_id="anon:walker", model="test/echo", instructions="Be brief.")
     said = {"input": [{"role": "user", "content": "Where is my order?"}], "thread_id": "orders"}
-    await desk.api.post(f"/v1/smiths/{smith}/runs", json=said)
-    await desk.visitor.go(f"{desk.root}/smiths/{smith}", "anon:walker")
+    await window.api.post(f"/v1/smiths/{smith}/runs", json=said)
+    await window.visitor.go(f"{window.root}/smiths/{smith}", "anon:walker")
     story = page.locator(".tale")
     await expect(story).to_contain_text("Where is my order?")
     await expect(story).to_contain_text("Of its own: Instructions, Model.")
     await expect(story).to_contain_text("$0.00 for 1 run, 0 failures,")
-    assert await desk.visitor.barriers() == []
+    assert await window.visitor.barriers() == []
 
     await page.get_by_role("link", name="Tokens", exact=True).click()
     await page.get_by_role("button", name="New token").click()
@@ -49,20 +27,20 @@ async def test_a_person_from_their_story_to_their_end(desk: Desk, console: Conso
     shown = page.locator("#token-once code")
     await expect(shown).to_contain_text("thp_live_")
     token = await shown.inner_text()
-    assert (await desk.api.get("/v1/runs", headers={"authorization": f"Bearer {token}"})).status_code == 200
+    assert (await window.api.get("/v1/runs", headers={"authorization": f"Bearer {token}"})).status_code == 200
     await page.get_by_role("button", name="I have stored it").click()
     await expect(page.get_by_role("row", name="Web shop")).to_contain_text("runs:read, runs:write")
-    assert await desk.visitor.barriers() == []
+    assert await window.visitor.barriers() == []
 
-    await desk.api.patch(f"/v1/smiths/{smith}", json={"instructions": "Answer in French."})
+    await window.api.patch(f"/v1/smiths/{smith}", json={"instructions": "Answer in French."})
     await page.get_by_role("link", name="Revisions").click()
     await expect(page.get_by_role("row", name="as it was made")).to_be_visible()
-    assert await desk.visitor.barriers() == []
+    assert await window.visitor.barriers() == []
     await page.get_by_role("button", name="Restore revision 1").click()
     await expect(page.get_by_role("dialog", name="Restore revision 1")).to_contain_text("It changes: Instructions.")
     await page.get_by_role("button", name="Restore", exact=True).click()
     await expect(page.get_by_role("row", name="Revision 1 again.")).to_contain_text("3now")
-    assert (await desk.api.get(f"/v1/smiths/{smith}")).json()["instructions"] == "Be brief."
+    assert (await window.api.get(f"/v1/smiths/{smith}")).json()["instructions"] == "Be brief."
 
     await page.get_by_role("link", name="Profile").click()
     await page.get_by_role("button", name="Claim for a user").click()
@@ -81,21 +59,21 @@ async def test_a_person_from_their_story_to_their_end(desk: Desk, console: Conso
     await erasing.get_by_role("textbox").fill("walker")
     await erasing.get_by_role("button", name="Erase").click()
     await expect(page.get_by_text("Erased. The receipt is ers_")).to_be_visible()
-    assert (await desk.api.get(f"/v1/smiths/{smith}")).status_code == 404
-    assert (await desk.api.get(f"/v1/smiths/{smith}/erase")).json()["counts"]["runs"] == 1
+    assert (await window.api.get(f"/v1/smiths/{smith}")).status_code == 404
+    assert (await window.api.get(f"/v1/smiths/{smith}/erase")).json()["counts"]["runs"] == 1
 
 
-async def test_ticked_smiths_are_attached_to_another_agent(desk: Desk) -> None:
-    page = desk.page
-    agent = (await desk.api.post("/v1/agents", json={"name": "Butler", "model": "test/echo"})).json()["id"]
-    await desk.api.post(f"/v1/agents/{agent}/versions")
+async def test_ticked_smiths_are_attached_to_another_agent(window: Window) -> None:
+    page = window.page
+    agent = (await window.api.post("/v1/agents", json={"name": "Butler", "model": "test/echo"})).json()["id"]
+    await window.api.post(f"/v1/agents/{agent}/versions")
     for number in range(3):
-        await desk.smith(external_id=f"guest-{number}", customer_id="hotel")
-    await desk.visitor.go(f"{desk.root}/smiths?customer=hotel", "Smiths")
+        await window.smith(external_id=f"guest-{number}", customer_id="hotel")
+    await window.visitor.go(f"{window.root}/smiths?customer=hotel", "Smiths")
     attach = page.get_by_role("button", name="Attach to another agent")
     await expect(page.locator("tr[data-row]")).to_have_count(3)
     await expect(attach).to_be_hidden()
-    assert await desk.visitor.barriers() == []
+    assert await window.visitor.barriers() == []
     for name in ("guest-0", "guest-2"):
         await page.get_by_label(f"Select {name}").check()
     await attach.click()

@@ -5,25 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
-from tests.console.served import OWNER, Console
-from tests.console.test_walk_pages import Desk, seated
+from tests.console.served import Window
 from tests.fakes.mcp_server import Desk as Server, running_mcp_server
 from tests.fakes.oauth_server import Service, running_oauth_server
 from tests.world import until
-
-
-@pytest.fixture(scope="module")
-def pages(console: Console) -> dict[str, str]:
-    """A project of these tests' own."""
-    return console.serving.bootstrap("Analytical Engines", "Tools", OWNER["email"]) | {"cookie": console.sign_in()}
-
-
-@pytest.fixture
-async def desk(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
-    async with seated(console, pages, chromium) as made:
-        yield made
 
 
 @pytest.fixture
@@ -39,10 +26,10 @@ def service() -> Iterator[Service]:
 
 
 async def test_a_server_is_registered_a_tool_gated_and_its_call_made_once_when_it_is_approved(
-    desk: Desk, server: Server
+    window: Window, server: Server
 ) -> None:
-    page = desk.page
-    await desk.visitor.go(f"{desk.root}/tools", "Tools")
+    page = window.page
+    await window.visitor.go(f"{window.root}/tools", "Tools")
     await page.get_by_role("button", name="Add a server").first.click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Name").fill("Orders")
@@ -58,31 +45,31 @@ async def test_a_server_is_registered_a_tool_gated_and_its_call_made_once_when_i
     await gate.click()
     await expect(gate).to_be_checked()
     await expect(page.get_by_role("switch", name="Have calls of refund wait for a person")).to_be_disabled()
-    assert await desk.visitor.barriers() == []
+    assert await window.visitor.barriers() == []
 
-    smith_id = await desk.smith(model="test/tools", external_id="user-1")
-    run_id = await desk.start(smith_id, '[[call look_up {"order": "4711"}]] [[call shout {"letters": 1}]]')
+    smith_id = await window.smith(model="test/tools", external_id="user-1")
+    run_id = await window.start(smith_id, '[[call look_up {"order": "4711"}]] [[call shout {"letters": 1}]]')
 
     async def waits() -> bool:
-        return await desk.status(smith_id, run_id) == "paused_for_approval"
+        return await window.status(smith_id, run_id) == "paused_for_approval"
 
     await until(waits)
-    await desk.visitor.go(f"{desk.root}/approvals", "Approvals")
+    await window.visitor.go(f"{window.root}/approvals", "Approvals")
     await expect(page.get_by_text("4711").first).to_be_visible()
     assert server.calls == []
     await page.get_by_role("button", name="Approve").first.click()
-    await desk.visitor.go(f"{desk.root}/runs/{run_id}", "Run")
+    await window.visitor.go(f"{window.root}/runs/{run_id}", "Run")
     await expect(page.get_by_text("on its way").last).to_be_visible()
     assert server.calls == [("look_up", "4711")]
-    run = (await desk.api.get(f"/v1/smiths/{smith_id}/runs/{run_id}")).json()
+    run = (await window.api.get(f"/v1/smiths/{smith_id}/runs/{run_id}")).json()
     assert "There is no tool shout." in run["output"]["content"]
 
 
 async def test_a_person_is_connected_by_a_link_and_a_call_carries_their_token(
-    desk: Desk, server: Server, service: Service
+    window: Window, server: Server, service: Service
 ) -> None:
-    page = desk.page
-    await desk.visitor.go(f"{desk.root}/tools", "Tools")
+    page = window.page
+    await window.visitor.go(f"{window.root}/tools", "Tools")
     await page.get_by_role("button", name="Add a provider").first.click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Service", exact=True).fill("acme")
@@ -99,9 +86,9 @@ async def test_a_person_is_connected_by_a_link_and_a_call_carries_their_token(
 
     server.bearer = "nobody's"
     auth = {"kind": "oauth", "provider": "acme"}
-    await desk.api.put("/v1/tenant/mcp/mine", json={"url": server.url, "auth": auth})
-    smith_id = await desk.smith(model="test/tools", external_id="user-2", mcp_servers=["mine"])
-    await desk.visitor.go(f"{desk.root}/smiths/{smith_id}?tab=connections", "user-2")
+    await window.api.put("/v1/tenant/mcp/mine", json={"url": server.url, "auth": auth})
+    smith_id = await window.smith(model="test/tools", external_id="user-2", mcp_servers=["mine"])
+    await window.visitor.go(f"{window.root}/smiths/{smith_id}?tab=connections", "user-2")
     await page.get_by_role("button", name="Connect with acme").click()
     shown = page.locator("#consent-link .secret code")
     await expect(shown).to_contain_text(service.address)
@@ -112,11 +99,11 @@ async def test_a_person_is_connected_by_a_link_and_a_call_carries_their_token(
     assert "Connected" in back.text
     await page.reload()
     await expect(page.get_by_role("region", name="Connections")).to_contain_text("active")
-    assert await desk.visitor.barriers() == []
+    assert await window.visitor.barriers() == []
 
     asked = {"input": [{"role": "user", "content": '[[call look_up {"order": "1"}]]'}]}
     server.bearer = token = service.given[-1]
-    run = (await desk.api.post(f"/v1/smiths/{smith_id}/runs", json=asked)).json()
+    run = (await window.api.post(f"/v1/smiths/{smith_id}/runs", json=asked)).json()
     assert "on its way" in run["output"]["content"], json.dumps(run["warnings"])
     await page.get_by_role("button", name="Disconnect acme").click()
     await page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()

@@ -6,24 +6,11 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 from standardwebhooks import Webhook
 
-from tests.console.served import OWNER, Console
-from tests.console.test_walk_pages import Desk, seated
+from tests.console.served import OWNER, Window
 from tests.fakes.receiver import Receiver, receiving
-
-
-@pytest.fixture(scope="module")
-def pages(console: Console) -> dict[str, str]:
-    """A project of these tests' own."""
-    return console.serving.bootstrap("Analytical Engines", "Hooks", OWNER["email"]) | {"cookie": console.sign_in()}
-
-
-@pytest.fixture
-async def desk(console: Console, pages: dict[str, str], chromium: Browser) -> AsyncIterator[Desk]:
-    async with seated(console, pages, chromium) as made:
-        yield made
 
 
 @pytest.fixture
@@ -32,9 +19,9 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield made
 
 
-async def test_a_webhook_is_made_tried_fails_and_is_sent_again(desk: Desk, receiver: Receiver) -> None:
-    page = desk.page
-    await desk.visitor.go(f"{desk.root}/settings/webhooks", "Webhooks")
+async def test_a_webhook_is_made_tried_fails_and_is_sent_again(window: Window, receiver: Receiver) -> None:
+    page = window.page
+    await window.visitor.go(f"{window.root}/settings/webhooks", "Webhooks")
     await page.get_by_role("button", name="New webhook").first.click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Address").fill("ftp://nowhere")
@@ -58,7 +45,7 @@ async def test_a_webhook_is_made_tried_fails_and_is_sent_again(desk: Desk, recei
     [request] = receiver.heard
     assert Webhook(secret).verify(request.body, request.headers)["type"] == "webhook.test"
     receiver.instead["/ok"] = "fail"
-    await desk.smith(external_id="user-hook")
+    await window.smith(external_id="user-hook")
     await expect(sent).to_have_count(2)
     await expect(sent.first).to_contain_text("500")
     await expect(sent.first).to_contain_text("failed")
@@ -88,14 +75,14 @@ async def test_a_webhook_is_made_tried_fails_and_is_sent_again(desk: Desk, recei
     await expect(page.get_by_role("region", name="Payload")).to_contain_text('"type": "webhook.test"')
 
 
-async def test_an_event_appears_while_one_looks_and_is_shown_as_it_was_told(desk: Desk) -> None:
-    page = desk.page
-    first = await desk.smith(external_id="user-seen")
-    await desk.visitor.go(f"{desk.root}/events?type=smith", "Events")
+async def test_an_event_appears_while_one_looks_and_is_shown_as_it_was_told(window: Window) -> None:
+    page = window.page
+    first = await window.smith(external_id="user-seen")
+    await window.visitor.go(f"{window.root}/events?type=smith", "Events")
     rows = page.locator("tr[data-row]")
     await expect(rows.first).to_contain_text("user-seen")
     number = await rows.count()
-    await desk.smith(external_id="user-fresh")
+    await window.smith(external_id="user-fresh")
     await page.get_by_role("button", name="1 new").click()
     await expect(rows).to_have_count(number + 1)
     await expect(rows.first).to_contain_text("user-fresh")
@@ -103,14 +90,14 @@ async def test_an_event_appears_while_one_looks_and_is_shown_as_it_was_told(desk
     await expect(page).to_have_url(re.compile(r"/events/evt_\w+$"))
     payload = page.get_by_role("region", name="Payload")
     await expect(payload).to_contain_text(f'"smith_id": "{first}"')
-    [event] = (await desk.api.get(f"/v1/events?smith_id={first}")).json()["data"]
+    [event] = (await window.api.get(f"/v1/events?smith_id={first}")).json()["data"]
     assert event == await page.evaluate("text => JSON.parse(text)", await payload.inner_text())
-    await desk.visitor.go(f"{desk.root}/events/evt_elsewhere", "Not here")
+    await window.visitor.go(f"{window.root}/events/evt_elsewhere", "Not here")
 
 
-async def test_the_audit_log_is_read_filtered_and_taken_away(desk: Desk) -> None:
-    page = desk.page
-    await desk.visitor.go(f"{desk.root}/settings/audit-log", "Audit log")
+async def test_the_audit_log_is_read_filtered_and_taken_away(window: Window) -> None:
+    page = window.page
+    await window.visitor.go(f"{window.root}/settings/audit-log", "Audit log")
     rows = page.locator("tbody tr")
     await page.get_by_label("Action, such as webhook").fill("session")
     await page.keyboard.press("Enter")
@@ -130,34 +117,27 @@ async def test_the_audit_log_is_read_filtered_and_taken_away(desk: Desk) -> None
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_axe_finds_nothing(desk: Desk, receiver: Receiver, theme: str) -> None:
-    page = desk.page
+async def test_axe_finds_nothing(window: Window, receiver: Receiver, theme: str) -> None:
+    page = window.page
     await page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
     body = {"url": f"{receiver.address}/fail/{theme}", "events": ["smith"]}
-    hook = (await desk.api.post("/v1/tenant/webhooks", json=body)).json()
-    await desk.smith(external_id=f"axe-{theme}")
-    event = (await desk.api.get("/v1/events")).json()["data"][0]
+    hook = (await window.api.post("/v1/tenant/webhooks", json=body)).json()
+    await window.smith(external_id=f"axe-{theme}")
+    event = (await window.api.get("/v1/events")).json()["data"][0]
     pages = {
-        f"{desk.root}/events": "Events",
-        f"{desk.root}/events?type=agent": "Events",
-        f"{desk.root}/events/{event['id']}": event["type"],
-        f"{desk.root}/settings/webhooks": "Webhooks",
-        f"{desk.root}/settings/webhooks/{hook['id']}": hook["url"],
-        f"{desk.root}/settings/audit-log": "Audit log",
+        f"{window.root}/events": "Events",
+        f"{window.root}/events?type=agent": "Events",
+        f"{window.root}/events/{event['id']}": event["type"],
+        f"{window.root}/settings/webhooks": "Webhooks",
+        f"{window.root}/settings/webhooks/{hook['id']}": hook["url"],
+        f"{window.root}/settings/audit-log": "Audit log",
     }
-    found: list[str] = []
-    for path, heading in pages.items():
-        await desk.visitor.go(path, heading)
-        await expect(page.locator(".skeleton")).to_have_count(0)
-        found += await desk.visitor.barriers()
-        await page.set_viewport_size({"width": 390, "height": 800})
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
-        await page.set_viewport_size({"width": 1280, "height": 800})
+    found = await window.barriers_on(pages)
     await page.get_by_role("button", name="Details").first.click()
-    found += await desk.visitor.barriers()
-    await desk.visitor.go(f"{desk.root}/settings/webhooks/{hook['id']}", hook["url"])
+    found += await window.visitor.barriers()
+    await window.visitor.go(f"{window.root}/settings/webhooks/{hook['id']}", hook["url"])
     for opener in ("Edit", "Rotate secret", "Answer"):
         await page.get_by_role("button", name=opener).first.click()
-        found += await desk.visitor.barriers()
+        found += await window.visitor.barriers()
         await page.keyboard.press("Escape")
     assert found == []

@@ -1,7 +1,7 @@
 """Deliveries: every event once to every webhook that wants it, whoever is slow, fails or dies on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,17 +21,9 @@ from ingram_app.gateways import signed_post
 from tests.engine.conftest import World, engine, until
 from tests.fakes.receiver import Receiver, receiving
 
+pytestmark = pytest.mark.usefixtures("private_addresses_allowed")
 WELL = Outcome(200, None, "fine", 12)
 BADLY = Outcome(500, None, "sorry", 12)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def private_addresses_allowed() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
-        settings.cache_clear()
-        yield
-    settings.cache_clear()
 
 
 @pytest.fixture

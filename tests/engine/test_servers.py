@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from ingram_app.core import circuits
-from ingram_app.core.settings import settings
 from ingram_app.domain import connections, mcp_servers, oauth_providers
 from ingram_app.domain.approvals import InvalidContent
 from ingram_app.domain.runs import Run
@@ -22,17 +21,8 @@ from tests.engine.test_loop import told
 from tests.fakes.mcp_server import Desk, running_mcp_server
 from tests.fakes.oauth_server import Service, running_oauth_server
 
-pytestmark = pytest.mark.usefixtures("working")
+pytestmark = pytest.mark.usefixtures("working", "private_addresses_allowed")
 REFUND = '[[call refund {"order": "4711", "cents": 500}]]'
-
-
-@pytest.fixture(autouse=True)
-def private_addresses_allowed(monkeypatch: pytest.MonkeyPatch, database: None) -> Iterator[None]:
-    monkeypatch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
-    settings.cache_clear()
-    yield
-    monkeypatch.undo()
-    settings.cache_clear()
 
 
 @pytest.fixture
