@@ -415,6 +415,15 @@ async def test_a_brought_token_that_ends_is_expired(project: Tenant, service: Se
     assert await token(project, person) is None
 
 
+async def test_an_end_that_could_not_be_read_again_is_refused_and_one_without_a_zone_is_in_utc(
+    service: Service, person: Person
+) -> None:
+    answer = await bring(person.api, person.id, expires_at="9999-12-31T23:59:59-14:00")
+    error(answer, 422, "schema_error", "credential.expires_at")
+    made = ok(await bring(person.api, person.id, expires_at="2199-01-01T00:00:00"))
+    assert (made["status"], made["expires_at"]) == ("active", "2199-01-01T00:00:00Z")
+
+
 @pytest.mark.parametrize("token_uri", ["https://evil.example/token", "http://127.0.0.1:1/"])
 async def test_our_secret_goes_to_no_address_that_somebody_brings(
     service: Service, person: Person, token_uri: str
