@@ -5,8 +5,8 @@ It is built as a customer builds one, through the API itself, in front of a real
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,7 @@ class World:
     def __init__(self, app: FastAPI, clients: AsyncExitStack, database_url: str) -> None:
         self.app = app
         self._clients = clients
+        self._url = database_url
         self._owner = psycopg.connect(database_url, autocommit=True)
         clients.callback(self._owner.close)
 
@@ -134,6 +135,22 @@ class World:
     def do(self, statement: str, *values: Any) -> int:
         """Change what the database holds, as its owner; return how many rows."""
         return self._owner.execute(statement.encode(), values or None).rowcount
+
+    @contextmanager
+    def doing(self, statement: str, *values: Any) -> Iterator[None]:
+        """Be at changing what the database holds, as its owner, until the block is over."""
+        with psycopg.connect(self._url) as owner:
+            assert owner.execute(statement.encode(), values or None).rowcount
+            yield
+
+    async def wait_for_us(self, many: int) -> None:
+        """Return once so many wait for what we are doing."""
+        query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+        async def are_there() -> bool:
+            return int(self.ask(query)[0][0]) >= many
+
+        await until(are_there)
 
 
 @asynccontextmanager

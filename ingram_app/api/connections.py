@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import Field
 
 from ingram_app.api.deps import Caller, InTransaction, Route
-from ingram_app.api.shapes import In, ListOut, Out
+from ingram_app.api.shapes import In, ListOut, Out, When
 from ingram_app.domain import authorizations, connections, credentials
 from ingram_app.domain.authorizations import ConsentFailed, InvalidState, Outcome
 from ingram_app.domain.connections import Connection, ConnectionStatus
@@ -40,7 +40,7 @@ class CredentialIn(In):
     kind: Literal["oauth_tokens"]
     access_token: str
     refresh_token: str | None = None
-    expires_at: datetime | None = None
+    expires_at: When | None = None
     token_uri: str | None = None
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from ingram_app.api.deps import Caller, InTransaction, Place, Route
-from ingram_app.api.shapes import In, ListOut, Out, PageOut
+from ingram_app.api.shapes import In, ListOut, Out, PageOut, When
 from ingram_app.domain import memories, memory, recalling
 from ingram_app.domain.memories import Fact, Memory
 from ingram_app.domain.memory import MemoryDocument
@@ -58,17 +58,17 @@ class NewMemory(In):
     category: str = "fact"
     subject: str | None = None
     confidence: float = 1.0
-    expires_at: datetime | None = None
+    expires_at: When | None = None
     supersedes: str | None = None
     """The fact that this one contradicts: it becomes history."""
 
 
 class MemoryChanges(In):
-    content: str | None = None
-    category: str | None = None
+    content: str = ""
+    category: str = "fact"
     subject: str | None = None
-    confidence: float | None = None
-    expires_at: datetime | None = None
+    confidence: float = 1.0
+    expires_at: When | None = None
 
 
 class MemoryOut(Out):

@@ -90,7 +90,7 @@ async def put_smith_key(
     smith_id: str, provider: ProviderName, body: KeyIn, caller: Caller, session: InTransaction
 ) -> ModelKey:
     """Keep a key of the smith's own, used before the project's."""
-    await smiths.embody(session, caller, smith_id)
+    await smiths.embody(session, caller, smith_id, stays=True)
     url = _url(body)
     return await model_keys.put(session, caller, provider, api_key=body.api_key, base_url=url, smith_id=smith_id)
 
@@ -98,7 +98,7 @@ async def put_smith_key(
 @router.delete("/smiths/{smith_id}/model_keys/{provider}", status_code=204)
 async def delete_smith_key(smith_id: str, provider: ProviderName, caller: Caller, session: InTransaction) -> None:
     """Forget a key of the smith's own."""
-    await smiths.embody(session, caller, smith_id)
+    await smiths.embody(session, caller, smith_id, stays=True)
     await model_keys.remove(session, caller, provider, smith_id)
 
 

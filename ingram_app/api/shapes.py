@@ -1,11 +1,26 @@
 """Shapes that several routes share."""
 
 from collections.abc import Sequence
-from typing import Generic, Literal, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 Item = TypeVar("Item")
+_FIRST, _LAST = (end.replace(tzinfo=UTC) for end in (datetime.min, datetime.max))
+_ZONE = timedelta(days=1)
+"""No zone is further from another."""
+
+
+def _kept(given: datetime) -> datetime:
+    moment = given if given.tzinfo else given.replace(tzinfo=UTC)
+    if not _FIRST + _ZONE < moment < _LAST - _ZONE:
+        raise ValueError("it is too far away to be kept")
+    return moment
+
+
+When = Annotated[datetime, AfterValidator(_kept)]
+"""A time that is to be kept, and can be read again in every zone; one without a zone is in UTC."""
 
 
 class In(BaseModel):

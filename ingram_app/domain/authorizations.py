@@ -90,7 +90,7 @@ async def begin(
     It holds for ten minutes, and for one consent.
     """
     caller.require("connections:write")
-    await smiths.embody(session, caller, smith_id)
+    await smiths.embody(session, caller, smith_id, stays=True)
     row = await oauth_providers.known(session, caller.project_id, provider)
     _check_return(caller, row, return_url)
     state, verifier = f"{caller.project_id}.{secrets.token_urlsafe(32)}", oauth.new_verifier()
@@ -128,9 +128,14 @@ async def complete(state: str, code: str | None, error: str | None) -> Outcome:
         granted = await oauth.exchange(way.application, code, way.verifier)
     except OAuthFailed as failed:
         return way.outcome(error=failed.code)
-    async with transaction(way.caller.tenancy) as session:
-        smith_id, scopes = way.asked.smith_id, way.provider.scopes_allowed
-        made = await connections.keep(session, way.caller, smith_id, way.provider, granted, scopes)
+    try:
+        async with transaction(way.caller.tenancy) as session:
+            smith_id, scopes = way.asked.smith_id, way.provider.scopes_allowed
+            await smiths.embody(session, way.caller, smith_id, stays=True)
+            made = await connections.keep(session, way.caller, smith_id, way.provider, granted, scopes)
+    except NotFound:  # the smith has gone meanwhile: nobody needs them
+        await oauth.revoke(way.application, granted)
+        raise InvalidState(param="state") from None
     return way.outcome(connection=made)
 
 

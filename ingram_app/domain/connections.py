@@ -98,7 +98,7 @@ async def bring(session: AsyncSession, caller: Caller, smith_id: str, provider: 
     Raises `SmithMismatch`, `NotFound`, `InvalidProvider`, `InvalidTokenUri`, `InvalidCredential`.
     """
     caller.require("connections:write")
-    await smiths.embody(session, caller, smith_id)
+    await smiths.embody(session, caller, smith_id, stays=True)
     if not oauth_providers.NAME.fullmatch(provider):
         raise oauth_providers.InvalidProvider(param="provider")
     credential = given["credential"]
@@ -131,7 +131,7 @@ async def keep(
     _put_in(fresh, await keyrings.find(session, caller.project_id), tokens)
     fresh.can_refresh |= not isinstance(of, str) and of.refresh_webhook is not None
     await execute(session, sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"{smith_id} {provider}"))))
-    old = await of_provider(session, caller.project_id, smith_id, provider)
+    old = await of_provider(session, caller.project_id, smith_id, provider, held=True)
     connection = old or fresh
     was_broken = old is not None and old.status is not ConnectionStatus.active
     if old is not None:
@@ -188,7 +188,7 @@ async def forget(session: AsyncSession, caller: Caller, connection: Connection, 
 
 async def one(session: AsyncSession, caller: Caller, smith_id: str, connection_id: str) -> Connection:
     """Return a connection, held, for one who may do something with it. Raises `SmithMismatch`, `NotFound`."""
-    await smiths.embody(session, caller, smith_id)
+    await smiths.embody(session, caller, smith_id, stays=True)
     query = _whose(caller, smith_id).where(Connection.id == connection_id)
     connection: Connection | None = (await session.exec(query.with_for_update())).first()
     if connection is None:
@@ -196,10 +196,13 @@ async def one(session: AsyncSession, caller: Caller, smith_id: str, connection_i
     return connection
 
 
-async def of_provider(session: AsyncSession, project_id: str, smith_id: str, provider: str) -> Connection | None:
-    """Return a smith's connection with a provider, for one who acts as it."""
+async def of_provider(
+    session: AsyncSession, project_id: str, smith_id: str, provider: str, *, held: bool = False
+) -> Connection | None:
+    """Return a smith's connection with a provider, for one who acts as it; `held`, nobody else changes it meanwhile."""
     mine = select(Connection).where(Connection.project_id == project_id, Connection.smith_id == smith_id)
-    return (await session.exec(mine.where(Connection.provider == provider))).first()
+    query = mine.where(Connection.provider == provider)
+    return (await session.exec(query.with_for_update() if held else query)).first()
 
 
 async def tokens_of(session: AsyncSession, connection: Connection) -> Tokens:

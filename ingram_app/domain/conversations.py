@@ -17,7 +17,7 @@ from ingram_app.core import signals
 from ingram_app.core.database import Tenancy, execute, transaction
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.settings import settings
-from ingram_app.domain import audit, frames, runs, speech, summaries, threads
+from ingram_app.domain import audit, frames, runs, smiths, speech, summaries, threads
 from ingram_app.domain.access import Caller
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.paging import FIRST, InvalidCursor, Page, Place, cursor, number
@@ -207,6 +207,7 @@ async def follow(thread: Thread, since: Point) -> AsyncIterator[Said | None]:
 
 async def _hold(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> None:
     """Keep new turns of a thread waiting until the transaction ends. Raises `SmithMismatch`, `NotFound`."""
+    await smiths.embody(session, caller, smith_id, stays=True)
     await threads.find(session, caller, smith_id, thread_id)
     if not await threads.hold(session, caller.project_id, smith_id, thread_id):
         raise NotFound(noun="thread", id=thread_id)

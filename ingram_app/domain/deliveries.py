@@ -253,7 +253,7 @@ def topic(webhook_id: str) -> str:
 
 async def _ready(session: AsyncSession, caller: Caller, webhook_id: str) -> None:
     caller.require("webhooks:write")
-    if not (await webhooks.find(session, caller, webhook_id)).active:
+    if not (await webhooks.find(session, caller, webhook_id, stays=True)).active:
         raise WebhookInactive(webhook_id=webhook_id)
 
 

@@ -156,7 +156,7 @@ async def put(session: AsyncSession, caller: Caller, name: str, given: dict[str,
     await execute(
         session, sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"{caller.project_id} mcp {name}")))
     )
-    server = await _of(session, caller, name) or McpServer(project_id=caller.project_id, name=name, url=url)
+    server = await _of(session, caller, name, held=True) or McpServer(project_id=caller.project_id, name=name, url=url)
     if server.url != url:
         server.sealed_secret, server.manifest, server.tools_refreshed_at = None, [], None
     server.sealed_secret = await _sealed(session, caller, auth, server.sealed_secret)
@@ -210,8 +210,7 @@ async def for_run(project_id: str, names: list[str] | None) -> list[McpServer]:
 
 async def remove(session: AsyncSession, caller: Caller, name: str) -> None:
     """Forget a server. Raises `NotFound`."""
-    caller.require("project:write")
-    server = await find(session, caller, name)
+    server = await _held(session, caller, name)
     await session.delete(server)
     afterwards(session, lambda: _forget(caller.project_id))
     await audit.note(session, caller, "mcp_server.removed", server.id, name=name)
@@ -300,8 +299,7 @@ async def reach(
 
 async def _held(session: AsyncSession, caller: Caller, name: str) -> McpServer:
     caller.require("project:write")
-    query = select(McpServer).where(McpServer.project_id == caller.project_id, McpServer.name == name)
-    server = (await session.exec(query.with_for_update())).first()
+    server = await _of(session, caller, name, held=True)
     if server is None:
         raise NotFound(noun="MCP server", id=name[:80])
     return server
@@ -328,9 +326,9 @@ async def _change(session: AsyncSession, server: McpServer, changes: dict[str, A
         set_committed_value(server, name, value)
 
 
-async def _of(session: AsyncSession, caller: Caller, name: str) -> McpServer | None:
+async def _of(session: AsyncSession, caller: Caller, name: str, *, held: bool = False) -> McpServer | None:
     query = select(McpServer).where(McpServer.project_id == caller.project_id, McpServer.name == name)
-    return (await session.exec(query)).first()
+    return (await session.exec(query.with_for_update() if held else query)).first()
 
 
 def _target(caller: Caller, given: dict[str, Any]) -> tuple[str, Entry | None]:

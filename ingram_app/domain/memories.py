@@ -102,7 +102,7 @@ async def write(
     `supersedes` names the fact it contradicts. Raises `SmithMismatch`, `NotFound`, `InvalidMemory`, `TooManyMemories`.
     """
     caller.require("memories:write")
-    await smiths.embody(session, caller, smith_id)
+    await smiths.embody(session, caller, smith_id, stays=True)
     checked = _checked({name: value for name, value in asdict(fact).items() if name in _FIELDS})
     digest = _digest(fact.content)
     fresh = Memory(
@@ -162,7 +162,7 @@ async def change(
 ) -> Memory:
     """Change a fact that is held. Raises `SmithMismatch`, `NotFound`, `MemorySuperseded`, `InvalidMemory`."""
     caller.require("memories:write")
-    await smiths.embody(session, caller, smith_id)
+    await smiths.embody(session, caller, smith_id, stays=True)
     memory = await _one(session, caller, smith_id, memory_id, to_change=True)
     if memory.superseded_by is not None:
         raise MemorySuperseded(memory_id=memory.id, by=memory.superseded_by)
@@ -183,7 +183,7 @@ async def undo(session: AsyncSession, caller: Caller, smith_id: str, memory_id: 
     Raises `SmithMismatch`, `NotFound`, `InvalidMemory` when there is nothing to take back.
     """
     caller.require("memories:write")
-    await smiths.embody(session, caller, smith_id)
+    await smiths.embody(session, caller, smith_id, stays=True)
     memory = await _one(session, caller, smith_id, memory_id, to_change=True)
     if memory.superseded_by is not None:
         return await _become(session, caller, memory, {"superseded_by": None})
@@ -196,7 +196,7 @@ async def undo(session: AsyncSession, caller: Caller, smith_id: str, memory_id: 
 async def remove(session: AsyncSession, caller: Caller, smith_id: str, memory_id: str) -> None:
     """Forget a fact, and what it replaced. Raises `SmithMismatch`, `NotFound`."""
     caller.require("memories:write")
-    await smiths.embody(session, caller, smith_id)
+    await smiths.embody(session, caller, smith_id, stays=True)
     await _one(session, caller, smith_id, memory_id, to_change=True)
     await execute(session, _FORGET, {"project_id": caller.project_id, "smith_id": smith_id, "id": memory_id})
     await events.tell(session, caller, event_types.MemoryUpdated("fact", memory_id), smith_id=smith_id)

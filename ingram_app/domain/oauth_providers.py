@@ -92,7 +92,7 @@ async def put(session: AsyncSession, caller: Caller, provider: str, given: dict[
     facts = _facts(provider, given)
     lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"{caller.project_id} oauth {provider}"))
     await execute(session, sa.select(lock))
-    row = await _of(session, caller.project_id, provider)
+    row = await _of(session, caller.project_id, provider, held=True)
     secret = given.get("client_secret")
     if secret is None and (row is None or (row.client_id, row.token_uri) != (facts["client_id"], facts["token_uri"])):
         raise ClientSecretRequired(param="client_secret")
@@ -133,7 +133,9 @@ async def browse(session: AsyncSession, caller: Caller) -> list[OAuthProvider]:
 async def remove(session: AsyncSession, caller: Caller, provider: str) -> None:
     """Forget a provider; connections that are there work until their tokens end. Raises `NotFound`."""
     caller.require("project:write")
-    row = await find(session, caller, provider)
+    row = await _of(session, caller.project_id, provider, held=True)
+    if row is None:
+        raise NotFound(noun="provider", id=provider[:80])
     await session.delete(row)
     await audit.note(session, caller, "provider.removed", row.id, provider=provider)
 
@@ -162,9 +164,9 @@ def origin_of(url: str) -> str | None:
     return found[1] if found and url.isascii() and url.isprintable() and " " not in url else None
 
 
-async def _of(session: AsyncSession, project_id: str, provider: str) -> OAuthProvider | None:
+async def _of(session: AsyncSession, project_id: str, provider: str, *, held: bool = False) -> OAuthProvider | None:
     query = select(OAuthProvider).where(OAuthProvider.project_id == project_id, OAuthProvider.provider == provider)
-    return (await session.exec(query)).first()
+    return (await session.exec(query.with_for_update() if held else query)).first()
 
 
 def _facts(provider: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,7 @@ async def turns(caller: Caller, smith_id: str, query: str, limit: int = 10) -> l
 async def embed_new(caller: Caller, smith_id: str, kind: Kind) -> int:
     """Embed what of a smith is not yet embedded with the project's model; return how many texts that were."""
     async with transaction(caller.tenancy) as session:
+        await smiths.embody(session, caller, smith_id, stays=True)
         wanted = await embedding(session, caller.project_id, smith_id)
         if kind == "turn":
             await recollections.catch_up(session, caller.project_id, smith_id)
@@ -80,6 +81,7 @@ async def embed_new(caller: Caller, smith_id: str, kind: Kind) -> int:
         return 0
     found = await embeddings.embed(wanted.model, wanted.credential, [thing.content for thing in new])
     async with transaction(caller.tenancy) as session:
+        await smiths.embody(session, caller, smith_id, stays=True)
         pairs = list(zip(new, found, strict=True))
         await vectors.keep(session, caller.project_id, smith_id, kind, wanted.model, pairs)
     return len(new)

@@ -180,13 +180,13 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
     return clone
 
 
-async def embody(session: AsyncSession, caller: Caller, smith_id: str) -> Clone:
+async def embody(session: AsyncSession, caller: Caller, smith_id: str, *, stays: bool = False) -> Clone:
     """Return a live smith for one who acts as it or for it, also one that tries a draft.
 
-    Raises `SmithMismatch`, `NotFound`.
+    If it `stays`, nobody claims or erases it meanwhile: who writes begins so. Raises `SmithMismatch`, `NotFound`.
     """
     caller.require_own(smith_id)
-    found = await _clones(session, caller, Smith.id == smith_id)
+    found = await _clones(session, caller, Smith.id == smith_id, stays=stays)
     if not found:
         raise NotFound(noun="smith", id=smith_id)
     return found[0]
@@ -302,8 +302,7 @@ async def hold(session: AsyncSession, caller: Caller, smith_id: str) -> Smith:
     caller.require("smiths:write")
     there = (Smith.project_id == caller.project_id, Smith.id == smith_id, col(Smith.tester_id).is_(None))
     query = select(Smith).where(*there).with_for_update().execution_options(populate_existing=True)
-    smith = (await session.exec(query)).first()
-    if smith is None:
+    if (smith := (await session.exec(query)).first()) is None:
         raise NotFound(noun="smith", id=smith_id)
     return smith
 
@@ -366,9 +365,10 @@ def _live(caller: Caller) -> Any:
     return select(Smith).where(*are_live(caller))
 
 
-async def _clones(session: AsyncSession, caller: Caller, *which: Any) -> list[Clone]:
+async def _clones(session: AsyncSession, caller: Caller, *which: Any, stays: bool = False) -> list[Clone]:
     """Return live smiths with their agents and the versions that they run, in one query."""
     query = _embodied(select(Smith, Agent, AgentVersion)).where(*_are_there(caller), *which)
+    query = query.with_for_update(read=True, key_share=True, of=Smith) if stays else query
     return [_clone(*row) for row in (await session.exec(query)).all()]
 
 

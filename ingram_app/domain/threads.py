@@ -96,6 +96,8 @@ async def find(session: AsyncSession, caller: Caller, smith_id: str, thread_id: 
 async def rename(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str, title: str) -> Thread:
     """Give a thread another title. Raises `SmithMismatch`, `NotFound`, `InvalidTitle`."""
     caller.require("runs:write")
+    await smiths.embody(session, caller, smith_id, stays=True)
+    await hold(session, caller.project_id, smith_id, thread_id)
     thread = await find(session, caller, smith_id, thread_id)
     thread.title = title.strip()
     if not (1 <= len(thread.title) <= TITLE_LENGTH and thread.title.isprintable()):

@@ -138,10 +138,14 @@ async def browse(session: AsyncSession, caller: Caller) -> list[Webhook]:
     return list((await session.exec(query.order_by(col(Webhook.created_at).desc(), col(Webhook.id).desc()))).all())
 
 
-async def find(session: AsyncSession, caller: Caller, webhook_id: str) -> Webhook:
-    """Return one of the project's webhooks. Raises `NotFound`."""
+async def find(session: AsyncSession, caller: Caller, webhook_id: str, *, stays: bool = False) -> Webhook:
+    """Return one of the project's webhooks; one that `stays` is not removed until the transaction ends.
+
+    Raises `NotFound`.
+    """
     caller.require("webhooks:read")
-    return await _one(session, _own(caller, webhook_id), webhook_id)
+    query = _own(caller, webhook_id)
+    return await _one(session, query.with_for_update(read=True, key_share=True) if stays else query, webhook_id)
 
 
 async def change(session: AsyncSession, caller: Caller, webhook_id: str, changes: dict[str, Any]) -> Webhook:

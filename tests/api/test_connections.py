@@ -227,6 +227,23 @@ async def test_a_code_that_is_none_brings_nothing(service: Service, person: Pers
     assert ok(await person.api.get(f"/v1/smiths/{person.id}/connections"))["data"] == []
 
 
+async def test_a_smith_that_was_erased_during_a_consent_leaves_no_token_behind(
+    api: Client, service: Service, person: Person, nobody: Client
+) -> None:
+    back = on_our_side(await service.consent(await link(person.api, person.id)))
+    service.slow = threading.Event()
+    coming = asyncio.create_task(nobody.get(back))
+
+    async def begun() -> bool:
+        return bool(service.clients)
+
+    await until(begun)
+    ok(await api.post(f"/v1/smiths/{person.id}/erase"))
+    service.slow.set()
+    error(await coming, 400, "invalid_state", "state")
+    assert len(service.revoked) == 2
+
+
 async def test_who_says_no_is_not_connected(service: Service, person: Person, nobody: Client) -> None:
     back = on_our_side(await service.deny(await link(person.api, person.id)))
     state = parse_qs(urlsplit(await link(person.api, person.id)).query)["state"][0]
@@ -401,10 +418,33 @@ async def test_tokens_can_be_brought(project: Tenant, service: Service, person: 
     error(await person.api.patch(path, json={"scopes": ["all"]}), 422, "schema_error")
 
 
+async def test_what_is_kept_while_the_one_before_is_removed_stands(
+    world: World, api: Client, service: Service, person: Person
+) -> None:
+    old = ok(await bring(person.api, person.id))
+    with world.doing("delete from connections where id = %s", old["id"]):
+        bringing = asyncio.create_task(bring(person.api, person.id))
+        await world.wait_for_us(1)
+    assert ok(await bringing)["id"] != old["id"]
+    with world.doing("delete from oauth_providers where provider = 'acme'"):
+        putting = asyncio.create_task(api.put(f"{PROVIDERS}/acme", json=service.registration()))
+        await world.wait_for_us(1)
+    assert ok(await putting)["provider"] == "acme"
+
+
 async def test_a_brought_token_that_ends_is_expired(project: Tenant, service: Service, person: Person) -> None:
     made = ok(await bring(person.api, person.id, expires_at=(now() - timedelta(seconds=1)).isoformat()))
     assert made["status"] == "expired"
     assert await token(project, person) is None
+
+
+async def test_an_end_that_could_not_be_read_again_is_refused_and_one_without_a_zone_is_in_utc(
+    service: Service, person: Person
+) -> None:
+    answer = await bring(person.api, person.id, expires_at="9999-12-31T23:59:59-14:00")
+    error(answer, 422, "schema_error", "credential.expires_at")
+    made = ok(await bring(person.api, person.id, expires_at="2199-01-01T00:00:00"))
+    assert (made["status"], made["expires_at"]) == ("active", "2199-01-01T00:00:00Z")
 
 
 @pytest.mark.parametrize("token_uri", ["https://evil.example/token", "http://127.0.0.1:1/"])

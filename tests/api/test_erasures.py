@@ -124,6 +124,39 @@ async def test_an_archived_smith_and_the_strangers_it_was_go_with_it(
     assert world.ask("select count(*) from smiths where id in (%s, %s)", user["id"], stranger["id"]) == [(0,)]
 
 
+async def test_what_is_written_about_a_smith_while_it_is_erased_finds_nobody(
+    world: World, api: Client, project: Tenant
+) -> None:
+    ok(await api.put("/v1/tenant/providers/google", json={"client_id": "us", "client_secret": "s3cret"}))
+    smith = await project.smith()
+    path = f"/v1/smiths/{smith['id']}"
+    await project.run(smith["id"], thread_id="first")
+    fact = ok(await api.post(f"{path}/memories", json={"content": "Likes tea."}))
+    account = {"provider": "google", "credential": {"kind": "oauth_tokens", "access_token": "theirs"}}
+    connection = ok(await api.post(f"{path}/connections", json=account))
+    late: list[tuple[str, str, Any]] = [
+        ("POST", "memories", {"content": "Likes cake."}),
+        ("POST", "memories", {"content": "Hates tea.", "supersedes": fact["id"]}),
+        ("PATCH", f"memories/{fact['id']}", {"content": "Likes cake."}),
+        ("DELETE", f"memories/{fact['id']}", None),
+        ("PUT", "memory", {"content": "Likes cake."}),
+        ("POST", "connections", account),
+        ("POST", "connections", account | {"provider": "other"}),
+        ("POST", "connections/authorize", {"provider": "google"}),
+        ("PATCH", f"connections/{connection['id']}", {"metadata": {}}),
+        ("PUT", "model_keys/openai", {"api_key": "sk-theirs"}),
+        ("PATCH", "threads/first", {"title": "Renamed"}),
+        ("DELETE", "threads/first", None),
+    ]
+    with world.doing("delete from smiths where id = %s", smith["id"]):
+        asking = [asyncio.create_task(api.request(method, f"{path}/{rest}", json=body)) for method, rest, body in late]
+        recalling = asyncio.create_task(api.post(f"{path}/memory/recall", json={"query": "tea"}))
+        await world.wait_for_us(len(late) + 1)
+    for answer in await asyncio.gather(*asking):
+        error(answer, 404, "not_found")
+    assert ok(await recalling)["data"] == []
+
+
 async def test_claims_deletes_and_erasures_that_race_end_in_one_story(api: Client, project: Tenant) -> None:
     for number in range(4):
         smith = await project.smith(external_id=f"anon:g{number}")

@@ -42,6 +42,16 @@ def tools(server: dict[str, Any], fact: str) -> dict[str, bool]:
     return {tool["name"]: tool[fact] for tool in server["tools"]}
 
 
+async def test_a_server_that_is_set_while_it_is_removed_is_there(world: World, api: Client) -> None:
+    asked = {"url": "https://127.0.0.1:1/mcp"}
+    ok(await api.put("/v1/tenant/mcp/gone", json=asked))
+    with world.doing("delete from mcp_servers where name = 'gone'"):
+        putting = asyncio.create_task(api.put("/v1/tenant/mcp/gone", json=asked))
+        await world.wait_for_us(1)
+    assert ok(await putting)["name"] == "gone"
+    ok(await api.delete("/v1/tenant/mcp/gone"))
+
+
 async def test_a_server_is_asked_for_its_tools_when_it_is_registered(api: Client, desk: Desk) -> None:
     server = await put(api, desk)
     assert (server["status"], server["discovery_error"], server["tools_discovered"]) == ("active", None, 6)

@@ -184,6 +184,21 @@ async def test_a_delivery_of_another_webhook_is_not_found(api: Client, world: Wo
     assert ok(await api.post(f"{HOOKS}/{hook['id']}/{path}"))["redelivery_of"] == delivery_id
 
 
+async def test_what_is_sent_to_a_webhook_that_is_being_removed_finds_none(
+    api: Client, world: World, project: Tenant
+) -> None:
+    hook = await made(api)
+    path = f"{HOOKS}/{hook['id']}"
+    delivery_id = project.delivery(hook["id"])
+    with world.doing("delete from webhooks where id = %s", hook["id"]):
+        asking = [
+            asyncio.create_task(api.post(f"{path}/{rest}")) for rest in ("test", f"deliveries/{delivery_id}/redeliver")
+        ]
+        await world.wait_for_us(len(asking))
+    for answer in await asyncio.gather(*asking):
+        error(answer, 404, "not_found")
+
+
 async def test_what_is_switched_off_takes_no_test(api: Client) -> None:
     hook = await made(api, active=False)
     error(await api.post(f"{HOOKS}/{hook['id']}/test"), 409, "webhook_inactive")

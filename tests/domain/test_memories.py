@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.world import Person, Tenant, World, error, ok
+from tests.world import Client, Person, Tenant, World, error, ok
+
+
+@pytest.fixture
+async def api(project: Tenant) -> Client:
+    return project.api
 
 
 @pytest.fixture
@@ -120,6 +125,29 @@ async def test_what_can_not_be_a_fact_is_refused_at_its_field(smith: Person, fie
     body = {"content": "Likes tea.", **fields}
     error(await smith.api.post(f"/v1/smiths/{smith.id}/memories", json=body), 422, "invalid_memory", at)
     assert await held(smith) == []
+
+
+@pytest.mark.parametrize("field", ["content", "category", "confidence"])
+async def test_what_a_fact_must_have_can_not_be_emptied(smith: Person, field: str) -> None:
+    fact = await write(smith, "Likes tea.")
+    path = f"/v1/smiths/{smith.id}/memories/{fact['id']}"
+    error(await smith.api.patch(path, json={field: None}), 422, "schema_error", field)
+    assert ok(await smith.api.get(path)) == fact
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_time_that_could_not_be_read_again_is_refused(api: Client, smith: Person, moment: str) -> None:
+    path = f"/v1/smiths/{smith.id}/memories"
+    body = {"content": "Likes tea.", "expires_at": moment}
+    error(await smith.api.post(path, json=body), 422, "schema_error", "expires_at")
+    fact = await write(smith, "Likes cake.")
+    error(await smith.api.patch(f"{path}/{fact['id']}", json=body), 422, "schema_error", "expires_at")
+    assert await held(smith) == ["Likes cake."]
+    assert (await api.get(f"/v1/smiths/{smith.id}/export")).text.count("Likes") == 1
+
+
+async def test_a_time_without_a_zone_is_in_utc(smith: Person) -> None:
+    assert (await write(smith, "Likes tea.", expires_at="2199-01-01T00:00:00"))["expires_at"] == "2199-01-01T00:00:00Z"
 
 
 async def test_facts_of_a_category_are_listed(smith: Person) -> None:

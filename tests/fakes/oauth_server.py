@@ -34,7 +34,7 @@ class Service:
     failing: int | None = None
     """The status that the token endpoint answers with."""
     slow: threading.Event | None = None
-    """What a refresh waits for."""
+    """What tokens wait for."""
     _challenges: dict[str, str] = field(default_factory=dict)
     _live: set[str] = field(default_factory=set)
 
@@ -121,6 +121,8 @@ def _refused(service: Service) -> Any:
     if service.failing is not None:
         return flask.jsonify({"error": "server_error"}), service.failing
     if asked["grant_type"] == "authorization_code":
+        if service.slow is not None:
+            service.slow.wait(10)
         hashed = hashlib.sha256(asked.get("code_verifier", "").encode()).digest()
         if service._challenges.pop(asked["code"], None) != urlsafe_b64encode(hashed).decode().rstrip("="):
             return _error("invalid_grant")
