@@ -8,7 +8,7 @@ import reflex as rx
 
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import drawer, open_dialog
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import author, moment
 from ingram_app.console.lists import filter_set, list_table, search
 from ingram_app.console.looks import NativeForm, button, code, facts, head, relative_time, served
 from ingram_app.console.session import Session, standing
@@ -42,7 +42,7 @@ class EntryRow:
         return cls(
             id=entry.id,
             at=moment(entry.created_at),
-            who=actor.get("email") or actor.get("kind") or "",
+            who=author(actor),
             whose=", ".join(filter(None, (actor.get("kind"), actor.get("id"), actor.get("token_id")))),
             action=entry.action,
             resource=entry.resource_id,

@@ -8,7 +8,7 @@ from typing import Any
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import author, moment
 from ingram_app.console.looks import badge, button, code, link, relative_time
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Session, standing
@@ -40,7 +40,6 @@ class Asked:
 
     @classmethod
     def of(cls, approval: Approval, who: str) -> "Asked":
-        by = approval.actor or {}
         return cls(
             id=approval.id,
             run=approval.run_id,
@@ -51,7 +50,7 @@ class Asked:
             at=moment(approval.created_at),
             expires=moment(approval.expires_at),
             decided=moment(approval.resolved_at),
-            by=by.get("email") or by.get("kind") or "",
+            by=author(approval.actor) if approval.actor else "",
             reason=approval.reason or "",
             four_eyes=approval.four_eyes,
         )
@@ -125,8 +124,11 @@ def _deeds(row: Asked) -> rx.Component:
         rx.el.summary("Reject …", class_name="button", custom_attrs={"data-press": "r"}),
         rx.el.form(
             rx.el.input(type="hidden", name="approval", value=row.id),
-            rx.el.label("Why? The model is told.", html_for=f"why-{row.id}"),
-            rx.el.textarea(id=f"why-{row.id}", name="reason", class_name="input", rows=2, max_length=2000),
+            rx.el.div(
+                rx.el.label("Why? The model is told.", html_for=f"why-{row.id}"),
+                rx.el.textarea(id=f"why-{row.id}", name="reason", class_name="input", rows=2, max_length=2000),
+                class_name="field",
+            ),
             button("Reject", kind="danger", type="submit"),
             on_submit=Deciding.reject,
         ),

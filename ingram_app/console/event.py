@@ -7,8 +7,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.address import is_at, named, or_not_here
-from ingram_app.console.events import told_by
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import author, moment
 from ingram_app.console.lists import list_table
 from ingram_app.console.looks import badge, code, facts, link, one_thing, relative_time, section, skeleton, split
 from ingram_app.console.session import Session, standing
@@ -53,7 +52,7 @@ class EventPage(rx.State):
                 event = await events.find(session, caller, named(self, "events"))
                 sent = await deliveries.of_event(session, caller, event.id)
         self.id, self.type, self.at = event.id, event.type, moment(event.created_at)
-        self.actor, self.smith_id = told_by(event.actor), event.smith_id or ""
+        self.actor, self.smith_id = author(event.actor), event.smith_id or ""
         self.run_id = str(event.data.get("run_id") or "")
         self.payload = json.dumps(json.loads(event.spelt()), ensure_ascii=False, indent=2)
         self.sent = [SentRow.of(delivery, webhook) for delivery, webhook in sent]

@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import author, moment
 from ingram_app.console.following import stirred
 from ingram_app.console.lists import chips, empty, filter_set, list_table, search, with_pill
 from ingram_app.console.looks import head, relative_time
@@ -47,19 +47,17 @@ class EventRow:
             type=event.type,
             who=called(smith) if smith else event.smith_id or "–",
             about=_about(event.data),
-            actor=told_by(event.actor),
+            actor=author(event.actor),
         )
 
 
 def _about(data: dict[str, Any]) -> str:
     """Write what an event says in a line, ids last."""
     said = [(name, value) for name, value in data.items() if isinstance(value, str | int)]
-    return ", ".join(f"{name} {value}" for name, value in sorted(said, key=lambda one: bool(ID.fullmatch(str(one[1])))))
-
-
-def told_by(actor: dict[str, str | None] | None) -> str:
-    """Write who did something: a person's address, else the kind of who it was."""
-    return (actor.get("email") or actor.get("kind") or "–") if actor else "the platform"
+    return ", ".join(
+        f"{name} {str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in sorted(said, key=lambda one: bool(ID.fullmatch(str(one[1]))))
+    )
 
 
 class EventsPage(rx.State):

@@ -1,6 +1,7 @@
 """How figures and moments are written."""
 
 from datetime import datetime
+from typing import Any
 
 
 def money(micros: int | None) -> str:
@@ -39,3 +40,15 @@ def counted(number: int, noun: str) -> str:
 def moment(at: datetime | None) -> str:
     """Write a moment as `relative_time` reads it, empty for none."""
     return at.isoformat() if at else ""
+
+
+def author(actor: dict[str, Any] | None) -> str:
+    """Write who did something: a person's address, else what kind of key it was, else the platform."""
+    actor = actor or {}
+    kind = actor.get("kind") or "platform"
+    return actor.get("email") or {"tenant": "API", "platform": "the platform"}.get(kind, kind)
+
+
+def thread_end(id: str) -> str:
+    """Write a thread's id, one of ours by its end alone."""
+    return f"thr_…{id[-6:]}" if id.startswith("thr_") else id

@@ -11,10 +11,9 @@ from ingram_app.console.address import asked, named, place_of
 from ingram_app.console.agent_head import AgentHead
 from ingram_app.console.dialogs import close_dialog, open_dialog
 from ingram_app.console.differences import Difference, differences
-from ingram_app.console.figures import counted, moment
+from ingram_app.console.figures import author, counted, moment
 from ingram_app.console.rollout_form import Planned, Wish
 from ingram_app.console.session import Choice, standing
-from ingram_app.console.versions import author
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.domain import agents, rollouts, versions

@@ -9,7 +9,7 @@ import reflex as rx
 from ingram_app.console.address import asked, named, place_of
 from ingram_app.console.dialogs import confirm, open_dialog
 from ingram_app.console.differences import label
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import author, moment
 from ingram_app.console.lists import list_table
 from ingram_app.console.looks import button, relative_time
 from ingram_app.console.session import Session, standing
@@ -85,16 +85,12 @@ def _rows(found: Sequence[Revision], current: dict[str, Any]) -> list[RevisionRo
             version=revision.version,
             changed="as it was made" if before is None else _changed(before, revision.snapshot),
             note=revision.note or "",
-            by=_who(revision.created_by or {}),
+            by=author(revision.created_by),
             at=moment(revision.created_at),
             now=place == 0 and revision.snapshot == current,
         )
         for place, (revision, before) in enumerate(zip(found, befores, strict=True))
     ]
-
-
-def _who(actor: dict[str, str | None]) -> str:
-    return actor.get("email") or ("API" if actor.get("kind") == "tenant" else actor.get("kind")) or ""
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -135,7 +131,7 @@ def _cells(row: RevisionRow) -> list[Any]:
         rx.el.span(row.version, rx.cond(row.now, rx.el.span("now", class_name="badge green")), class_name="row"),
         rx.el.span(row.changed, class_name="clip wide", title=row.changed),
         rx.cond(row.note != "", rx.el.span(row.note, class_name="clip wide", title=row.note), "–"),
-        rx.cond(row.by != "", row.by, "–"),
+        row.by,
         relative_time(row.at),
         rx.cond(Session.builds & ~row.now, restore),
     ]

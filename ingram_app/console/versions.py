@@ -9,7 +9,7 @@ from ingram_app.console.address import asked, named, place_of
 from ingram_app.console.agent_head import AgentHead
 from ingram_app.console.dialogs import confirm, open_dialog
 from ingram_app.console.differences import Difference, differences, side_by_side
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import author, moment
 from ingram_app.console.lists import list_table
 from ingram_app.console.looks import badge, button, link_button, relative_time, section
 from ingram_app.console.session import Choice, Session, standing
@@ -101,12 +101,6 @@ class Versions(rx.State):
         async with transaction(caller.tenancy) as session:
             await versions.restore(session, caller, named(self, "agents"), self.candidate)
         return [AgentHead.load, Versions.load, rx.toast.success(f"Version {self.candidate} is the draft again")]
-
-
-def author(by: dict[str, Any] | None) -> str:
-    """Return who did something, as it is shown."""
-    by = by or {}
-    return by.get("email") or {"tenant": "API", None: "the platform"}.get(by.get("kind"), "the platform")
 
 
 def _word(chosen: str) -> str:

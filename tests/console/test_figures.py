@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingram_app.console.figures import counted, duration, money
+from ingram_app.console.figures import author, counted, duration, money, thread_end
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,3 +31,22 @@ def test_what_has_not_ended_has_no_duration() -> None:
 
 def test_one_is_not_many() -> None:
     assert [counted(number, "run") for number in (0, 1, 2_000)] == ["0 runs", "1 run", "2,000 runs"]
+
+
+@pytest.mark.parametrize(
+    ("actor", "shown"),
+    [
+        (None, "the platform"),
+        ({"kind": "platform"}, "the platform"),
+        ({"kind": "tenant"}, "API"),
+        ({"kind": "smith", "id": "smt_1"}, "smith"),
+        ({"kind": "operator", "email": "ada@example.com"}, "ada@example.com"),
+    ],
+)
+def test_who_did_something_is_called_the_same_everywhere(actor: dict[str, str] | None, shown: str) -> None:
+    assert author(actor) == shown
+
+
+@pytest.mark.parametrize(("id", "shown"), [("thr_ChNGLVuUo3uyYMJVec37q", "thr_…Vec37q"), ("orders", "orders")])
+def test_a_thread_of_a_name_of_one_s_own_is_called_by_all_of_it(id: str, shown: str) -> None:
+    assert thread_end(id) == shown
