@@ -126,7 +126,7 @@ def api_keys() -> rx.Component:
             rx.cond(Session.manages, make),
         ),
         list_table(
-            ["Name", "State", "Kind", "Begins with", "Made", "Last used", "Expires", ""],
+            ["Name", "State", "Kind", "Begins with", "Created", "Last used", "Expires", ""],
             ApiKeys.rows,
             _cells,
             label="API keys",
@@ -178,7 +178,7 @@ def _new_key() -> rx.Component:
             required=True,
         ),
         field("lifetime", "Lifetime", id="key-lifetime", kind="select", options=_LIFETIMES),
-        deed="Make the key",
+        deed="Create key",
         on_submit=ApiKeys.mint,
     )
 

@@ -118,7 +118,7 @@ def tab() -> rx.Component:
     return rx.el.div(
         rx.cond(SmithTokens.rows.length() > 0, rx.el.div(make, class_name="row end")),
         list_table(
-            ["Name", "State", "May", "Made", "Last used", "Expires", ""],
+            ["Name", "State", "May", "Created", "Last used", "Expires", ""],
             SmithTokens.rows,
             _cells,
             label="Tokens",
@@ -166,7 +166,7 @@ def dialogs() -> rx.Component:
             ),
             field("lifetime", "Lifetime", id="token-lifetime", kind="select", options=_LIFETIMES),
             rx.cond(SmithTokens.error != "", rx.el.p(SmithTokens.error, class_name="notice red", role="alert")),
-            deed="Make the token",
+            deed="Create token",
             on_submit=SmithTokens.mint,
         ),
         secret_once(
