@@ -73,7 +73,7 @@ def account() -> rx.Component:
 def _cells(row: SessionRow) -> list[rx.Component]:
     end = button("Sign out there", kind="plain", on_click=Account.revoke(row.id))
     return [
-        rx.el.span(row.browser),
+        rx.el.span(row.browser, class_name="note"),
         rx.el.code(row.address),
         relative_time(row.began),
         relative_time(row.used),

@@ -112,10 +112,16 @@ def _new() -> rx.Component:
 
 def _cells(row: AgentRow) -> list[Any]:
     return [
-        row.name,
-        rx.cond(row.slug != "", rx.el.code(row.slug), rx.el.span("the project's default", class_name="muted")),
+        rx.el.span(row.name, class_name="note"),
+        rx.cond(
+            row.slug != "",
+            rx.el.code(row.slug, class_name="clip", title=row.slug),
+            rx.el.span("the project's default", class_name="muted"),
+        ),
         rx.cond(row.live != "", row.live, badge("draft only")),
-        rx.cond(row.rolling != "", row.rolling, rx.cond(row.halted, badge("halted"), "–")),
+        rx.cond(
+            row.rolling != "", rx.el.span(row.rolling, class_name="clip"), rx.cond(row.halted, badge("halted"), "–")
+        ),
         row.smiths,
         relative_time(row.last_activity),
     ]

@@ -81,6 +81,6 @@ def _new_key() -> rx.Component:
             required=True,
         ),
         field("lifetime", "Lifetime", id="key-lifetime", kind="select", options=_LIFETIMES),
-        deed="Make the key",
+        deed="Create key",
         on_submit=ApiKeys.mint,
     )

@@ -120,8 +120,11 @@ def _deeds(row: Asked) -> rx.Component:
         rx.el.summary("Reject …", class_name="button", custom_attrs={"data-press": "r"}),
         rx.el.form(
             rx.el.input(type="hidden", name="approval", value=row.id),
-            rx.el.label("Why? The model is told.", html_for=f"why-{row.id}"),
-            rx.el.textarea(id=f"why-{row.id}", name="reason", class_name="input", rows=2, max_length=2000),
+            rx.el.div(
+                rx.el.label("Why? The model is told.", html_for=f"why-{row.id}"),
+                rx.el.textarea(id=f"why-{row.id}", name="reason", class_name="input", rows=2, max_length=2000),
+                class_name="field",
+            ),
             button("Reject", kind="danger", type="submit"),
             on_submit=Deciding.reject,
         ),

@@ -55,7 +55,10 @@ class EventRow:
 def _about(data: dict[str, Any]) -> str:
     """Write what an event says in a line, ids last."""
     said = [(name, value) for name, value in data.items() if isinstance(value, str | int)]
-    return ", ".join(f"{name} {value}" for name, value in sorted(said, key=lambda one: bool(ID.fullmatch(str(one[1])))))
+    return ", ".join(
+        f"{name} {str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in sorted(said, key=lambda one: bool(ID.fullmatch(str(one[1]))))
+    )
 
 
 class EventsPage(rx.State):

@@ -3,8 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-_NOBODY = "the platform"
-
 
 def money(micros: int | None) -> str:
     """Write millionths of a US dollar: cents, and as many digits more as a smaller sum needs."""
@@ -39,14 +37,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def author(by: dict[str, Any] | None) -> str:
-    """Write who did something: a person's address, else the kind of who it was."""
-    if by is None:
-        return _NOBODY
-    kind = by.get("kind") or "platform"
-    return by.get("email") or {"tenant": "API", "platform": _NOBODY}.get(kind, kind)
-
-
 def whole(text: str) -> int | None:
     """Read a whole number of at most nine digits, `None` for anything else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
@@ -55,3 +45,15 @@ def whole(text: str) -> int | None:
 def moment(at: datetime | None) -> str:
     """Write a moment as `relative_time` reads it, empty for none."""
     return at.isoformat() if at else ""
+
+
+def author(actor: dict[str, Any] | None) -> str:
+    """Write who did something: a person's address, else what kind of key it was, else the platform."""
+    actor = actor or {}
+    kind = actor.get("kind") or "platform"
+    return actor.get("email") or {"tenant": "API", "platform": "the platform"}.get(kind, kind)
+
+
+def thread_end(id: str) -> str:
+    """Write a thread's id, one of ours by its end alone."""
+    return f"thr_…{id[-6:]}" if id.startswith("thr_") else id

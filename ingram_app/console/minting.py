@@ -145,7 +145,7 @@ def token_table(
         ]
 
     return list_table(
-        ["Name", "State", *(name for name, _ in own), "Made", "Last used", "Expires", ""],
+        ["Name", "State", *(name for name, _ in own), "Created", "Last used", "Expires", ""],
         page.rows,
         cells,
         label=label,

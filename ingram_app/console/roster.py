@@ -84,7 +84,7 @@ def tab() -> rx.Component:
     return rx.el.div(
         rx.cond(Roster.rows.length() > 0, rx.el.div(attach, class_name="row end")),
         list_table(
-            ["Smith", "Runs", "Of its own", "Created"],
+            ["Smith", "Version", "Of its own", "Created"],
             Roster.rows,
             _cells,
             label="Smiths",

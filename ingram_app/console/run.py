@@ -9,7 +9,7 @@ import reflex as rx
 from ingram_app.console import raw_frames, told, waterfall
 from ingram_app.console.address import is_at, named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
-from ingram_app.console.figures import duration, moment, money
+from ingram_app.console.figures import author, duration, moment, money
 from ingram_app.console.following import arrived, gulps, topic
 from ingram_app.console.looks import button, code, facts, link, one_thing, relative_time, section, skeleton, split
 from ingram_app.console.raw_frames import RawFrames
@@ -154,8 +154,7 @@ class RunPage(rx.State):
         if smith.tester_id is not None:  # its page is the agent's, where its teammate talks to the draft
             self.smith_path, self.thread_path = f"{root}/agents/{run.agent_id}", ""
         self.agent_path = f"{root}/agents/{run.agent_id}"
-        by = run.actor or {}
-        self.actor = by.get("email") or by.get("kind") or ""
+        self.actor = author(run.actor)
         self.asked = [Said(message["role"], turns.words(message["content"])) for message in run.input]
         self.created = moment(run.created_at)
         self._show_state(run)

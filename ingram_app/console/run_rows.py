@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.console.figures import count, duration, moment, money
+from ingram_app.console.figures import count, duration, moment, money, thread_end
 from ingram_app.console.looks import badge, relative_time
 from ingram_app.domain import smiths
 from ingram_app.domain.access import Caller
@@ -39,7 +39,7 @@ class RunRow:
             at=moment(run.created_at),
             who=called(smith),
             thread=run.thread_id,
-            thread_end=f"thr_…{run.thread_id[-6:]}" if run.thread_id.startswith("thr_") else run.thread_id,
+            thread_end=thread_end(run.thread_id),
             model=run.model,
             status=run.status.value,
             tokens=count(used["total_tokens"] if used else None),

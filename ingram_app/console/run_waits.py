@@ -97,8 +97,11 @@ def _owed(call: Owed) -> rx.Component:
     about = "Your program is to do this, and to submit the result. You can give it here in its place."
     form = rx.el.form(
         rx.el.input(type="hidden", name="call", value=call.id),
-        rx.el.label("Result, JSON or text", html_for=f"result-{call.id}"),
-        rx.el.textarea(id=f"result-{call.id}", name="result", class_name="input", rows=3),
+        rx.el.div(
+            rx.el.label("Result, JSON or text", html_for=f"result-{call.id}"),
+            rx.el.textarea(id=f"result-{call.id}", name="result", class_name="input", rows=3),
+            class_name="field",
+        ),
         rx.el.label(rx.el.input(type="checkbox", name="failed"), " It failed", class_name="check"),
         button("Submit the result", kind="main", type="submit"),
         on_submit=RunWaits.give,

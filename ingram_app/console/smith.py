@@ -19,7 +19,7 @@ from ingram_app.console import (
 from ingram_app.console.accounts import Accounts
 from ingram_app.console.address import asked, is_at, named, or_not_here, place_of
 from ingram_app.console.dialogs import code_button, code_drawer, curl
-from ingram_app.console.figures import moment
+from ingram_app.console.figures import moment, thread_end
 from ingram_app.console.lists import list_table
 from ingram_app.console.looks import facts, link, link_button, one_thing, relative_time, short_id, skeleton, split
 from ingram_app.console.overrides import Overrides
@@ -66,6 +66,7 @@ class ThreadRow:
     """The id as it stands in a path of the console."""
     spelt: str
     """The id as it stands in a query."""
+    end: str
     title: str
     turns: int
     last_activity: str
@@ -76,6 +77,7 @@ class ThreadRow:
             thread.id,
             key_of(thread.id),
             quote(thread.id, safe=""),
+            thread_end(thread.id),
             thread.title,
             thread.run_count,
             moment(thread.last_activity_at),
@@ -195,7 +197,7 @@ def _threads() -> rx.Component:
         SmithPage.threads,
         lambda row: [
             rx.el.span(row.title, class_name="clip wide"),
-            short_id(row.id),
+            short_id(row.id, row.end),
             row.turns,
             relative_time(row.last_activity),
             rx.el.span(link("Talk", href=_path(f"?tab=playground&thread={row.spelt}"))),

@@ -131,7 +131,7 @@ def _cells(row: RevisionRow) -> list[Any]:
         rx.el.span(row.version, rx.cond(row.now, rx.el.span("now", class_name="badge green")), class_name="row"),
         rx.el.span(row.changed, class_name="clip wide", title=row.changed),
         rx.cond(row.note != "", rx.el.span(row.note, class_name="clip wide", title=row.note), "–"),
-        rx.cond(row.by != "", row.by, "–"),
+        row.by,
         relative_time(row.at),
         rx.cond(Session.builds & ~row.now, restore),
     ]

@@ -75,7 +75,7 @@ def dialogs() -> rx.Component:
             ),
             field("lifetime", "Lifetime", id="token-lifetime", kind="select", options=_LIFETIMES),
             alert(SmithTokens.error),
-            deed="Make the token",
+            deed="Create token",
             on_submit=SmithTokens.mint,
         ),
         token_dialogs(SmithTokens, "token", "Hand it to this person's browser or app."),

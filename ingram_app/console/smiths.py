@@ -111,7 +111,7 @@ def smiths_page() -> rx.Component:
         _filters(),
         rx.el.form(
             list_table(
-                ["External id", "Name", "Agent", "Runs", "Customer", "Created", ""],
+                ["External id", "Name", "Agent", "Version", "Customer", "Created", ""],
                 SmithsPage.rows,
                 _cells,
                 label="Smiths",
@@ -151,7 +151,7 @@ def _cells(row: SmithRow) -> list[Any]:
     return [
         rx.el.span(row.who, class_name="clip wide", title=row.who),
         rx.cond(row.name != "", row.name, "–"),
-        row.design,
+        rx.el.span(row.design, class_name="clip", title=row.design),
         rx.el.span(row.version, rx.cond(row.pinned, rx.el.span("pinned", class_name="badge accent")), class_name="row"),
         rx.cond(row.customer != "", rx.el.span(row.customer, class_name="clip", title=row.customer), "–"),
         relative_time(row.created),

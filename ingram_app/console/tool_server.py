@@ -146,7 +146,9 @@ class ToolServer(rx.State):
 def tool_server() -> rx.Component:
     return rx.cond(
         ToolServer.loaded & is_at(ToolServer.name),
-        rx.fragment(_top(), split(rx.el.div(_trouble(), _tools(), class_name="stack wide-gap"), _facts()), _dialogs()),
+        rx.fragment(
+            _top(), split(rx.el.div(_trouble(), _tools(), class_name="stack wide-gap tab"), _facts()), _dialogs()
+        ),
         skeleton(),
     )
 

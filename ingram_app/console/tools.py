@@ -155,7 +155,7 @@ def _built_in(found: list[Agent]) -> list[BuiltInRow]:
 @page("/p/[project]/tools", title="Tools", on_load=Tools.load)
 def tools() -> rx.Component:
     new = rx.cond(Session.manages, button("Add a server", icon="plus", kind="main", on_click=Tools.begin("")))
-    shown = rx.fragment(_servers(new), _hosted(), _providers(), _catalog())
+    shown = rx.el.div(_servers(new), _hosted(), _providers(), _catalog(), class_name="stack wide-gap tab")
     return rx.fragment(
         head("Tools", "What smiths can do besides talk, and with whose accounts.", code_button(), new),
         rx.cond(Tools.loaded, shown, skeleton()),
@@ -222,7 +222,7 @@ def _hosted() -> rx.Component:
                 rx.el.div(rx.el.strong(row.title), rx.el.code(row.name, class_name="small"), class_name="stack tight"),
                 badge(row.state),
                 rx.el.span(row.about, class_name="muted"),
-                rx.cond(row.where != "", row.where, rx.el.span("no agent", class_name="muted")),
+                rx.cond(row.where != "", row.where, rx.el.span("no agent", class_name="muted clip")),
             ],
             label="Built-in tools",
         ),

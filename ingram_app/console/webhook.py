@@ -173,7 +173,7 @@ def _facts() -> rx.Component:
     return rx.el.div(
         facts(
             ("Events", WebhookPage.types),
-            ("Made", relative_time(WebhookPage.created)),
+            ("Created", relative_time(WebhookPage.created)),
             ("Changed", relative_time(WebhookPage.changed)),
             ("Failing since", relative_time(WebhookPage.failing)),
             ("Old secret signs until", relative_time(WebhookPage.grace)),

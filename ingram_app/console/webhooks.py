@@ -106,7 +106,7 @@ def webhooks_page() -> rx.Component:
             "New webhook",
             "It hears of what is told from now on.",
             webhook_form.fields("new-webhook", Webhooks.errors),
-            deed="Make the webhook",
+            deed="Create webhook",
             on_submit=Webhooks.create,
         ),
         secret_once(
@@ -122,7 +122,7 @@ def webhooks_page() -> rx.Component:
 
 def _table(make: rx.Component, call: rx.Var[str]) -> rx.Component:
     return list_table(
-        ["Address", "State", "Events", "Made"],
+        ["Address", "State", "Events", "Created"],
         Webhooks.rows,
         _cells,
         label="Webhooks",

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingram_app.console.figures import author, counted, duration, money, whole
+from ingram_app.console.figures import author, counted, duration, money, thread_end, whole
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -54,3 +54,8 @@ def test_who_did_something_is_a_person_or_a_kind_of_program(by: dict[str, str | 
 )  # fmt: skip
 def test_a_whole_number_is_read_strictly(text: str, read: int | None) -> None:
     assert whole(text) == read
+
+
+@pytest.mark.parametrize(("id", "shown"), [("thr_ChNGLVuUo3uyYMJVec37q", "thr_…Vec37q"), ("orders", "orders")])
+def test_a_thread_of_a_name_of_one_s_own_is_called_by_all_of_it(id: str, shown: str) -> None:
+    assert thread_end(id) == shown

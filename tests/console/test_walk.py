@@ -47,7 +47,7 @@ async def test_a_key_is_made_shown_once_and_revoked(console: Console, chromium: 
         await visitor.go(f"/p/{console.project_id}/settings/api-keys", "API keys")
         await page.get_by_role("button", name="New key").first.click()
         await page.get_by_role("dialog").get_by_label("Name", exact=True).fill("Nightly import")
-        await page.get_by_role("button", name="Make the key").click()
+        await page.get_by_role("button", name="Create key").click()
         secret = page.locator("#token-once .secret code")
         await expect(secret).to_contain_text("tha_live_")
         await page.keyboard.press("Escape")

@@ -23,7 +23,7 @@ async def test_a_person_from_their_story_to_their_end(window: Window, console: C
     await page.get_by_role("button", name="New token").click()
     asked = page.get_by_role("dialog", name="New token")
     await asked.get_by_label("Name").fill("Web shop")
-    await asked.get_by_role("button", name="Make the token").click()
+    await asked.get_by_role("button", name="Create token").click()
     shown = page.locator("#token-once code")
     await expect(shown).to_contain_text("thp_live_")
     token = await shown.inner_text()
