@@ -50,11 +50,7 @@ class Tenancy:
 NOBODY = Tenancy()
 _PLAIN = re.compile(r"\w*", re.ASCII)
 Driver = psycopg.AsyncConnection[Any]
-
-_FOR = text(
-    "select set_config('app.project_id', :project_id, true), set_config('app.organization_id', :organization_id, true),"
-    " set_config('app.smith_id', :smith_id, true)"
-)
+_ALONE = text("select pg_advisory_xact_lock(hashtext(:deed))")
 
 
 def driver_url() -> str:
@@ -131,15 +127,12 @@ async def dispatching() -> AsyncIterator[AsyncSession]:
 
 async def enter(session: AsyncSession, tenancy: Tenancy) -> None:
     """Make the rest of the transaction one for `tenancy`."""
-    await execute(
-        session,
-        _FOR,
-        {
-            "project_id": tenancy.project_id,
-            "organization_id": tenancy.organization_id,
-            "smith_id": tenancy.smith_id,
-        },
-    )
+    await tell(session, _settings_of(tenancy), {})
+
+
+async def alone(session: AsyncSession, deed: str) -> None:
+    """Wait until nobody else is at this deed; nobody else begins it until the transaction ends."""
+    await execute(session, _ALONE, {"deed": deed})
 
 
 class Rows:

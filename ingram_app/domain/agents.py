@@ -18,7 +18,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, execute
+from ingram_app.core.database import Moment, alone, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import audit, designs
@@ -252,7 +252,7 @@ def named(name: str) -> str:
 
 
 async def _free_slug(session: AsyncSession, caller: Caller, name: str) -> str:
-    await session.exec(select(func.pg_advisory_xact_lock(func.hashtext(f"slugs {caller.project_id}"))))
+    await alone(session, f"slugs {caller.project_id}")
     stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:SLUG_LENGTH].rstrip("-") or "agent"
     taken = select(Agent.slug).where(
         Agent.project_id == caller.project_id,

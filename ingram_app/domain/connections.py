@@ -22,7 +22,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, execute, one_of
+from ingram_app.core.database import Moment, alone, execute, one_of
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import audit, event_types, events, keyrings, oauth_providers, smiths
@@ -130,7 +130,7 @@ async def keep(
     fresh = Connection(project_id=caller.project_id, smith_id=smith_id, provider=provider, sealed_tokens=b"")
     _put_in(fresh, await keyrings.find(session, caller.project_id), tokens)
     fresh.can_refresh |= not isinstance(of, str) and of.refresh_webhook is not None
-    await execute(session, sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"{smith_id} {provider}"))))
+    await alone(session, f"{smith_id} {provider}")
     old = await of_provider(session, caller.project_id, smith_id, provider, held=True)
     connection = old or fresh
     was_broken = old is not None and old.status is not ConnectionStatus.active

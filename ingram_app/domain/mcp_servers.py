@@ -22,7 +22,7 @@ from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, Tenancy, afterwards, execute, transaction
+from ingram_app.core.database import Moment, Tenancy, afterwards, alone, execute, transaction
 from ingram_app.core.errors import Invalid, NotFound, UpstreamFailed
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
@@ -153,9 +153,7 @@ async def put(session: AsyncSession, caller: Caller, name: str, given: dict[str,
     if auth.get("client_mode") == "platform":
         raise UnsupportedClientMode(param="auth.client_mode")
     rules = _checked(given.get("approval_policy") or [])
-    await execute(
-        session, sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"{caller.project_id} mcp {name}")))
-    )
+    await alone(session, f"{caller.project_id} mcp {name}")
     server = await _of(session, caller, name, held=True) or McpServer(project_id=caller.project_id, name=name, url=url)
     if server.url != url:
         server.sealed_secret, server.manifest, server.tools_refreshed_at = None, [], None

@@ -113,9 +113,11 @@ async def write(
     row = fresh.model_dump(exclude={"words"})
     kept = await execute(session, insert(Memory).values(row).on_conflict_do_nothing().returning(col(Memory.id)))
     is_new = kept.first() is not None
-    same = Memory.id == fresh.id if is_new else Memory.digest == digest
-    held: Memory | None = (await session.exec(_held(caller, smith_id).where(same))).first()
-    if held is None:  # the one that said the same was superseded or forgotten just now
+    mine = _whose(caller, smith_id).where(Memory.id == fresh.id)
+    same = _held(caller, smith_id).where(Memory.digest == digest)
+    held: Memory | None = (await session.exec(mine if is_new else same)).first()
+    if held is None:  # the one that said the same was superseded or forgotten just now, or its time is over
+        await execute(session, _FORGET_LAPSED, {"project_id": caller.project_id, "smith_id": smith_id, "it": digest})
         return await write(session, caller, smith_id, fact, supersedes=supersedes)
     if older is not None and older.superseded_by is None and older.id != held.id:
         older.superseded_by, older.updated_at = held.id, now()
@@ -198,7 +200,7 @@ async def remove(session: AsyncSession, caller: Caller, smith_id: str, memory_id
     caller.require("memories:write")
     await smiths.embody(session, caller, smith_id, stays=True)
     await _one(session, caller, smith_id, memory_id, to_change=True)
-    await execute(session, _FORGET, {"project_id": caller.project_id, "smith_id": smith_id, "id": memory_id})
+    await execute(session, _FORGET, {"project_id": caller.project_id, "smith_id": smith_id, "it": memory_id})
     await events.tell(session, caller, event_types.MemoryUpdated("fact", memory_id), smith_id=smith_id)
 
 
@@ -237,9 +239,13 @@ async def _check_room(session: AsyncSession, caller: Caller, smith_id: str) -> N
         raise TooManyMemories(most=FACTS)
 
 
+def _whose(caller: Caller, smith_id: str) -> Any:
+    return select(Memory).where(Memory.project_id == caller.project_id, Memory.smith_id == smith_id)
+
+
 def _of(caller: Caller, smith_id: str) -> Any:
     alive = col(Memory.expires_at).is_(None) | (col(Memory.expires_at) > func.now())
-    return select(Memory).where(Memory.project_id == caller.project_id, Memory.smith_id == smith_id, alive)
+    return _whose(caller, smith_id).where(alive)
 
 
 def _held(caller: Caller, smith_id: str) -> Any:
@@ -281,10 +287,17 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "confidence": _share,
     "expires_at": lambda value: value,
 }
-_FORGET = text(
-    "with recursive gone as ("
-    " select id from memories where project_id = :project_id and smith_id = :smith_id and id = :id"
-    " union select older.id from memories older join gone on older.superseded_by = gone.id"
-    " where older.project_id = :project_id and older.smith_id = :smith_id"
-    ") delete from memories where project_id = :project_id and smith_id = :smith_id and id in (select id from gone)"
-)
+
+
+def _forgetting(which: str) -> sa.TextClause:
+    return text(
+        "with recursive gone as ("
+        f" select id from memories where project_id = :project_id and smith_id = :smith_id and {which}"
+        " union select older.id from memories older join gone on older.superseded_by = gone.id"
+        " where older.project_id = :project_id and older.smith_id = :smith_id"
+        ") delete from memories where project_id = :project_id and smith_id = :smith_id and id in (select id from gone)"
+    )
+
+
+_FORGET = _forgetting("id = :it")
+_FORGET_LAPSED = _forgetting("digest = :it and superseded_by is null and expires_at <= now()")

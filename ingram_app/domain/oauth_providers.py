@@ -14,7 +14,7 @@ from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, execute
+from ingram_app.core.database import Moment, alone
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
@@ -90,8 +90,7 @@ async def put(session: AsyncSession, caller: Caller, provider: str, given: dict[
     if not NAME.fullmatch(provider):
         raise InvalidProvider(param="provider")
     facts = _facts(provider, given)
-    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"{caller.project_id} oauth {provider}"))
-    await execute(session, sa.select(lock))
+    await alone(session, f"{caller.project_id} oauth {provider}")
     row = await _of(session, caller.project_id, provider, held=True)
     secret = given.get("client_secret")
     if secret is None and (row is None or (row.client_id, row.token_uri) != (facts["client_id"], facts["token_uri"])):

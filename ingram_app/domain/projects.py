@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, Tenancy, enter, execute
+from ingram_app.core.database import Moment, Tenancy, alone, enter, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import agents, audit, keyrings
@@ -226,7 +226,7 @@ async def rename(session: AsyncSession, caller: Caller, name: str) -> Project:
     """Rename the caller's own project. Raises `InvalidProjectName`, `ProjectNameTaken`."""
     caller.require("project:write")
     project = await own(session, caller)
-    await _alone_with_names(session, project.organization_id)
+    await alone(session, f"projects {project.organization_id}")
     try:
         async with session.begin_nested():
             project.name = named(name)
@@ -282,13 +282,9 @@ def named(name: str) -> str:
     return kept
 
 
-async def _alone_with_names(session: AsyncSession, organization_id: str) -> None:
-    await session.exec(select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"projects {organization_id}"))))
-
-
 async def _named(session: AsyncSession, caller: Caller, name: str) -> Project | None:
     """Return the live project of this name, if there is one; nobody else makes one until the transaction ends."""
-    await _alone_with_names(session, caller.organization_id)
+    await alone(session, f"projects {caller.organization_id}")
     found: Project | None = (await session.exec(_live(caller).where(Project.name == name))).first()
     return found
 

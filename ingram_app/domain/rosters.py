@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import execute
+from ingram_app.core.database import alone, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.domain import agents, audit, revisions, smiths
 from ingram_app.domain.access import Caller
@@ -63,7 +63,7 @@ async def attach(
     if all == bool(wanted) or len(wanted) > AT_ONCE:
         raise InvalidAttachment(param="smith_ids")
     agent = await agents.join(session, caller, agent_id)
-    await session.exec(select(func.pg_advisory_xact_lock(func.hashtext(f"rosters {caller.project_id}"))))
+    await alone(session, f"rosters {caller.project_id}")
     among = _among(caller, None if all else wanted)
     if not all:
         await _require(session, among, wanted)

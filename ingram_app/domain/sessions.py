@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, Tenancy, enter
+from ingram_app.core.database import Moment, Tenancy, alone, enter
 from ingram_app.core.errors import NotFound, TooMany, Unauthenticated
 from ingram_app.core.ids import new_id
 from ingram_app.core.secrets import digest
@@ -68,7 +68,7 @@ async def attempt(session: AsyncSession, *, email: str, address: str) -> SignInF
 
     In a transaction of its own: so, of many that come at once, no more than are allowed get to guess.
     """
-    await session.exec(select(func.pg_advisory_xact_lock(func.hashtext("sign-in"))))
+    await alone(session, "sign-in")
     await session.exec(delete(SignInFailure).where(col(SignInFailure.created_at) <= now() - ATTEMPTS_WINDOW))
     await _refuse_a_flood(session, email, address)
     counted = SignInFailure(email=email.strip().lower()[:254], address=address[:64])

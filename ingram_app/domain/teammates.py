@@ -9,12 +9,11 @@ import hmac
 from datetime import datetime
 
 import argon2
-from sqlalchemy import func
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, one_of
+from ingram_app.core.database import Moment, alone, one_of
 from ingram_app.core.errors import Invalid, Refused
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
@@ -106,7 +105,7 @@ async def _whom_to_welcome(session: AsyncSession) -> str | None:
 
     Two visitors of one link wait for each other here; the second finds it spent.
     """
-    await session.exec(select(func.pg_advisory_xact_lock(func.hashtext("welcome"))))
+    await alone(session, "welcome")
     with_password = (await session.exec(select(Teammate.id).where(col(Teammate.password_hash).is_not(None)))).first()
     if with_password is not None:
         return None

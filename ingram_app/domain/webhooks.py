@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Index, func
+from sqlalchemy import Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment
+from ingram_app.core.database import Moment, alone
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.settings import settings
@@ -117,7 +117,7 @@ async def create(
     """
     caller.require("webhooks:write")
     url, types = _checked_url(url), _checked_types(asked or [])
-    await session.exec(select(func.pg_advisory_xact_lock(func.hashtext(f"webhooks {caller.project_id}"))))
+    await alone(session, f"webhooks {caller.project_id}")
     if len(await browse(session, caller)) >= MOST:
         raise TooManyWebhooks(most=MOST)
     ring = await keyrings.find(session, caller.project_id)

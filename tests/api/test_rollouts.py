@@ -333,14 +333,14 @@ async def test_a_plan_and_a_rollout_cost_no_more_with_ten_thousand_smiths(
     small = await project.agent()
     await project.smith(agent_id=small["id"])
     await publish(api, small["id"])
-    counts = []
+    asked = []
     for agent_id in (small["id"], crowd):
         with counting() as said:
             await plan(api, agent_id, 2, 7)
             await roll_out(api, agent_id, 2, 7)
-        counts.append(len(said))
+        asked.append([one for one in said if "smiths" in one or "agents" in one])
         await roll_out(api, agent_id, 2, 0)
-    assert counts[0] == counts[1]
+    assert asked[0] == asked[1] != []
 
 
 async def test_another_s_agent_is_not_there_to_be_rolled_out(api: Client, other: Tenant) -> None:

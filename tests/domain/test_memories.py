@@ -176,3 +176,19 @@ async def test_another_smith_and_another_project_have_no_part_in_them(
         replacing = {"content": "x", "supersedes": fact["id"]}
         error(await person.api.post(f"/v1/smiths/{person.id}/memories", json=replacing), 404, "not_found")
     assert await held(smith) == ["Likes tea."]
+
+
+async def test_what_was_true_for_a_while_can_be_written_down_again(smith: Person, world: World) -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    fact = await write(smith, "Is in Oslo.", expires_at=soon)
+    world.do("update memories set expires_at = now() where id = %s", fact["id"])
+    again = await write(smith, "Is in Oslo.")
+    assert again["id"] != fact["id"]
+    assert await held(smith) == ["Is in Oslo."]
+
+
+async def test_a_fact_whose_time_is_over_already_is_not_held(smith: Person) -> None:
+    for _ in range(2):
+        fact = await write(smith, "Was in Oslo.", expires_at="2020-01-01T00:00:00Z")
+        assert fact["content"] == "Was in Oslo."
+    assert await held(smith) == []
