@@ -310,10 +310,9 @@ async def test_the_dispatcher_changes_nothing(both: list[Person], table: str) ->
                 await session.execute(text(deed))
 
 
-@pytest.mark.parametrize("table", OF_SMITHS)
-async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
-    world: World, project: Tenant, both: list[Person], table: str
-) -> None:
+@pytest.fixture(scope="module")
+async def siblings(project: Tenant, both: list[Person]) -> list[Person]:
+    """Two smiths of one project, both with a row in every table that is about smiths."""
     for person in both:
         for _ in range(2):
             await project.run(person.id, "hello " * 200, thread_id="one")
@@ -321,12 +320,21 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
         await remember(project, person.id)
         await connect(project, person.id)
     await pause(project, both[1].id)
+    span = dict(BODIES["POST /v1/traces:ingest"]["spans"][0], trace_id="0" * 32)
+    ok(await both[1].api.post("/v1/traces:ingest", json={"spans": [span]}))
+    return both
+
+
+@pytest.mark.parametrize("table", OF_SMITHS)
+async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
+    world: World, project: Tenant, siblings: list[Person], table: str
+) -> None:
     column = OF_SMITHS[table]
-    siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
-    assert world.ask(siblings, project.id) == [(True,)]
-    async with transaction(Tenancy(project_id=project.id, smith_id=both[0].id)) as session:
+    several = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
+    assert world.ask(several, project.id) == [(True,)]
+    async with transaction(Tenancy(project_id=project.id, smith_id=siblings[0].id)) as session:
         seen = (await session.execute(text(f"select distinct {column} from {table}"))).all()
-    assert seen == [(both[0].id,)]
+    assert seen == [(siblings[0].id,)]
 
 
 async def test_a_smith_reaches_its_own_key_and_the_project_s_and_no_sibling_s(
