@@ -42,18 +42,18 @@ async def _serve(project_id: str) -> None:
 
 
 async def _outcome_of(tenancy: Tenancy, batch: Batch) -> Outcome:
+    whose = {"service.name": "ingram-cloud", "ingram.project.id": batch.project_id}
     try:
         async with transaction(tenancy) as session:
             spans = await trace_exports.read(session, batch)
         if not spans:
             return Outcome(204)
-        whose = {"service.name": "ingram-cloud", "ingram.project.id": batch.project_id}
         answer = await otlp.send(batch.endpoint, batch.headers, whose, spans)
     except SQLAlchemyError:
         raise
     except Exception:
-        log.exception("the export of %s failed on our side", batch.project_id)
-        return Outcome(error="Something went wrong on our side. It has been logged.")
+        log.exception("the export of %s in %s failed on our side", batch.run_ids, batch.project_id)
+        return Outcome(error="Something went wrong on our side. It has been logged.", in_vain=True)
     return Outcome(answer.status, answer.error)
 
 
