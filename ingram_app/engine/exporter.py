@@ -25,13 +25,13 @@ async def export_forever() -> None:
     await lanes.go_forever(trace_exports.due, _serve, most=LANES, seconds=SECONDS)
 
 
-async def _serve(project_id: str) -> None:
+async def _serve(project_id: str) -> bool:
     tenancy = Tenancy(project_id=project_id)
     for _ in range(TURN):
         async with transaction(tenancy) as session:
             batch = await trace_exports.take(session, project_id)
         if batch is None:
-            return
+            return False
         try:
             outcome = await _outcome_of(tenancy, batch)
         except asyncio.CancelledError:
@@ -39,6 +39,7 @@ async def _serve(project_id: str) -> None:
             raise
         async with transaction(tenancy) as session:
             await trace_exports.settle(session, batch, outcome)
+    return True
 
 
 async def _outcome_of(tenancy: Tenancy, batch: Batch) -> Outcome:

@@ -23,12 +23,12 @@ async def send_forever() -> None:
     await lanes.go_forever(mails.due, _serve, most=LANES, seconds=SECONDS)
 
 
-async def _serve(project_id: str, mail_id: str) -> None:
+async def _serve(project_id: str, mail_id: str) -> bool:
     tenancy = Tenancy(project_id=project_id)
     async with transaction(tenancy) as session:
         letter = await mails.take(session, project_id, mail_id)
     if letter is None:
-        return
+        return False
     try:
         sent = await mail.send(letter.id, letter.to, letter.subject, letter.body)
     except asyncio.CancelledError:
@@ -39,6 +39,7 @@ async def _serve(project_id: str, mail_id: str) -> None:
         sent = Sent(letter.to, "Something went wrong on our side. It has been logged.")
     async with transaction(tenancy) as session:
         await mails.settle(session, letter, sent)
+    return False
 
 
 async def _let_go(tenancy: Tenancy, letter: Letter) -> None:
