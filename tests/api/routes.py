@@ -8,6 +8,19 @@ from ingram_app.api import build
 
 RUN = {"input": [{"role": "user", "content": "hello"}]}
 BODIES: dict[str, Any] = {
+    "PUT /v1/tenant/trace_export": {"endpoint": "https://93.184.215.14/v1/traces"},
+    "POST /v1/traces:ingest": {
+        "spans": [
+            {
+                "id": "00f067aa0ba902b7",
+                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+                "kind": "retrieval",
+                "name": "look up",
+                "started_at": "2026-01-01T00:00:00Z",
+                "ended_at": "2026-01-01T00:00:01Z",
+            }
+        ]
+    },
     "PUT /v1/smiths/{smith_id}/memory": {"content": "Likes tea."},
     "POST /v1/smiths/{smith_id}/memory/recall": {"query": "hello"},
     "POST /v1/smiths/{smith_id}/memories": {"content": "Likes tea."},
