@@ -2,10 +2,11 @@
 
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
-oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
-threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
-replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
-conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
+oauth_providers · mcp_servers · registrations · searches · revisions · smiths · connections · credentials ·
+authorizations · rosters · rollouts · threads · arrivals · turns · attachments · transcripts · summaries · frames ·
+folds · tool_calls · approvals · runs · replays · guards · tryouts · leases · answers · memory · memories ·
+recollections · vectors · recalling · speech · conversations · claims · erasures · exports · activity · webhooks ·
+deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
@@ -47,12 +48,14 @@ from ingram_app.domain import (
     prompts,
     recalling,
     recollections,
+    registrations,
     rendering,
     replays,
     revisions,
     rollouts,
     rosters,
     runs,
+    searches,
     sessions,
     signatures,
     slots,
@@ -111,12 +114,14 @@ __all__ = [
     "prompts",
     "recalling",
     "recollections",
+    "registrations",
     "rendering",
     "replays",
     "revisions",
     "rollouts",
     "rosters",
     "runs",
+    "searches",
     "sessions",
     "signatures",
     "slots",

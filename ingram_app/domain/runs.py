@@ -87,6 +87,7 @@ class Run(SQLModel, table=True):
         ),
         Index("ix_runs_finished", "finished_at", "id"),
         Index("ix_runs_leases", "project_id", "lease_until", postgresql_where=sa.text("status = 'running'")),
+        Index("ix_runs_queued", "project_id", postgresql_where=sa.text("status = 'queued'")),
         Index("ix_runs_ready", "project_id", "ready_at", "id", postgresql_where=sa.text(slots.WAITS)),
     )
 
