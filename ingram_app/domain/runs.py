@@ -186,7 +186,8 @@ def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dic
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
     """Take in a turn; the row is the hand-over to the engine.
 
-    Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
+    Raises `AgentUnpublished`, `QueueFull`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`,
+    `arrivals.place`.
     """
     caller.require("runs:write")
     clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
@@ -205,6 +206,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
         await _bear(session, Birth(run, access, project.limits, past))
     else:
+        await slots.check_room(session, project)
         await _queue(session, run, ahead)
     changed(session, run)
     return run
