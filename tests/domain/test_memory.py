@@ -85,4 +85,4 @@ async def test_a_writing_is_told_on_the_feed(project: Tenant, smith: Person) -> 
     ok(await smith.api.put(f"/v1/smiths/{smith.id}/memory", json={"content": "told"}))
     asked = {"smith_id": smith.id, "type": "memory.updated"}
     [event] = ok(await project.api.get("/v1/events", params=asked))["data"]
-    assert event["data"] == {"what": "document", "memory_id": None}
+    assert event["data"] == {"what": "document", "memory_id": None, "deed": "written"}
