@@ -11,7 +11,7 @@ from ingram_app.console.dialogs import close_dialog, form_dialog, open_dialog
 from ingram_app.console.differences import Difference, differences, side_by_side
 from ingram_app.console.figures import author, moment
 from ingram_app.console.lists import list_table
-from ingram_app.console.looks import alert, button, code, field, guarded, relative_time, save_bar
+from ingram_app.console.looks import alert, button, code, field, guarded, relative_time, save_bar, skeleton
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid, NotFound
@@ -138,6 +138,10 @@ async def _revisions(caller: Caller, smith_id: str) -> list[MemoryDocument]:
 
 def document() -> rx.Component:
     """The editor, and what the document was."""
+    return rx.cond(MemoryDocumentTab.smith_id != "", _document(), skeleton())
+
+
+def _document() -> rx.Component:
     return rx.el.div(
         guarded(
             "memory-document",

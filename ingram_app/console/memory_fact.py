@@ -9,7 +9,7 @@ import reflex as rx
 from ingram_app.console.address import asked, named
 from ingram_app.console.figures import author, moment
 from ingram_app.console.lists import list_table
-from ingram_app.console.looks import button, facts, link, relative_time, split, whole_id
+from ingram_app.console.looks import button, facts, link, relative_time, skeleton, split, whole_id
 from ingram_app.console.memory_facts import FactRow, fact_deeds, fact_path, learnt
 from ingram_app.console.memory_writing import MemoryWriting
 from ingram_app.console.session import Session, standing
@@ -42,7 +42,8 @@ class MemoryFact(rx.State):
     successor: FactRow = _NONE
     edits: list[EditRow] = []
     replaced: list[FactRow] = []
-    gone: bool = False
+    gone: str = ""
+    """A fact that is not there."""
 
     @rx.event
     async def load(self):
@@ -59,22 +60,23 @@ class MemoryFact(rx.State):
                 newer = (await memories.known(session, caller, smith_id, [by])).get(by)
         except NotFound:
             self.reset()
-            self.gone = True
+            self.gone = wanted
             return
         self.row, self.successor = FactRow.of(fact), FactRow.of(newer) if newer else _NONE
         self.edits = [EditRow.of(edit) for edit in reversed(fact.edits)]
-        self.replaced, self.gone = [FactRow.of(one) for one in older[:_SHOWN]], False
+        self.replaced, self.gone = [FactRow.of(one) for one in older[:_SHOWN]], ""
 
 
 def fact() -> rx.Component:
     """One fact, with its past."""
     there = rx.Var.create(f"{rx.State.router.url.path}?tab=memory").to(str)
+    wanted = rx.State.router.url.query_parameters["fact"]
     return rx.el.div(
         link("All facts", href=there, class_name="crumb"),
         rx.cond(
-            MemoryFact.gone,
+            MemoryFact.gone == wanted,
             rx.el.p("The smith holds no such fact. It was deleted, or its time is over.", class_name="muted"),
-            rx.cond(MemoryFact.row.id != "", split(_story(), _about())),
+            rx.cond(MemoryFact.row.id == wanted, split(_story(), _about()), skeleton()),
         ),
         class_name="stack tight",
     )

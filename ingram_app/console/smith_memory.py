@@ -84,7 +84,7 @@ def _views() -> rx.Component:
                 words,
                 href=f"{path}?tab={TAB}&view={key}" if key else f"{path}?tab={TAB}",
                 class_name="chip",
-                aria_current=rx.cond(current == key if key else current.is_none(), "page", "false"),
+                aria_current=rx.cond(current == key if key else current.is_none(), "true", "false"),
             )
             for key, words in _VIEWS
         ),

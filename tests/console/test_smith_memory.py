@@ -155,7 +155,7 @@ async def test_a_fact_is_added_changed_undone_replaced_and_deleted(desk: Desk) -
     assert tab.loss == "“Lives in Bergen.” is forgotten for good. The 2 older facts that it replaced go with it."
     assert "tab=memory" in str(await call(tab, MemoryWriting.delete))
     assert await contents(desk, smith_id, history="1") == []
-    assert (await shown(desk, smith_id, MemoryFact, fact=held.id)).gone
+    assert (await shown(desk, smith_id, MemoryFact, fact=held.id)).gone == held.id
 
 
 async def test_only_what_was_typed_is_changed(desk: Desk) -> None:
@@ -287,7 +287,7 @@ async def test_a_viewer_reads_and_changes_nothing_and_a_stranger_reaches_none_of
 async def test_a_fact_of_another_smith_is_not_shown_in_this_one_s_tab(desk: Desk) -> None:
     mine, other = await smith_of(desk), await smith_of(desk, external_id="user-2")
     fact_id = await fact_of(desk, other, "Another's.")
-    assert (await shown(desk, mine, MemoryFact, fact=fact_id)).gone
+    assert (await shown(desk, mine, MemoryFact, fact=fact_id)).gone == fact_id
     with pytest.raises(NotFound):
         await call(writing(desk, mine), MemoryWriting.take_back, fact_id)
     await ask(desk, other, "Another's turn")
