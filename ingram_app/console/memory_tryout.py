@@ -17,7 +17,8 @@ from ingram_app.domain import recalling
 from ingram_app.domain.recalling import QUERY_LENGTH, Recalled
 
 VIEW = "tryout"
-_SHOWN = 10
+_FACTS, _TURNS = 50, 10
+"""As many facts as a turn is given at most, and past turns as one can look at."""
 
 
 @dataclass
@@ -57,8 +58,8 @@ class MemoryTryout(rx.State):
         caller = await standing(self)
         smith_id, query = named(self, "smiths"), str(form.get("query", "")).strip()
         try:
-            facts = await recalling.facts(caller, smith_id, query, _SHOWN)
-            turns = await recalling.turns(caller, smith_id, query, _SHOWN)
+            facts = await recalling.facts(caller, smith_id, query, _FACTS)
+            turns = await recalling.turns(caller, smith_id, query, _TURNS)
         except Invalid as error:
             self.error = error.sentence
             return
