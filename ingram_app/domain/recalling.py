@@ -1,8 +1,9 @@
 """Recalling: what of a smith's memory a question is about, by meaning and by words.
 
 The two orders are fused by reciprocal rank (Cormack, Clarke and Büttcher, 2009): a thing's score is the sum of
-1 / (60 + its rank) over both, made to be 1 for what stands first in both. Only the smith's own rows are looked at,
-found by an index: other smiths cost nothing.
+1 / (60 + its rank) over both, made to be 1 for what stands first in both. Of words only the rare ones count, the rarer
+the more: in the fused order any word weighs as much as the meaning of the whole. Only the smith's own rows are looked
+at, found by an index: other smiths cost nothing.
 
 Here transactions are opened, not handed in: between them the question is embedded, which may be somebody's network.
 """
@@ -31,6 +32,8 @@ EMBEDDED_AT_ONCE = 200
 _RANKED = 50
 """What of each order counts."""
 _FIRST = 2 / 61
+_RARE, _RARE_SHARE = 2, 50
+"""A word counts if it stands in so few of the smith's things, or in one of so many: `the` tells nothing."""
 
 
 class InvalidQuery(Invalid):
@@ -138,11 +141,10 @@ async def _serving(session: AsyncSession, project_id: str, smith_id: str, kind: 
 
 
 _ASKED = (
-    "asked as materialized (select cast(:vector as vector) as vector,"
-    " replace(plainto_tsquery('simple', :query)::text, '&', '|')::tsquery as words)"
+    "asked as materialized (select cast(:vector as vector) as vector),"
+    " terms as materialized (select lexeme from unnest(to_tsvector('simple', :query)))"
 )
 """Read once: in a plan that is kept for other questions, it would be read anew for each row."""
-_VECTOR, _WORDS = "(select vector from asked)", "(select words from asked)"
 _ALIVE: dict[Kind, str] = {
     "fact": "and thing.superseded_by is null and (thing.expires_at is null or thing.expires_at > now())",
     "turn": "",
@@ -154,12 +156,14 @@ def _fused(kind: Kind) -> Any:
     table, key, column, _ = vectors.TABLES[kind]
     mine = f"thing.project_id = :project_id and thing.smith_id = :smith_id {_ALIVE[kind]}"
     return text(
-        f"with {_ASKED}, near as (select thing.{key} as id, row_number() over (order by v.vector <=> {_VECTOR})"
-        f" as rank from {table} thing join vectors v on v.{column} = thing.{key} and v.model = :model"
+        f"with {_ASKED}, near as (select thing.{key} as id, row_number() over (order by v.vector <=> (select vector"
+        f" from asked)) as rank from {table} thing join vectors v on v.{column} = thing.{key} and v.model = :model"
         f" and v.smith_id = :smith_id where {mine} and cast(:vector as text) is not null order by 2 limit :ranked),"
-        f" named as (select thing.{key} as id, row_number() over (order by ts_rank_cd(thing.words, {_WORDS}, 1) desc,"
-        f" thing.created_at desc) as rank from {table} thing where {mine} and thing.words @@ {_WORDS}"
-        " order by 2 limit :ranked),"
+        f" hits as (select thing.{key} as id, thing.created_at, count(*) over (partition by said.lexeme) as held_by"
+        f" from {table} thing cross join unnest(thing.words) said join terms using (lexeme) where {mine}),"
+        " named as (select id, row_number() over (order by sum(1.0 / held_by) desc, created_at desc) as rank from hits"
+        f" where held_by <= greatest({_RARE}, (select count(*) from {table} thing where {mine}) / {_RARE_SHARE})"
+        " group by id, created_at order by 2 limit :ranked),"
         " fused as (select id, sum(1.0 / (60 + rank)) as score from (select * from near union all select * from named)"
         " as ranked group by id)"
         f" select thing.{key}, thing.content, fused.score::float, {_THREAD[kind]}, thing.created_at from fused"
