@@ -2,11 +2,11 @@
 
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
 organizations · teammates · sessions · projects · mails · slots · tokens · idempotency · model_keys · catalog ·
-signatures · oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters
-· rollouts · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
-approvals · runs · spans · replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors
-· recalling · speech · conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts ·
-traces · semantics · trace_exports · retention
+signatures · oauth_providers · mcp_servers · registrations · searches · revisions · smiths · connections · credentials ·
+authorizations · rosters · rollouts · threads · arrivals · turns · attachments · transcripts · summaries · frames ·
+folds · tool_calls · approvals · runs · spans · replays · guards · tryouts · leases · answers · memory · memories ·
+recollections · vectors · recalling · speech · conversations · claims · erasures · exports · activity · webhooks ·
+deliveries · prompts · traces · semantics · trace_exports · retention
 """
 
 from ingram_app.domain import (
@@ -49,6 +49,7 @@ from ingram_app.domain import (
     prompts,
     recalling,
     recollections,
+    registrations,
     rendering,
     replays,
     retention,
@@ -56,6 +57,7 @@ from ingram_app.domain import (
     rollouts,
     rosters,
     runs,
+    searches,
     semantics,
     sessions,
     signatures,
@@ -118,6 +120,7 @@ __all__ = [
     "prompts",
     "recalling",
     "recollections",
+    "registrations",
     "rendering",
     "replays",
     "retention",
@@ -125,6 +128,7 @@ __all__ = [
     "rollouts",
     "rosters",
     "runs",
+    "searches",
     "semantics",
     "sessions",
     "signatures",

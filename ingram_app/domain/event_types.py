@@ -178,6 +178,8 @@ class MemoryUpdated:
     """`document`, or `fact`."""
     memory_id: str | None
     """The fact."""
+    deed: str
+    """`written`, `changed`, `replaced` by a newer fact, `restored`, or `deleted`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ class Limits(BaseModel):
     """Of one picture or file."""
     max_concurrent_runs: int | None = Shape(default=None, ge=1, le=100_000)
     """Runs of the project that work at once; those beyond it wait."""
+    max_queued_runs: int | None = Shape(default=None, ge=1, le=1_000_000)
+    """Runs of the project that wait; one more is refused."""
 
 
 Days = Annotated[int, Shape(ge=1, le=36_500)]
@@ -91,6 +93,7 @@ PLATFORM = Preferences(
         max_output_tokens=100_000,
         max_input_bytes=1_048_576,
         max_attachment_bytes=5_242_880,
+        max_queued_runs=10_000,
     ),
     retention=Retention(events_days=90, deliveries_days=30, traces_days=30),
 )

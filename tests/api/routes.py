@@ -45,6 +45,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/smiths/{smith_id}/connections/{connection_id}": {"metadata": {"account": "ann"}},
     "POST /v1/tenant/webhooks": {"url": "https://hooks.example.com/ingram"},
     "PATCH /v1/tenant/webhooks/{webhook_id}": {"events": ["run"]},
+    "PUT /v1/tenant/search": {"provider": "none"},
     "PUT /v1/tenant/mcp/{name}": {"url": "https://127.0.0.1:1/mcp"},
     "POST /v1/agents": {"name": "An agent"},
     "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},
@@ -60,7 +61,7 @@ BODIES: dict[str, Any] = {
 }
 """A good body of each route that needs one."""
 
-OPEN = {"GET /v1/projects/{project_id}/jwks.json", "GET /v1/oauth/callback"}
+OPEN = {"GET /v1/projects/{project_id}/jwks.json", "GET /v1/oauth/callback", "GET /v1/oauth/callback/{provider_id}"}
 """Routes under /v1 that ask for no token."""
 
 NAMES = {

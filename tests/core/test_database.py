@@ -50,6 +50,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await tenant.agent()
         ok(await tenant.api.put(f"/v1/smiths/{person.id}/model_keys/openai", json={"api_key": "sk-1"}))
         ok(await tenant.api.put("/v1/tenant/model_keys/openai", json={"api_key": "sk-1"}))
+        ok(await tenant.api.put("/v1/tenant/search", json={"provider": "none"}))
         ok(await tenant.api.put("/v1/tenant/mcp/desk", json={"url": "https://127.0.0.1:1/mcp"}))
         ok(await tenant.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": 100}}))
         for _ in range(2):  # the second makes a summary of the first
