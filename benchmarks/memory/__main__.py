@@ -76,18 +76,18 @@ async def _project() -> Caller:
     return Caller(Actor("tenant", project.id), frozenset({TENANT}), project_id=project.id)
 
 
-def show(tallies: dict[str, Tally]) -> None:
-    """Print the table."""
+def show(tallies: dict[str, Tally], found: str, *more: str) -> None:
+    """Print how many were `found`, and with a name for it how many at once."""
     width = max(map(len, tallies))
-    print(f"{'':{width}}  questions  recall@{AT}  found first")
+    print(f"{'':{width}}  questions  {found:>11}", *(f" {name:>11}" for name in more))
     for kind, tally in tallies.items():
         if tally.asked:
-            shares = f"{tally.found / tally.asked:8.0%}  {tally.first / tally.asked:11.0%}"
-            print(f"{kind:{width}}  {tally.asked:9}  {shares}")
+            shares = [part / tally.asked for part in (tally.found, tally.first)[: 1 + len(more)]]
+            print(f"{kind:{width}}  {tally.asked:9}", *(f" {share:11.0%}" for share in shares))
 
 
 async def _retrieve(people: Sequence[Dialogue], beside: Sequence[str]) -> None:
-    show(await retrieval.measure(await _project(), people, beside))
+    show(await retrieval.measure(await _project(), people, beside), f"recall@{AT}", "found first")
     await pool().dispose()
 
 
@@ -99,7 +99,7 @@ async def _extract(serving: Serving, model: str, base_url: str | None, people: S
             key = {"api_key": os.environ.get(KEY, "none"), "base_url": base_url}
             (await api.put(f"/v1/tenant/model_keys/{extraction.PROVIDER}", json=key)).raise_for_status()
             model = f"{extraction.PROVIDER}/{model}"
-        show(await extraction.measure(api, model, people))
+        show(await extraction.measure(api, model, people), "answered")
 
 
 def main() -> None:
