@@ -4,8 +4,8 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
 threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
-replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
-conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
+replays · guards · tryouts · model_calls · leases · answers · memory · memories · recollections · vectors · recalling ·
+speech · conversations · claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
@@ -39,6 +39,7 @@ from ingram_app.domain import (
     mcp_servers,
     memories,
     memory,
+    model_calls,
     model_keys,
     oauth_providers,
     organizations,
@@ -67,6 +68,7 @@ from ingram_app.domain import (
     transcripts,
     tryouts,
     turns,
+    usage,
     vectors,
     versions,
     webhooks,
@@ -103,6 +105,7 @@ __all__ = [
     "mcp_servers",
     "memories",
     "memory",
+    "model_calls",
     "model_keys",
     "oauth_providers",
     "organizations",
@@ -131,6 +134,7 @@ __all__ = [
     "transcripts",
     "tryouts",
     "turns",
+    "usage",
     "vectors",
     "versions",
     "webhooks",
