@@ -4,8 +4,9 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
 threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
-replays · guards · tryouts · model_calls · leases · answers · memory · memories · recollections · vectors · recalling ·
-speech · conversations · claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · traces
+replays · guards · tryouts · own_prices · periods · model_calls · leases · answers · memory · memories · recollections ·
+vectors · recalling · speech · conversations · claims · usage · erasures · exports · activity · webhooks · deliveries ·
+prompts · traces
 """
 
 from ingram_app.domain import (
@@ -43,7 +44,9 @@ from ingram_app.domain import (
     model_keys,
     oauth_providers,
     organizations,
+    own_prices,
     paging,
+    periods,
     projects,
     prompts,
     recalling,
@@ -109,7 +112,9 @@ __all__ = [
     "model_keys",
     "oauth_providers",
     "organizations",
+    "own_prices",
     "paging",
+    "periods",
     "projects",
     "prompts",
     "recalling",
