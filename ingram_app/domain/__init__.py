@@ -4,9 +4,9 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · mails · slots · tokens · idempotency · model_keys · catalog ·
 signatures · oauth_providers · mcp_servers · registrations · searches · revisions · smiths · connections · credentials ·
 authorizations · rosters · rollouts · threads · arrivals · turns · attachments · transcripts · summaries · frames ·
-folds · tool_calls · approvals · runs · spans · replays · guards · tryouts · leases · answers · memory · memories ·
-recollections · vectors · recalling · speech · conversations · claims · erasures · exports · activity · webhooks ·
-deliveries · prompts · traces · semantics · trace_exports · retention
+folds · tool_calls · approvals · runs · spans · replays · guards · tryouts · own_prices · periods · model_calls ·
+leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations · claims · usage ·
+erasures · exports · activity · webhooks · deliveries · prompts · traces · semantics · trace_exports · retention
 """
 
 from ingram_app.domain import (
@@ -41,10 +41,13 @@ from ingram_app.domain import (
     mcp_servers,
     memories,
     memory,
+    model_calls,
     model_keys,
     oauth_providers,
     organizations,
+    own_prices,
     paging,
+    periods,
     projects,
     prompts,
     recalling,
@@ -75,6 +78,7 @@ from ingram_app.domain import (
     transcripts,
     tryouts,
     turns,
+    usage,
     vectors,
     versions,
     webhooks,
@@ -112,10 +116,13 @@ __all__ = [
     "mcp_servers",
     "memories",
     "memory",
+    "model_calls",
     "model_keys",
     "oauth_providers",
     "organizations",
+    "own_prices",
     "paging",
+    "periods",
     "projects",
     "prompts",
     "recalling",
@@ -146,6 +153,7 @@ __all__ = [
     "transcripts",
     "tryouts",
     "turns",
+    "usage",
     "vectors",
     "versions",
     "webhooks",
