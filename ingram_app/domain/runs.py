@@ -87,6 +87,7 @@ class Run(SQLModel, table=True):
         ),
         Index("ix_runs_finished", "finished_at", "id"),
         Index("ix_runs_leases", "project_id", "lease_until", postgresql_where=sa.text("status = 'running'")),
+        Index("ix_runs_queued", "project_id", postgresql_where=sa.text("status = 'queued'")),
         Index("ix_runs_ready", "project_id", "ready_at", "id", postgresql_where=sa.text(slots.WAITS)),
     )
 
@@ -185,7 +186,8 @@ def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dic
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
     """Take in a turn; the row is the hand-over to the engine.
 
-    Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
+    Raises `AgentUnpublished`, `QueueFull`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`,
+    `arrivals.place`.
     """
     caller.require("runs:write")
     clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
@@ -204,6 +206,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
         await _bear(session, Birth(run, access, project.limits, past))
     else:
+        await slots.check_room(session, project)
         await _queue(session, run, ahead)
     changed(session, run)
     return run

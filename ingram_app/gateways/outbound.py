@@ -7,6 +7,7 @@ Redirects are not followed, proxies of the environment are not used, and no cook
 """
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ from ingram_app.gateways.wires import Address, Wires
 
 TIMEOUT = httpx2.Timeout(300, connect=10, write=60, pool=30)
 """Seconds. Reading may take long: some models think for minutes before the first token."""
+URL_LETTERS = 2000
 ANSWER_BYTES = 4 * 1024 * 1024
 """More than any answer but a model's is long."""
 
@@ -110,6 +112,15 @@ def host_of(url: str) -> str:
     if named.userinfo:
         raise ValueError("a name and a password have no place in it")
     return named.host
+
+
+def is_callable(url: str) -> bool:
+    """Tell whether an address is one that an operator may name: of https, and of http where private ones are allowed.
+
+    Where its name leads is looked at when it is called.
+    """
+    schemes = "https?" if settings().allow_private_addresses else "https"
+    return len(url) <= URL_LETTERS and re.fullmatch(rf"{schemes}://[^\s/@?#]+(/[^\s#]*)?", url) is not None
 
 
 def refuse_private(host: str, *, param: str | None = None) -> None:
