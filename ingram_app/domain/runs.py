@@ -24,7 +24,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.core.readings import Prepared, columns, insertion
+from ingram_app.core.readings import Prepared, columns, insertion, made
 from ingram_app.core.settings import settings
 from ingram_app.domain import (
     approvals,
@@ -307,8 +307,9 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
 
 
 def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
-    moment = now()  # given to the row as all else: defaults would be worked out anew for every run
-    return Run(
+    moment = now()
+    return made(
+        Run,
         id=new_id("run"),
         project_id=caller.project_id,
         thread_id=thread_id,

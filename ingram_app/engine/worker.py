@@ -33,6 +33,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]
     dispatching = [asyncio.create_task(loop) for loop in (dispatcher.take_up_forever(), dispatcher.recover_forever())]
+    process.settle()
     try:
         yield
     finally:
