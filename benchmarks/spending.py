@@ -28,7 +28,7 @@ _FILL = (
     " select %s, timestamptz '2025-03-01 00:00:00+00' + n * (interval '31 days' / %s), 'smt_' || s, 'agt_' || s %% 8,"
     " 1, 'model-' || s %% 5, case when s %% 3 > 0 then 'cus_' || s %% 500 end, 'app-' || s %% 3, 'hosted', n %% 2,"
     " 900, 100, 300, 0, 20, 1000 + n %% 7, false"
-    " from (select n, n * 7919 %% %s as s from generate_series(%s, %s) n) calls"
+    " from (select n, n::bigint * 7919 %% %s as s from generate_series(%s, %s) n) calls"
 )
 
 
