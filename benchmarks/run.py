@@ -25,7 +25,7 @@ import httpx
 import psutil
 import uvloop
 
-from benchmarks import crowd
+from benchmarks import crowd, spending
 from benchmarks.memory import scale
 from benchmarks.wire import Target, Timed, times
 from tests.serving import ROOT, Serving
@@ -206,7 +206,7 @@ def main() -> None:
     load_before = os.getloadavg()[0]
     with _world() as world:
         _show(uvloop.run(measure(world, short=short)), load_before)
-        for figures in (crowd.measure, scale.measure):
+        for figures in (crowd.measure, scale.measure, spending.measure):
             _show_pairs(uvloop.run(figures(world.serving, world.project_id, short=short)))
 
 

@@ -38,6 +38,12 @@ _SECTIONS = [
         ],
     ),
     (
+        "Spend",
+        [
+            ("Usage & cost", "wallet", "/usage", "u"),
+        ],
+    ),
+    (
         "Settings",
         [
             ("Project", "settings", "/settings/project", ""),
