@@ -7,6 +7,7 @@ from ingram_app.api import (
     answers,
     approvals,
     attachments,
+    budgets,
     connections,
     errors,
     events,
@@ -64,6 +65,7 @@ PUBLIC = (
     events,
     memory,
     webhooks,
+    budgets,
 )
 
 

@@ -3,9 +3,10 @@
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
-threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
-replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
-conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
+budgets · spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
+approvals · runs · closures · replays · guards · tryouts · leases · answers · memory · memories · recollections ·
+vectors · recalling · speech · conversations · claims · erasures · exports · activity · webhooks · deliveries ·
+prompts · traces
 """
 
 from ingram_app.domain import (
@@ -18,8 +19,10 @@ from ingram_app.domain import (
     attachments,
     audit,
     authorizations,
+    budgets,
     catalog,
     claims,
+    closures,
     connections,
     conversations,
     credentials,
@@ -58,6 +61,7 @@ from ingram_app.domain import (
     slots,
     smiths,
     speech,
+    spending,
     summaries,
     teammates,
     threads,
@@ -82,8 +86,10 @@ __all__ = [
     "attachments",
     "audit",
     "authorizations",
+    "budgets",
     "catalog",
     "claims",
+    "closures",
     "connections",
     "conversations",
     "credentials",
@@ -122,6 +128,7 @@ __all__ = [
     "slots",
     "smiths",
     "speech",
+    "spending",
     "summaries",
     "teammates",
     "threads",

@@ -16,7 +16,18 @@ from ingram_app.core import process, signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Tenancy, afterwards, compact, execute, keepable
 from ingram_app.core.settings import settings
-from ingram_app.domain import access, approvals, event_types, events, frames, runs, slots, tool_calls, transcripts
+from ingram_app.domain import (
+    access,
+    approvals,
+    event_types,
+    events,
+    frames,
+    runs,
+    slots,
+    spending,
+    tool_calls,
+    transcripts,
+)
 from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.runs import BUSY, Run, RunStatus
@@ -32,7 +43,15 @@ _TAKE = text(
     " carriers_lost = carriers_lost + (status = 'running' and lease_owner is not null)::int,"
     f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
 )
-_RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
+_RENEW = text(
+    f"update runs set lease_until = {_UNTIL},"
+    f" reserved_micros = case when :paid then 0 else reserved_micros end {_FENCED}"
+    f" returning cancel_asked_at is not null, cancel_reason, {spending.ANY}"
+)
+_RESERVE = text(
+    f"update runs set reserved_micros = :micros {_FENCED} returning id, project_id, agent_id, smith_id,"
+    " (select s.customer_id from smiths s where s.id = runs.smith_id)"
+)
 _RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
 _FINISH = text(
     "with held as (select t.id as thread from runs r join threads t on t.smith_id = r.smith_id and t.id = r.thread_id"
@@ -53,7 +72,7 @@ _FINISH = text(
     " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
     " from closed where cast(:messages as text) is not null"
     " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
-    " select smith_id, thread_id from closed"
+    f" select smith_id, thread_id, {spending.ANY} from closed"
 )
 _PAUSE = text(
     "update runs set status = :status, output = cast(:output as jsonb), warnings = cast(:warnings as jsonb),"
@@ -120,6 +139,17 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What the holder of a lease learns when it goes on holding it."""
+
+    cancelled: bool
+    """The run is to be stopped."""
+    reason: str | None
+    budgeted: bool
+    """The project has budgets by now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How a run ended."""
 
@@ -170,13 +200,24 @@ async def claim(session: AsyncSession, run_id: str) -> Run | None:
     return run
 
 
-async def renew(session: AsyncSession, lease: Lease) -> tuple[bool, str | None]:
-    """Go on holding a run; return whether it is to be stopped, and why. Raises `LeaseLost`."""
-    held = await execute(session, _RENEW, lease.fence | {"seconds": settings().run_lease_seconds})
-    row = held.first()
+async def renew(session: AsyncSession, lease: Lease, *, paid: bool = False) -> Held:
+    """Go on holding a run; nothing is held back any more for a model call that is `paid`. Raises `LeaseLost`."""
+    known = {"seconds": settings().run_lease_seconds, "paid": paid}
+    row = (await execute(session, _RENEW, lease.fence | known)).first()
     if row is None:
         raise LeaseLost(lease.run_id)
-    return row[0], row[1]
+    return Held(*row)
+
+
+async def reserve(session: AsyncSession, lease: Lease, micros: int) -> str | None:
+    """Hold back what the run's next model call will cost; return the budget, if any, that asks for a cheaper model.
+
+    Raises `LeaseLost`, `BudgetExceeded`.
+    """
+    row = (await execute(session, _RESERVE, lease.fence | {"micros": micros})).first()
+    if row is None:
+        raise LeaseLost(lease.run_id)
+    return await spending.admit(session, spending.Spender(*row))
 
 
 async def release(session: AsyncSession, lease: Lease) -> None:
@@ -191,16 +232,21 @@ async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
         raise LeaseLost(lease.run_id)
 
 
-async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript, batch: list[Shown]) -> None:
+async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript, batch: list[Shown]) -> Held:
     """Keep what the run has added so far, and the frames that tell of it. Raises `LeaseLost`."""
-    await renew(session, lease)
+    held = await renew(session, lease, paid=True)
     await transcripts.keep(session, transcript)
     if batch:
         await say(session, lease, batch)
+    return held
 
 
-async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
-    """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`.
+async def finish(
+    session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown], micros: int = 0
+) -> None:
+    """Close the run: last frames, transcript, row, event, what it spent last, and the next of its thread, in one.
+
+    Raises `LeaseLost`.
 
     The thread is that which the run is of now: a claim may have moved both to another smith.
     """
@@ -218,6 +264,8 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     signals.send(session, runs.topic(lease.project_id))
     events.told(session, lease.project_id)
     await slots.next_in_thread(session, lease.project_id, thread[0], thread[1])
+    if thread[2]:
+        await spending.count(session, lease.project_id, lease.run_id, micros)
 
 
 async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown]) -> None:
@@ -225,9 +273,9 @@ async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: 
 
     Raises `LeaseLost`, and `CancelAsked` when there is no more to wait for.
     """
-    cancelled, reason = await renew(session, lease)
-    if cancelled:
-        raise CancelAsked(reason)
+    held = await renew(session, lease)
+    if held.cancelled:
+        raise CancelAsked(held.reason)
     if pause.transcript is not None:
         await transcripts.keep(session, pause.transcript)
     await tool_calls.begin(session, lease.project_id, pause.handed_out)

@@ -104,6 +104,8 @@ class Project(SQLModel, table=True):
         sa_column=sa.Column(sa.Integer, sa.Computed("(preferences -> 'limits' ->> 'max_concurrent_runs')::integer")),
     )
     """The limit of that name, for whoever hands out runs and may see no other preference."""
+    budgeted: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """It has budgets: `budgets` says so, for whoever reads the project anyway."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     archived_at: datetime | None = Field(default=None, sa_type=Moment)
 
@@ -258,7 +260,7 @@ async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any])
 
 
 async def archive(session: AsyncSession, caller: Caller, project_id: str) -> None:
-    """Close a project: from now on its tokens are refused; `runs.close_project` stops its runs too.
+    """Close a project: from now on its tokens are refused; `closures.close` stops its runs too.
 
     Raises `NotFound`.
     """

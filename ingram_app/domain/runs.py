@@ -8,7 +8,7 @@ any process takes them up, in turn from every project. Of one thread one run wor
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -36,6 +36,7 @@ from ingram_app.domain import (
     projects,
     slots,
     smiths,
+    spending,
     summaries,
     threads,
     transcripts,
@@ -48,6 +49,7 @@ from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
+from ingram_app.gateways import windows
 
 BORN = "runs.born"
 """Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
@@ -119,6 +121,8 @@ class Run(SQLModel, table=True):
     output_tokens: int | None = None
     cost_micros: int | None = None
     """Millionths of a US dollar; null when no model was called, or its price is not known."""
+    reserved_micros: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+    """What budgets hold back for a model call while the run is carried; see `spending`."""
     about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
     actor: dict[str, str | None] | None = Field(default=None, sa_type=JSONB)
     ready_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -158,6 +162,9 @@ class Birth:
     access: Access
     limits: projects.Limits
     past: summaries.Past
+    budgeted: bool = False
+    degraded_by: str | None = None
+    """Budgets have admitted its first model call; one of them may ask for a cheaper model."""
 
 
 _INSERTED = insertion(Run)
@@ -185,7 +192,8 @@ def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dic
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
     """Take in a turn; the row is the hand-over to the engine.
 
-    Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
+    Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`,
+    `spending.admit`.
     """
     caller.require("runs:write")
     clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
@@ -200,18 +208,21 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     await keep(session, caller.project_id, smith_id, thread_id, luggage)
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
-    if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
-        past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
-        await _bear(session, Birth(run, access, project.limits, past))
+    free = process.SEATS.free and not turn.background and not ahead
+    at_once = free and await slots.free_for_a_new_one(session, project)
+    past = await summaries.past(session, *_thread_of(run)) if at_once and number > 1 else summaries.Past()
+    asks = await _admit(session, caller, clone, run, past) if project.budgeted else None
+    if at_once:
+        await _bear(session, Birth(run, access, project.limits, past, project.budgeted, degraded_by=asks))
     else:
         await _queue(session, run, ahead)
     changed(session, run)
     return run
 
 
-async def find(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
-    """Return one run of a smith. Raises `SmithMismatch`, `NotFound`."""
-    caller.require("runs:read")
+async def find(session: AsyncSession, caller: Caller, smith_id: str, run_id: str, *, may: str = "runs:read") -> Run:
+    """Return one run of a smith as it stands now, for one with that permission. Raises `SmithMismatch`, `NotFound`."""
+    caller.require(may)
     return await _one(session, caller, smith_id, run_id)
 
 
@@ -219,12 +230,6 @@ async def look_up(session: AsyncSession, caller: Caller, run_id: str, *, may: st
     """Return one run of the caller's project, for one with that permission. Raises `NotFound`."""
     caller.require(may)
     return await _one(session, caller, caller.smith_id or None, run_id)
-
-
-async def started(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
-    """Return a run as it stands now, for whoever may start one. Raises `SmithMismatch`, `NotFound`."""
-    caller.require("runs:write")
-    return await _one(session, caller, smith_id, run_id)
 
 
 async def browse(
@@ -272,19 +277,10 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         return run
     if run.over:
         raise RunNotPaused(run_id=run.id, status=run.status)
-    await _stop(session, caller, run, reason)
+    await stop(session, caller, run, reason)
     if run.over:
         await slots.next_in_thread(session, *_thread_of(run))
     return run
-
-
-async def close_project(session: AsyncSession, caller: Caller, project_id: str) -> None:
-    """Archive a project and stop every run in it. Raises `NotFound`."""
-    await projects.stand_in(session, caller, project_id)
-    await projects.archive(session, caller, project_id)
-    live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
-    for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
-        await _stop(session, replace(caller, project_id=project_id), run, "The project was deleted.")
 
 
 def changed(session: AsyncSession, run: Run) -> None:
@@ -321,6 +317,14 @@ def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: st
     )
 
 
+async def _admit(session: AsyncSession, caller: Caller, clone: Clone, run: Run, past: summaries.Past) -> str | None:
+    """Hold back what the first model call will cost; return the budget, if any, that asks for a cheaper model."""
+    told = f"{run.rendered_instructions or run.config['instructions']}{past.summary}{past.messages}{run.input}"
+    run.reserved_micros = spending.estimate(run.model, windows.tokens_of(told), run.config["model_settings"])
+    spender = spending.Spender(run.id, run.project_id, run.agent_id, run.smith_id, clone.smith.customer_id)
+    return await spending.admit(session, spender, sees=caller.smith_id)
+
+
 async def _bear(session: AsyncSession, birth: Birth) -> None:
     """Insert the run as one that this process carries, with its first frame, and tell the engine once it is there."""
     run = birth.run
@@ -350,14 +354,14 @@ async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int
         for other in stopped:
             if other.cancel_asked_at is None:  # what was decided of one that is about to stop holds
                 other.interrupted = run.on_busy is OnBusy.interrupt
-            await _stop(session, caller, other, f"The run {run.id} took its place.")
+            await stop(session, caller, other, f"The run {run.id} took its place.")
         ahead -= sum(other.over for other in stopped)
         if ahead and all(other.status is not RunStatus.running for other in stopped):
             await slots.next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
     return ahead
 
 
-async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | None) -> None:
+async def stop(session: AsyncSession, caller: Caller, run: Run, reason: str | None) -> None:
     """Ask a run to stop that is carried, or whose words are to be kept in their turn; end one that is not."""
     run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
     if run.status is RunStatus.running or (run.status is RunStatus.queued and run.interrupted):

@@ -86,7 +86,7 @@ async def _close(loop: Loop, ending: Ending | Pause) -> None:
         if isinstance(ending, Pause):
             await leases.pause(session, loop.lease, ending, batch)
         else:
-            await leases.finish(session, loop.lease, ending, batch)
+            await leases.finish(session, loop.lease, ending, batch, loop.purse.unpaid(ending.values))
             afterwards(session, lambda: ending.show_on(loop.run))
 
 
@@ -144,9 +144,9 @@ async def _watch(loop: Loop) -> None:
         while True:
             if not heard_of:
                 async with transaction(loop.lease.tenancy) as session:
-                    cancelled, reason = await leases.renew(session, loop.lease)
-                if cancelled:
-                    raise CancelAsked(reason)
+                    held = await leases.renew(session, loop.lease)
+                if held.cancelled:
+                    raise CancelAsked(held.reason)
             heard_of = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(settings().run_lease_seconds / 3):

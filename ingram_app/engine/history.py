@@ -9,13 +9,12 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 
 from ingram_app.core.database import keepable, transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, summaries, threads
+from ingram_app.domain import leases, spending, summaries, threads
 from ingram_app.domain.leases import Lease
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
@@ -23,6 +22,7 @@ from ingram_app.domain.summaries import Past, Summary
 from ingram_app.engine import prompt, wording
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.candidates import Warn, answered_by
+from ingram_app.engine.purse import Purse
 from ingram_app.gateways import prices, windows
 from ingram_app.gateways.providers import find
 
@@ -69,20 +69,16 @@ class Spent:
 class History:
     """The past of one run's thread."""
 
-    def __init__(self, run: Run, lease: Lease, limits: Limits, asking: Asking, warn: Warn) -> None:
+    def __init__(self, run: Run, lease: Lease, limits: Limits, asking: Asking, purse: Purse, warn: Warn) -> None:
         self._run = run
         self._lease = lease
         self._limits = limits
         self._asking = asking
+        self._purse = purse
         self._warn = warn
         self.spent: Spent | None = None
         self.since_turn = run.turn
         """The first turn that is told word for word."""
-
-    @cached_property
-    def _models(self) -> list[str]:
-        """Those that may answer."""
-        return [self._run.model, *self._run.config.get("fallback_models", ())]
 
     async def of(self, past: Past, added: Sequence[ModelMessage]) -> list[ModelMessage]:
         """Return what to tell the model before what the run has `added`. Raises `LeaseLost`."""
@@ -102,12 +98,12 @@ class History:
 
     def _surely_fits(self) -> int:
         """Return how many tokens are told without looking up what the models take."""
-        surely = min(map(windows.surely_takes, self._models)) // 4
+        surely = min(map(windows.surely_takes, self._asking.models)) // 4
         return min(surely, self._limits.max_history_tokens or surely)
 
     def _room(self, added: Sequence[ModelMessage]) -> int:
         """Return how many tokens the past may take: what the models that may answer have, less all the rest."""
-        window = min(map(windows.context_tokens, self._models))
+        window = min(map(windows.context_tokens, self._asking.models))
         answer = prompt.settings(self._run, None).get("max_tokens") or ANSWER_TOKENS
         instructions = windows.tokens_of(prompt.instructions(self._run) or "")
         room = window - min(answer, window // 4) - instructions - wording.tokens_of(added) - window // 20
@@ -167,9 +163,12 @@ class History:
         )
         async with transaction(self._lease.tenancy) as session:
             there = await threads.hold(session, run.project_id, run.smith_id, run.thread_id)
-            await leases.renew(session, self._lease)
+            held = await leases.renew(session, self._lease)
             if there:  # a claim may have moved it meanwhile: then the next run makes another
                 await summaries.keep(session, summary)
+            if held.budgeted:
+                await spending.count(session, run.project_id, run.id, spent.cost_micros)
+        self._purse.pay(spent.cost_micros)
         self.spent = spent
         self._warn("history_summarised", f"What was said up to turn {reaches} of the thread was summarised.")
 

@@ -17,17 +17,18 @@ from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
-from ingram_app.engine import prompt, servers
+from ingram_app.engine import prompt, servers, wording
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.attaching import Attaching
 from ingram_app.engine.candidates import answered_by
 from ingram_app.engine.history import History, Spent
+from ingram_app.engine.purse import Purse
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing
 from ingram_app.engine.step import Step, make_distinct
 from ingram_app.engine.toolbox import assemble
 from ingram_app.engine.tools import replies
-from ingram_app.gateways import prices
+from ingram_app.gateways import prices, windows
 
 
 class StepLimitExceeded(IngramError):
@@ -48,8 +49,10 @@ class Loop:
         """The words of the message that it was in the middle of when it was taken up."""
         self.warnings: list[dict[str, str]] = list(run.warnings)
         self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
-        self.history = History(run, lease, self.limits, self.asking, self._warn)
+        self.purse = Purse(run, lease, standing, self.asking, self._warn)
+        self.history = History(run, lease, self.limits, self.asking, self.purse, self._warn)
         self.history.spent = Spent(*standing.summarised) if standing.summarised else None
+        self.purse.pay(self.purse.unpaid(self.usage()))  # what is kept has been counted
         self.attaching = Attaching(run, lease)
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends or pauses: they are written together with its row."""
@@ -76,7 +79,7 @@ class Loop:
             if not response.tool_calls:
                 return self._completed(response)
             self._step = step = Step(self.lease, self.scribe, self.asking.toolbox, self._steps, self._warn)
-            await (step.go_on() if left else step.begin(response, self.transcript(complete=False)))
+            await (step.go_on() if left else self._begin(step, response))
             await step.make()
             if step.open:
                 return self._paused(step)
@@ -84,12 +87,14 @@ class Loop:
             left = None
 
     async def _ask(self) -> ModelResponse:
-        """Have the model answer. Raises `StepLimitExceeded` when it has been asked often enough."""
+        """Have the model answer. Raises `StepLimitExceeded` when it has been asked often enough, `BudgetExceeded`."""
         if self._steps >= (self.limits.max_steps or 0):
             raise StepLimitExceeded(steps=self.limits.max_steps)
+        if self.purse.budgeted:
+            await self.purse.open(self._tokens())
         if self._past is None:
             self._past = await self.history.of(self.standing.past, self.added)
-        self.asking.context = {"since_turn": self.history.since_turn}
+        self.asking.context = {"since_turn": self.history.since_turn, **self.purse.told}
         messages = await self.attaching.shown([*self._past, *self.added])
         response = await self.asking.ask(messages, self.said, self.usage())
         self.said = ""
@@ -97,6 +102,18 @@ class Loop:
         self.added.append(response)
         self.asking.check_output(self.usage().get("output_tokens") or 0)
         return response
+
+    async def _begin(self, step: Step, response: ModelResponse) -> None:
+        """Keep the answer, what it cost and the calls that it asks for, in one. Raises `LeaseLost`."""
+        micros = self.purse.unpaid(self.usage())
+        self.purse.budgeted = await step.begin(response, self.transcript(complete=False), micros)
+        self.purse.pay(micros)
+
+    def _tokens(self) -> int:
+        """Return about how many tokens the model is going to be asked, the tools' definitions apart."""
+        past = self.standing.past
+        told = (prompt.instructions(self.run) or "", past.summary, past.messages)
+        return sum(map(windows.tokens_of, told)) + wording.tokens_of(self.added)
 
     def _left(self) -> ModelResponse | None:
         """Return the answer whose tool calls the run was left with, without what was known of them then."""

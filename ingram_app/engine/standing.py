@@ -30,25 +30,39 @@ class Standing:
     """How its model is reached, if that is known already."""
     summarised: tuple[int, int, int] | None = None
     """The tokens, in and out, and micros that summaries have taken which were made for it already."""
+    budgeted: bool = False
+    """The project has budgets."""
+    admitted: bool = False
+    """They have admitted its next model call, and may ask for a cheaper model:"""
+    degraded_by: str | None = None
 
 
 def at_birth(birth: Birth) -> Standing:
     """Return where a run stands that has just begun here: nothing needs to be read."""
     added = prompt.of_input(birth.run)
-    return Standing(birth.limits, birth.past, added, latest=1, access=birth.access)
+    return Standing(
+        birth.limits,
+        birth.past,
+        added,
+        latest=1,
+        access=birth.access,
+        budgeted=birth.budgeted,
+        admitted=birth.budgeted,
+        degraded_by=birth.degraded_by,
+    )
 
 
 async def read(run: Run) -> Standing:
     """Return where a run stands that was left behind, or that waited."""
     async with transaction(leases.of(run).tenancy) as session:
-        limits = (await projects.at(session, run.project_id)).limits
+        project = await projects.at(session, run.project_id)
         past = await summaries.past(session, run.project_id, run.smith_id, run.thread_id)
         mine = await transcripts.of_run(session, run.project_id, run.id)
         said = await frames.unfinished(session, run.project_id, run.id) if run.attempt > 1 else ""
         summarised = await summaries.spent(session, run.project_id, run.id) if run.attempt > 1 else None
         latest = await frames.latest(session, run.id)
     added = prompt.read(mine) or prompt.of_input(run)
-    return Standing(limits, past, added, latest, said, summarised=summarised)
+    return Standing(project.limits, past, added, latest, said, summarised=summarised, budgeted=project.budgeted)
 
 
 async def reach(run: Run, model: str) -> Access:

@@ -14,7 +14,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, 
 
 from ingram_app.core.database import transaction
 from ingram_app.core.ids import new_id
-from ingram_app.domain import access, approvals, event_types, events, leases, tool_calls
+from ingram_app.domain import access, approvals, event_types, events, leases, spending, tool_calls
 from ingram_app.domain.approvals import Approval, ApprovalStatus
 from ingram_app.domain.frames import (
     AnyFrame,
@@ -56,8 +56,11 @@ class Step:
         self._approvals: list[Approval] = []
         """Those that the run has asked for, oldest first."""
 
-    async def begin(self, response: ModelResponse, transcript: Transcript) -> None:
-        """Keep what the model asks for, together with its answer. Raises `LeaseLost`."""
+    async def begin(self, response: ModelResponse, transcript: Transcript, micros: int) -> bool:
+        """Keep what the model asks for, together with its answer and what that cost.
+
+        Return whether the project has budgets. Raises `LeaseLost`.
+        """
         asked = enumerate(response.tool_calls)
         self.calls = [self._toolbox.placed(call, self._number, place) for place, call in asked]
         said: list[AnyFrame] = [MessageCompleted(response.text)] if response.text else []
@@ -67,12 +70,15 @@ class Step:
         lost = [call for call in self.calls if call.state is CallState.refused]
         said += [ToolCompleted(call.tool, call.tool_call_id, is_error=True) for call in lost]
         async with self._scribe.batch(*said) as batch, transaction(self._lease.tenancy) as session:
-            await leases.checkpoint(session, self._lease, transcript, batch)
+            held = await leases.checkpoint(session, self._lease, transcript, batch)
             await tool_calls.add(session, self.calls)
             for call in self.calls:
                 if call.state is CallState.begun:
                     executing = event_types.ToolExecuting(call.run_id, call.tool, call.tool_call_id)
                     await events.tell(session, self._platform, executing, smith_id=call.smith_id)
+            if held.budgeted:
+                await spending.count(session, self._lease.project_id, self._lease.run_id, micros)
+        return held.budgeted
 
     async def go_on(self) -> None:
         """Take up a step that was left: see what came of its calls and what people have said. Raises `LeaseLost`."""
