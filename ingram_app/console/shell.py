@@ -38,6 +38,12 @@ _SECTIONS = [
         ],
     ),
     (
+        "Spend",
+        [
+            ("Budgets", "wallet", "/budgets", "b"),
+        ],
+    ),
+    (
         "Settings",
         [
             ("Project", "settings", "/settings/project", ""),
