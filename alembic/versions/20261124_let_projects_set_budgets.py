@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "1eabdc344463"
-down_revision = "90b6e3d1f57c"
+down_revision = "b7d2e90c41fa"
 
 MINE = "project_id = nullif(current_setting('app.project_id', true), '')"
 MOMENT = sa.DateTime(timezone=True)

@@ -4,9 +4,9 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
 budgets · spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
-approvals · runs · closures · replays · guards · tryouts · leases · answers · memory · memories · recollections ·
-vectors · recalling · speech · conversations · claims · erasures · exports · activity · webhooks · deliveries ·
-prompts · traces
+approvals · runs · closures · replays · guards · tryouts · model_calls · leases · answers · memory · memories ·
+recollections · vectors · recalling · speech · conversations · claims · usage · erasures · exports · activity ·
+webhooks · deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
@@ -42,6 +42,7 @@ from ingram_app.domain import (
     mcp_servers,
     memories,
     memory,
+    model_calls,
     model_keys,
     oauth_providers,
     organizations,
@@ -71,6 +72,7 @@ from ingram_app.domain import (
     transcripts,
     tryouts,
     turns,
+    usage,
     vectors,
     versions,
     webhooks,
@@ -109,6 +111,7 @@ __all__ = [
     "mcp_servers",
     "memories",
     "memory",
+    "model_calls",
     "model_keys",
     "oauth_providers",
     "organizations",
@@ -138,6 +141,7 @@ __all__ = [
     "transcripts",
     "tryouts",
     "turns",
+    "usage",
     "vectors",
     "versions",
     "webhooks",

@@ -187,10 +187,18 @@ RESERVED = text(
 )
 """What the model calls of runs will cost that work now, but for one run. A carrier that is lost holds nothing back:
 its lease ends."""
-_SPENT = text(
-    "select coalesce(sum(r.cost_micros), 0)::bigint from runs r, (select cast(:scope as text) as scope,"
-    f" cast(:scope_id as text) as scope_id) b where r.project_id = :project_id and r.updated_at >= :since and {_COUNTS}"
+_MINE = (
+    "project_id = :project_id and cast(:scope_id as text) = case :scope when 'tenant' then project_id"
+    " when 'agent' then agent_id when 'smith' then smith_id else customer_id end"
 )
+_SPENT = text(
+    "select coalesce(sum(cost_micros), 0)::bigint from ("
+    " select cost_micros from usage_sums where grain = case :scope when 'smith' then 'smith_day' else 'day' end"
+    f" and starts >= (cast(:since as timestamptz) at time zone 'UTC')::date and {_MINE}"
+    " union all select cost_micros from model_calls where position >= coalesce("
+    f"(select position from usage_folds where project_id = :project_id), 0) and at >= :since and {_MINE}) as spent"
+)
+"""The ledger's: its sums, by days as all periods are, and the calls that are not added up yet."""
 _HOLD = text("select budgeted from projects where id = :project_id for no key update")
 _HAS_ANY = text(
     "update projects set budgeted = exists (select from budgets where project_id = :project_id) where id = :project_id"

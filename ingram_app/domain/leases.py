@@ -22,6 +22,7 @@ from ingram_app.domain import (
     event_types,
     events,
     frames,
+    model_calls,
     runs,
     slots,
     spending,
@@ -30,6 +31,7 @@ from ingram_app.domain import (
 )
 from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
+from ingram_app.domain.model_calls import Call
 from ingram_app.domain.runs import BUSY, Run, RunStatus
 from ingram_app.domain.tool_calls import ToolCall
 from ingram_app.domain.transcripts import Transcript
@@ -39,14 +41,21 @@ RELEASED = "runs.released"
 _FENCED = "where id = :run_id and project_id = :project_id and lease_owner = :owner and attempt = :attempt"
 _UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 _TAKE = text(
-    "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, updated_at = :now,"
+    "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, reserved_micros = 0,"
+    " updated_at = :now,"
     " carriers_lost = carriers_lost + (status = 'running' and lease_owner is not null)::int,"
     f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
 )
 _RENEW = text(
-    f"update runs set lease_until = {_UNTIL},"
-    f" reserved_micros = case when :paid then 0 else reserved_micros end {_FENCED}"
+    f"update runs set lease_until = {_UNTIL} {_FENCED}"
     f" returning cancel_asked_at is not null, cancel_reason, {spending.ANY}"
+)
+_OF_RUN = "id, project_id, smith_id, agent_id, agent_version, channel"
+_RENEW_AND_STAMP = text(
+    f"with held as (update runs set lease_until = {_UNTIL},"
+    f" reserved_micros = case when :paid then 0 else reserved_micros end {_FENCED} returning {_OF_RUN},"
+    f" cancel_asked_at is not null as cancelled, cancel_reason), stamped as ({model_calls.kept_for('held')})"
+    f" select cancelled, cancel_reason, {spending.ANY} from held"
 )
 _RESERVE = text(
     f"update runs set reserved_micros = :micros {_FENCED} returning id, project_id, agent_id, smith_id,"
@@ -61,7 +70,8 @@ _FINISH = text(
     " output_tokens = :output_tokens, cost_micros = :cost_micros, answered_by = :answered_by,"
     " finished_at = :now, updated_at = :now,"
     f" lease_owner = null, lease_until = null from held {_FENCED}"
-    " returning runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted),"
+    " returning runs.id, runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted, runs.agent_id,"
+    f" runs.agent_version, runs.channel), stamped as ({model_calls.kept_for('closed')}),"
     " told as (insert into events (id, project_id, type, smith_id, data, created_at)"
     " select :event_id, project_id, :event_type, smith_id,"
     " cast(:event_data as jsonb) || jsonb_build_object('thread_id', thread_id), :now from closed),"
@@ -147,6 +157,8 @@ class Held:
     reason: str | None
     budgeted: bool
     """The project has budgets by now."""
+    spent: int = 0
+    """What was kept with it of model calls, in micros; budgets have not counted it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +212,29 @@ async def claim(session: AsyncSession, run_id: str) -> Run | None:
     return run
 
 
-async def renew(session: AsyncSession, lease: Lease, *, paid: bool = False) -> Held:
-    """Go on holding a run; nothing is held back any more for a model call that is `paid`. Raises `LeaseLost`."""
-    known = {"seconds": settings().run_lease_seconds, "paid": paid}
-    row = (await execute(session, _RENEW, lease.fence | known)).first()
+async def renew(session: AsyncSession, lease: Lease, calls: list[Call] | None = None, *, paid: bool = True) -> Held:
+    """Go on holding a run. Raises `LeaseLost`.
+
+    Model calls that it has made meanwhile are kept, and taken out of the list once they are; nothing is held back for
+    them any more, unless the one that was admitted is not `paid` yet. Whoever calls has them counted in the end.
+    """
+    known = lease.fence | {"seconds": settings().run_lease_seconds}
+    spent = model_calls.cost(calls or [])
+    if calls:
+        known |= {"calls": model_calls.spelt(calls), "paid": paid}
+        row = (await execute(session, _RENEW_AND_STAMP, known)).first()
+        afterwards(session, calls.clear)
+    else:
+        row = (await execute(session, _RENEW, known)).first()
     if row is None:
         raise LeaseLost(lease.run_id)
-    return Held(*row)
+    return Held(row[0], row[1], row[2], spent)
+
+
+async def count(session: AsyncSession, lease: Lease, held: Held) -> None:
+    """Have budgets count what was kept: last in the transaction, for others wait for their rows."""
+    if held.budgeted:
+        await spending.count(session, lease.project_id, held.spent, run_id=lease.run_id)
 
 
 async def reserve(session: AsyncSession, lease: Lease, micros: int) -> str | None:
@@ -232,9 +260,11 @@ async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
         raise LeaseLost(lease.run_id)
 
 
-async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript, batch: list[Shown]) -> Held:
-    """Keep what the run has added so far, and the frames that tell of it. Raises `LeaseLost`."""
-    held = await renew(session, lease, paid=True)
+async def checkpoint(
+    session: AsyncSession, lease: Lease, transcript: Transcript, batch: list[Shown], calls: list[Call]
+) -> Held:
+    """Keep what the run has added so far, what it took, and the frames that tell of it. Raises `LeaseLost`."""
+    held = await renew(session, lease, calls)
     await transcripts.keep(session, transcript)
     if batch:
         await say(session, lease, batch)
@@ -242,11 +272,9 @@ async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript
 
 
 async def finish(
-    session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown], micros: int = 0
+    session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown], calls: list[Call]
 ) -> None:
-    """Close the run: last frames, transcript, row, event, what it spent last, and the next of its thread, in one.
-
-    Raises `LeaseLost`.
+    """Close the run: last frames, transcript, calls, row, event, and the next of its thread. Raises `LeaseLost`.
 
     The thread is that which the run is of now: a claim may have moved both to another smith.
     """
@@ -254,26 +282,27 @@ async def finish(
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
     about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
-    values = lease.fence | outcome | about | told
+    values = lease.fence | outcome | about | told | {"calls": model_calls.spelt(calls)}
     thread = (await execute(session, _FINISH, values)).first()
     if thread is None:  # it may have been moved while we waited for it: then it is found where it is now
         thread = (await execute(session, _FINISH, values)).first()
     if thread is None:
         raise LeaseLost(lease.run_id)
+    afterwards(session, calls.clear)
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
     events.told(session, lease.project_id)
     await slots.next_in_thread(session, lease.project_id, thread[0], thread[1])
     if thread[2]:
-        await spending.count(session, lease.project_id, lease.run_id, micros)
+        await spending.count(session, lease.project_id, model_calls.cost(calls), run_id=lease.run_id)
 
 
-async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown]) -> None:
+async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown], calls: list[Call]) -> None:
     """Let go of a run that waits for others: what it waits for, its frames and its row, all in one.
 
     Raises `LeaseLost`, and `CancelAsked` when there is no more to wait for.
     """
-    held = await renew(session, lease)
+    held = await renew(session, lease, calls)
     if held.cancelled:
         raise CancelAsked(held.reason)
     if pause.transcript is not None:
@@ -287,6 +316,7 @@ async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: 
         await execute(session, statement, {"run_id": lease.run_id})
     paused = event_types.RunPaused(lease.run_id, lease.thread_id, pause.reason)
     await events.tell(session, access.platform(lease.project_id), paused, smith_id=lease.smith_id)
+    await count(session, lease, held)
     signals.send(session, runs.topic(lease.project_id))
 
 

@@ -24,6 +24,7 @@ from ingram_app.domain.designs import ModelId
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.teammates import Teammate
 from ingram_app.gateways import providers
+from ingram_app.gateways.prices import Price
 
 NAME_LENGTH = 80
 
@@ -106,6 +107,10 @@ class Project(SQLModel, table=True):
     """The limit of that name, for whoever hands out runs and may see no other preference."""
     budgeted: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     """It has budgets: `budgets` says so, for whoever reads the project anyway."""
+    own_prices: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, sa_column=sa.Column(JSONB, nullable=False, server_default="{}")
+    )
+    """By model; see `prices`."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     archived_at: datetime | None = Field(default=None, sa_type=Moment)
 
@@ -122,6 +127,11 @@ class Project(SQLModel, table=True):
         """The limits that hold: the project's own on the platform's."""
         own = {name: value for name, value in self.preferences.get("limits", {}).items() if value is not None}
         return PLATFORM.limits.model_copy(update=own)
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """What models cost that the project has a price of its own for."""
+        return {model: Price(**price) for model, price in self.own_prices.items()}
 
 
 @dataclass(frozen=True, slots=True)

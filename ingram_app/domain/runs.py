@@ -154,17 +154,16 @@ class Run(SQLModel, table=True):
         return usage(self.input_tokens, self.output_tokens, self.cost_micros)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Birth:
     """A run that was claimed at birth, with what was read for it: its carrier need not read that again."""
 
     run: Run
     access: Access
-    limits: projects.Limits
+    project: projects.Project
     past: summaries.Past
-    budgeted: bool = False
     degraded_by: str | None = None
-    """Budgets have admitted its first model call; one of them may ask for a cheaper model."""
+    """The budget, if any, that asks for a cheaper model."""
 
 
 _INSERTED = insertion(Run)
@@ -208,12 +207,13 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     await keep(session, caller.project_id, smith_id, thread_id, luggage)
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
-    free = process.SEATS.free and not turn.background and not ahead
-    at_once = free and await slots.free_for_a_new_one(session, project)
+    at_once = not (turn.background or ahead) and process.SEATS.free and await slots.free_for_a_new_one(session, project)
     past = await summaries.past(session, *_thread_of(run)) if at_once and number > 1 else summaries.Past()
-    asks = await _admit(session, caller, clone, run, past) if project.budgeted else None
+    birth = Birth(run, access, project, past)
+    if project.budgeted:
+        birth.degraded_by = await _admit(session, birth, clone.smith.customer_id, sees=caller.smith_id)
     if at_once:
-        await _bear(session, Birth(run, access, project.limits, past, project.budgeted, degraded_by=asks))
+        await _bear(session, birth)
     else:
         await _queue(session, run, ahead)
     changed(session, run)
@@ -317,12 +317,13 @@ def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: st
     )
 
 
-async def _admit(session: AsyncSession, caller: Caller, clone: Clone, run: Run, past: summaries.Past) -> str | None:
+async def _admit(session: AsyncSession, birth: Birth, customer_id: str | None, *, sees: str) -> str | None:
     """Hold back what the first model call will cost; return the budget, if any, that asks for a cheaper model."""
+    run, past, own = birth.run, birth.past, birth.project.prices.get(birth.run.model)
     told = f"{run.rendered_instructions or run.config['instructions']}{past.summary}{past.messages}{run.input}"
-    run.reserved_micros = spending.estimate(run.model, windows.tokens_of(told), run.config["model_settings"])
-    spender = spending.Spender(run.id, run.project_id, run.agent_id, run.smith_id, clone.smith.customer_id)
-    return await spending.admit(session, spender, sees=caller.smith_id)
+    run.reserved_micros = spending.estimate(run.model, windows.tokens_of(told), run.config["model_settings"], own)
+    spender = spending.Spender(run.id, run.project_id, run.agent_id, run.smith_id, customer_id)
+    return await spending.admit(session, spender, sees=sees)
 
 
 async def _bear(session: AsyncSession, birth: Birth) -> None:

@@ -19,6 +19,7 @@ from ingram_app.core.errors import PaymentRequired
 from ingram_app.domain import access, budgets
 from ingram_app.domain.budgets import RESERVED, Action, Budget, Period
 from ingram_app.gateways import prices
+from ingram_app.gateways.prices import Price
 
 ANSWER_TOKENS = 1000
 """As long an answer is taken to be, unless the design says that it is shorter."""
@@ -61,9 +62,11 @@ _HOLD = text(
 )
 _SEE = text("select set_config('app.smith_id', :smith_id, true)")
 _COUNT = text(
-    f"with due as (select b.id, {_START} as start from runs r join smiths s on s.id = r.smith_id cross join lateral"
-    f" {_of('r.project_id', 'r.agent_id', 'r.smith_id', 's.customer_id')}"
-    " where r.id = :run_id and r.project_id = :project_id order by b.id for no key update of b)"
+    f"with due as (select b.id, {_START} as start from (select :project_id as project_id) p"
+    " left join runs r on r.project_id = p.project_id and r.id = cast(:run_id as varchar)"
+    " join smiths s on s.project_id = p.project_id and s.id = coalesce(r.smith_id, cast(:smith_id as varchar))"
+    f" cross join lateral {_of('s.project_id', 'coalesce(r.agent_id, s.agent_id)', 's.id', 's.customer_id')}"
+    " order by b.id for no key update of b)"
     " update budgets b set period_start = greatest(b.period_start, due.start),"
     " spent_micros = :micros + case when b.period_start >= due.start then b.spent_micros else 0 end,"
     " told = case when b.period_start >= due.start then b.told else '[]' end from due where b.id = due.id"
@@ -96,14 +99,16 @@ async def admit(session: AsyncSession, spender: Spender, *, sees: str = "") -> s
     return used_up[0][0] if used_up else None
 
 
-async def count(session: AsyncSession, project_id: str, run_id: str, micros: int) -> None:
-    """Count what a run has spent, in the transaction that keeps what it got for it.
+async def count(
+    session: AsyncSession, project_id: str, micros: int, *, run_id: str | None = None, smith_id: str | None = None
+) -> None:
+    """Count what a run has spent, or a smith beside its runs, in the transaction that keeps what it got for it.
 
     The events of thresholds that it reaches are part of that transaction too.
     """
     if not micros:
         return
-    spent = {"project_id": project_id, "run_id": run_id, "micros": micros}
+    spent = {"project_id": project_id, "run_id": run_id, "smith_id": smith_id, "micros": micros}
     reached = [row[0] for row in (await execute(session, _COUNT, spent)).all() if row[1]]
     if reached:
         query = select(Budget).where(Budget.project_id == project_id, col(Budget.id).in_(reached)).order_by(Budget.id)
@@ -111,10 +116,10 @@ async def count(session: AsyncSession, project_id: str, run_id: str, micros: int
         await budgets.tell_reached(session, access.platform(project_id), held)
 
 
-def estimate(model: str, tokens: int, settings: dict[str, Any]) -> int:
+def estimate(model: str, tokens: int, settings: dict[str, Any], own: Price | None = None) -> int:
     """Return what asking a model that many tokens will cost, in micros, with an answer of usual length.
 
-    A model whose price is not known counts as one that costs nothing.
+    The project's `own` price goes before the list's. A model whose price is not known counts as one that is free.
     """
     answer = min(settings.get("max_tokens") or ANSWER_TOKENS, ANSWER_TOKENS)
-    return prices.cost_micros(model, RequestUsage(input_tokens=tokens, output_tokens=answer)) or 0
+    return prices.cost_micros(model, RequestUsage(input_tokens=tokens, output_tokens=answer), own) or 0

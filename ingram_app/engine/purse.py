@@ -1,10 +1,8 @@
-"""The purse of one run: what it has paid for, and what budgets let it ask next.
+"""The purse of one run: what budgets let it ask next.
 
 Before each model call budgets admit it, or the run fails; or they ask for a cheaper model, which is then asked first
 for as long as they do. A run that was just born has been admitted when it was taken in.
 """
-
-from typing import Any
 
 from ingram_app.core.database import transaction
 from ingram_app.domain import leases, spending
@@ -24,8 +22,8 @@ class Purse:
         self._lease = lease
         self._asking = asking
         self._warn = warn
+        self._prices = standing.prices
         self._is_admitted, self._degraded_by = standing.admitted, standing.degraded_by
-        self._paid = 0
         self.budgeted = standing.budgeted
         self.told: dict[str, str] = {}
         """What is written down of it beside an answer, for the run's trace."""
@@ -33,7 +31,8 @@ class Purse:
     async def open(self, tokens: int) -> None:
         """Have budgets admit a model call of about so many tokens. Raises `BudgetExceeded`, `LeaseLost`."""
         if not self._is_admitted:
-            micros = spending.estimate(self._asking.models[0], tokens, self._run.config["model_settings"])
+            model, settings = self._asking.models[0], self._run.config["model_settings"]
+            micros = spending.estimate(model, tokens, settings, self._prices.get(model))
             async with transaction(self._lease.tenancy) as session:
                 self._degraded_by = await leases.reserve(session, self._lease, micros)
         self._is_admitted = False
@@ -56,11 +55,3 @@ class Purse:
             return
         self.told = {"degraded_by": budget_id}
         self._warn("budget_degraded", f"The budget {budget_id} is used up: {cheaper} is asked, not {self._run.model}.")
-
-    def unpaid(self, used: dict[str, Any]) -> int:
-        """Return how many micros of what the run has `used` have not been counted yet."""
-        return max(0, (used.get("cost_micros") or 0) - self._paid)
-
-    def pay(self, micros: int) -> None:
-        """So much more has been counted, or will have been when the transaction lands."""
-        self._paid += micros

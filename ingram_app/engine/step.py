@@ -14,7 +14,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequestPart, ModelResponse, 
 
 from ingram_app.core.database import transaction
 from ingram_app.core.ids import new_id
-from ingram_app.domain import access, approvals, event_types, events, leases, spending, tool_calls
+from ingram_app.domain import access, approvals, event_types, events, leases, tool_calls
 from ingram_app.domain.approvals import Approval, ApprovalStatus
 from ingram_app.domain.frames import (
     AnyFrame,
@@ -26,6 +26,7 @@ from ingram_app.domain.frames import (
     ToolRequired,
 )
 from ingram_app.domain.leases import Lease, Pause
+from ingram_app.domain.model_calls import Call
 from ingram_app.domain.runs import RunStatus
 from ingram_app.domain.tool_calls import CallState, ToolCall, ToolKind
 from ingram_app.domain.transcripts import Transcript
@@ -56,8 +57,8 @@ class Step:
         self._approvals: list[Approval] = []
         """Those that the run has asked for, oldest first."""
 
-    async def begin(self, response: ModelResponse, transcript: Transcript, micros: int) -> bool:
-        """Keep what the model asks for, together with its answer and what that cost.
+    async def begin(self, response: ModelResponse, transcript: Transcript, calls: list[Call]) -> bool:
+        """Keep what the model asks for, together with its answer and what that took.
 
         Return whether the project has budgets. Raises `LeaseLost`.
         """
@@ -70,14 +71,13 @@ class Step:
         lost = [call for call in self.calls if call.state is CallState.refused]
         said += [ToolCompleted(call.tool, call.tool_call_id, is_error=True) for call in lost]
         async with self._scribe.batch(*said) as batch, transaction(self._lease.tenancy) as session:
-            held = await leases.checkpoint(session, self._lease, transcript, batch)
+            held = await leases.checkpoint(session, self._lease, transcript, batch, calls)
             await tool_calls.add(session, self.calls)
             for call in self.calls:
                 if call.state is CallState.begun:
                     executing = event_types.ToolExecuting(call.run_id, call.tool, call.tool_call_id)
                     await events.tell(session, self._platform, executing, smith_id=call.smith_id)
-            if held.budgeted:
-                await spending.count(session, self._lease.project_id, self._lease.run_id, micros)
+            await leases.count(session, self._lease, held)
         return held.budgeted
 
     async def go_on(self) -> None:

@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 import ingram_app.domain
 from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
+from ingram_app.domain import access, usage
 from ingram_app.domain.smiths import Smith
 from tests.pictures import image, png, said
 from tests.world import Person, Tenant, World, ok
@@ -25,6 +26,8 @@ DISPATCHED = {
     "approvals": ["smith_id", "run_id", "tool", "args", "reason", "actor"],
     "events": ["type", "smith_id", "data", "actor", "created_at"],
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
+    "model_calls": ["smith_id", "run_id", "model", "cost_micros"],
+    "usage_folds": ["folded_at"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
 }
 """What the dispatcher sees of, and what is not for it."""
@@ -33,6 +36,7 @@ OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
         *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
         *("memory_documents", "memories", "recollections", "vectors"),
         *("connections", "authorizations"),
+        *("model_calls", "usage_sums"),
     ),
     "smith_id",
 )
@@ -61,7 +65,14 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
         tenant.delivery((await tenant.webhook())["id"])
         ok(await tenant.api.post("/v1/budgets", json={"scope": "tenant", "limit": 25}))
+        await count(tenant)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
+
+
+async def count(tenant: Tenant) -> None:
+    """Have what the tenant's smiths used added up."""
+    async with transaction(Tenancy(project_id=tenant.id)) as session:
+        await usage.fold(session, access.platform(tenant.id), tenant.id)
 
 
 async def remember(tenant: Tenant, smith_id: str) -> None:

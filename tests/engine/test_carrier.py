@@ -149,7 +149,7 @@ async def test_an_outdated_attempt_can_not_write(world: World, seats: object) ->
     for write in (
         lambda session: leases.say(session, lease, shown),
         lambda session: leases.renew(session, lease),
-        lambda session: leases.finish(session, lease, ending, shown),
+        lambda session: leases.finish(session, lease, ending, shown, []),
     ):
         with pytest.raises(LeaseLost):
             async with transaction(lease.tenancy) as session:

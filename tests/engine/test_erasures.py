@@ -63,8 +63,8 @@ async def test_every_write_of_a_carrier_that_comes_too_late_is_refused(world: Wo
     for write in (
         lambda session: leases.say(session, lease, said),
         lambda session: leases.renew(session, lease),
-        lambda session: leases.checkpoint(session, lease, left, said),
-        lambda session: leases.finish(session, lease, ending, said),
+        lambda session: leases.checkpoint(session, lease, left, said, []),
+        lambda session: leases.finish(session, lease, ending, said, []),
     ):
         with pytest.raises(LeaseLost):
             async with world.transaction() as session:
@@ -117,6 +117,6 @@ async def test_a_checkpoint_after_a_claim_is_kept_where_the_run_now_belongs(worl
         await claims.claim(session, world.caller, anonymous, "user-1")
     left = Transcript(run_id=run.id, project_id=run.project_id, smith_id=anonymous, thread_id="t", messages=[])
     async with world.transaction() as session:
-        await leases.checkpoint(session, lease, left, [])
+        await leases.checkpoint(session, lease, left, [], [])
     kept = await world.sql("select smith_id, thread_id from transcripts where run_id = :id", id=run.id)
     assert kept.all() == [(user, "t")]
