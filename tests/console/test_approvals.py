@@ -35,7 +35,7 @@ async def waiting(desk: Desk, external_id: str = "user-1", *, kind: ToolKind = T
         required = [approvals.of_call(asked, run.agent_id)] if is_gated else []
         pause = Pause(status, "approval", {"output": None, "warnings": []}, required, [] if is_gated else [asked])
         last = [frames.shown(run.id, 2, frames.RunPaused("approval"))]
-        await leases.pause(session, leases.of(run), pause, last)
+        await leases.pause(session, leases.of(run), pause, last, [])
     return run
 
 

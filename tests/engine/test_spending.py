@@ -14,7 +14,7 @@ from pydantic_ai.usage import RequestUsage
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
 from ingram_app.core.settings import settings
-from ingram_app.domain import budgets, projects, runs
+from ingram_app.domain import budgets, model_calls, projects, runs
 from ingram_app.domain.access import PERMISSIONS
 from ingram_app.domain.budgets import Budget, Status
 from ingram_app.domain.runs import Run, RunStatus
@@ -349,3 +349,13 @@ async def test_a_lowered_limit_tells_of_what_is_reached_at_once(world: World, wo
     await raised(world, of, 1_000_000)
     await raised(world, of, 50)
     assert len(await told(world)) == 2
+
+
+async def test_what_a_smith_spends_beside_its_runs_is_counted(world: World, seats: object) -> None:
+    smith_id = await world.smith(MODEL)
+    of = await budget(world, 1000, "warn", scope="smith", scope_id=smith_id)
+    call = model_calls.priced(MODEL, "byok", RequestUsage(input_tokens=1_000, output_tokens=100), {})
+    async with world.transaction() as session:
+        await model_calls.stamp(session, world.caller.project_id, smith_id, [call])
+    assert (await status(world, of)).spent_micros == call.cost_micros == 1200
+    assert await told(world) == [(of.id, 80), (of.id, 100)]
