@@ -4,9 +4,9 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
 budgets · spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
-approvals · runs · closures · replays · guards · tryouts · model_calls · leases · answers · memory · memories ·
-recollections · vectors · recalling · speech · conversations · claims · usage · erasures · exports · activity ·
-webhooks · deliveries · prompts · traces
+approvals · runs · closures · replays · guards · tryouts · own_prices · periods · model_calls · leases · answers ·
+memory · memories · recollections · vectors · recalling · speech · conversations · claims · usage · erasures · exports ·
+activity · webhooks · deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
@@ -46,7 +46,9 @@ from ingram_app.domain import (
     model_keys,
     oauth_providers,
     organizations,
+    own_prices,
     paging,
+    periods,
     projects,
     prompts,
     recalling,
@@ -115,7 +117,9 @@ __all__ = [
     "model_keys",
     "oauth_providers",
     "organizations",
+    "own_prices",
     "paging",
+    "periods",
     "projects",
     "prompts",
     "recalling",
