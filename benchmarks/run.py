@@ -25,7 +25,7 @@ import httpx
 import psutil
 import uvloop
 
-from benchmarks import crowd
+from benchmarks import crowd, spending
 from benchmarks.wire import Target, Timed, times
 from tests.serving import ROOT, Serving
 
@@ -206,6 +206,7 @@ def main() -> None:
     with _world() as world:
         _show(uvloop.run(measure(world, short=short)), load_before)
         _show_crowd(uvloop.run(crowd.measure(world.serving, world.project_id, short=short)))
+        _show_crowd(uvloop.run(spending.measure(world.serving, world.project_id, short=short)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Budgets: what may be spent on models, and what is spent of it."""
+"""Budgets: what may be spent on models, and what is spent of it. A part of the page about usage and cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.console import budget_form
 from ingram_app.console.budget_form import Choice
-from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm, curl, open_dialog
+from ingram_app.console.dialogs import close_dialog, confirm, curl, open_dialog
 from ingram_app.console.figures import money
 from ingram_app.console.lists import empty, list_table
-from ingram_app.console.looks import badge, button, head, link, section
+from ingram_app.console.looks import badge, button, link, section
 from ingram_app.console.session import Session, standing
-from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.domain import agents, budgets, smiths
@@ -197,19 +196,6 @@ def budgets_section() -> rx.Component:
 def example() -> rx.Var[str]:
     """Return the call that sets a budget."""
     return curl("POST", Session.address, "/v1/budgets", '{"scope": "tenant", "limit": 25, "action": "block"}')
-
-
-@page("/p/[project]/budgets", title="Budgets", on_load=Budgets.load)
-def budgets_page() -> rx.Component:
-    return rx.fragment(
-        head("Budgets", "How much may be spent, and how much is.", code_button()),
-        budgets_section(),
-        code_drawer(
-            ("Set a budget", example()),
-            ("List budgets", curl("GET", Session.address, "/v1/budgets")),
-            ("See how one stands", curl("GET", Session.address, "/v1/budgets/bgt_…/status")),
-        ),
-    )
 
 
 def _cells(row: BudgetRow) -> list[Any]:

@@ -22,6 +22,7 @@ from ingram_app.console.looks import (
     skeleton,
 )
 from ingram_app.console.model_key import NEW_ENDPOINT, ProviderRow, key_dialog
+from ingram_app.console.prices import Prices, prices_section
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
@@ -31,6 +32,7 @@ from ingram_app.domain.model_keys import Catalog, ModelKey
 from ingram_app.domain.projects import PLATFORM
 
 _FORM = "default-model"
+_PRICE = '{"input": 1000000, "output": 2000000}'
 
 
 @dataclass
@@ -149,7 +151,7 @@ def _models(catalog: Catalog) -> list[ModelRow]:
     ]
 
 
-@page("/p/[project]/settings/models", title="Models", on_load=Models.load)
+@page("/p/[project]/settings/models", title="Models", on_load=[Models.load, Prices.load])
 def models() -> rx.Component:
     put = curl("PUT", Session.address, "/v1/tenant/model_keys/openai", '{"api_key": "…"}')
     prefer = curl("PATCH", Session.address, "/v1/tenant/settings", '{"default_model": "test/echo"}')
@@ -161,7 +163,7 @@ def models() -> rx.Component:
             code_button(),
             rx.cond(Session.manages, new),
         ),
-        rx.cond(Models.loaded, rx.fragment(_provider_table(), _default(), _model_table()), skeleton()),
+        _parts(),
         key_dialog(Models.chosen, Models.errors, Models.put),
         confirm(
             "remove-key",
@@ -174,8 +176,14 @@ def models() -> rx.Component:
             ("Set a key", put),
             ("List models", curl("GET", Session.address, "/v1/tenant/models")),
             ("Choose the default", prefer),
+            ("Set a price", curl("PUT", Session.address, "/v1/tenant/prices/test/echo", _PRICE)),
         ),
     )
+
+
+def _parts() -> rx.Component:
+    shown = rx.fragment(_provider_table(), _default(), _model_table(), prices_section())
+    return rx.cond(Models.loaded, shown, skeleton())
 
 
 def _provider_table() -> rx.Component:

@@ -40,7 +40,7 @@ _SECTIONS = [
     (
         "Spend",
         [
-            ("Budgets", "wallet", "/budgets", "b"),
+            ("Usage & cost", "wallet", "/usage", "u"),
         ],
     ),
     (

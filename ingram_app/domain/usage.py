@@ -96,7 +96,7 @@ class Group:
         return tuple(getattr(self, name) for name in MEASURES)
 
 
-By = Literal["smith", "agent", "model", "customer", "app", "day"]
+By = Literal["smith", "agent", "model", "customer", "app", "day", "day_model"]
 MOST_GROUPS = 1000
 REST = "*"
 """The key of all groups beyond the most that are told apart."""
@@ -151,8 +151,11 @@ _FORGET_SUMS = sa.text(
 _PAYS = f"case when customer_id <> '' then customer_id when smith_id <> '' then '{PRINCIPAL}' || smith_id else '' end"
 _SUM_KEYS = {
     "smith": "smith_id", "agent": "agent_id", "model": "model", "app": "app", "customer": _PAYS, "day": "starts::text",
+    "day_model": "starts || ' ' || model",
 }  # fmt: skip
-_CALL_KEYS = _SUM_KEYS | {"smith": "coalesce(smith_id, '')", "day": f"{_DAY}::text"}
+_CALL_KEYS = _SUM_KEYS | {
+    "smith": "coalesce(smith_id, '')", "day": f"{_DAY}::text", "day_model": f"{_DAY} || ' ' || model",
+}  # fmt: skip
 _SMITHS = sa.text(
     "select id, coalesce(nullif(display_name, ''), external_id, id) from smiths"
     " where project_id = :project_id and id = any(:keys)"
@@ -200,9 +203,10 @@ async def browse(
     customer_id: str | None = None,
     most: int = MOST_GROUPS,
 ) -> list[Group]:
-    """Return what was used in a period, by smith, agent, model, customer, app or day; what cost most comes first.
+    """Return what was used in a period by each smith, agent, model, customer, app, or day; what cost most comes first.
 
-    Days come in order, those without use too. Beyond `most` groups the rest is one, whose key is `REST`.
+    Days come in order, those without use too; a model on a day is `2026-11-24 test/echo`. Beyond `most` groups the
+    rest is one, whose key is `REST`.
     A smith without a customer is one of its own: `principal:<smith id>`. Raises `SmithMismatch`.
     """
     caller.require("usage:read")
@@ -210,7 +214,7 @@ async def browse(
         caller.require_own(smith_id or caller.smith_id)
         smith_id = caller.smith_id
     known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id, "customer_id": customer_id}
-    first, last = period.months if by != "day" else (period.until, period.until)
+    first, last = (period.until, period.until) if by.startswith("day") else period.months
     known |= {"most": most, "first": period.first, "until": period.until, "first_month": first, "last_month": last}
     of_smiths = by in ("smith", "customer") or smith_id is not None
     question = _question(by, of_smiths, smith_id is not None, customer_id is not None)

@@ -13,7 +13,7 @@ FORM = {"scope": "tenant", "limit": "25.5", "action": "block", "period": "daily"
 
 
 async def tab_of(desk: Desk) -> Budgets:
-    tab = desk.at(Budgets, "/budgets")
+    tab = desk.at(Budgets, "/usage")
     await call(tab, Budgets.load)
     return tab
 
