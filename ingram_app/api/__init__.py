@@ -7,6 +7,7 @@ from ingram_app.api import (
     answers,
     approvals,
     attachments,
+    budgets,
     connections,
     errors,
     events,
@@ -72,6 +73,7 @@ PUBLIC = (
     events,
     memory,
     webhooks,
+    budgets,
 )
 
 

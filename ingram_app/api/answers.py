@@ -57,7 +57,7 @@ async def _submit(request: Request, smith_id: str, run_id: str, body: Answer, ca
     async with transaction(caller.tenancy) as session:
         known = await claim(request, caller, session)
         if known is not None and known.resource_id is not None:
-            run = await runs.started(session, caller, smith_id, run_id)
+            run = await runs.find(session, caller, smith_id, run_id, may="runs:write")
             return Submitted(run, await frames.latest(session, run_id), again=True)
         run = await _TAKE[body.kind](session, caller, smith_id, run_id, body)
         if known is not None:

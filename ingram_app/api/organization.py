@@ -9,7 +9,7 @@ from pydantic import Field
 from ingram_app.api.deps import Caller, InTransaction, Place, Route
 from ingram_app.api.shapes import In, Out, PageOut
 from ingram_app.api.tokens import MintedOut
-from ingram_app.domain import projects, runs, tokens
+from ingram_app.domain import closures, projects, tokens
 from ingram_app.domain.paging import Page
 from ingram_app.domain.projects import Project
 
@@ -58,7 +58,7 @@ async def get_project(project_id: str, caller: Caller, session: InTransaction) -
 @router.delete("/projects/{project_id}", status_code=204)
 async def delete_project(project_id: str, caller: Caller, session: InTransaction) -> None:
     """Archive a project: its tokens are refused and its runs stop, within a second."""
-    await runs.close_project(session, caller, project_id)
+    await closures.close(session, caller, project_id)
 
 
 @router.post("/projects/{project_id}/tokens", status_code=201, response_model=MintedOut)

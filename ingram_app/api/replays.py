@@ -21,7 +21,9 @@ async def _accept(request: Request, smith_id: str, run_id: str, caller: Caller) 
     async with transaction(caller.tenancy) as session:
         known = await claim(request, caller, session)
         if known is not None and known.resource_id is not None:
-            return Accepted(await runs.started(session, caller, smith_id, known.resource_id), again=True, named=True)
+            return Accepted(
+                await runs.find(session, caller, smith_id, known.resource_id, may="runs:write"), again=True, named=True
+            )
         run = await replays.replay(session, caller, smith_id, run_id)
         if known is not None:
             known.resource_id = run.id

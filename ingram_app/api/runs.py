@@ -138,7 +138,9 @@ async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller)
     async with transaction(caller.tenancy) as session:
         known = await claim(request, caller, session)
         if known is not None and known.resource_id is not None:
-            return Accepted(await runs.started(session, caller, smith_id, known.resource_id), again=True, named=True)
+            return Accepted(
+                await runs.find(session, caller, smith_id, known.resource_id, may="runs:write"), again=True, named=True
+            )
         run = await runs.start(session, caller, smith_id, body.turn())
         if known is not None:
             known.resource_id = run.id

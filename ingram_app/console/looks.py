@@ -62,8 +62,9 @@ _BADGES = {
         "failing",
         "degraded",
         "expired",
+        "nearly used up",
     ),
-    "red": ("failed", "revoked", "missing", "halted", "dead", "error"),
+    "red": ("failed", "revoked", "missing", "halted", "dead", "error", "used up"),
 }
 _WORDS = (
     ("paused_for_approval", "waits for approval"),

@@ -26,7 +26,7 @@ from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
-from ingram_app.domain import projects, runs
+from ingram_app.domain import closures, projects
 from ingram_app.domain.projects import Figures
 
 _FORM = "project-form"
@@ -73,7 +73,7 @@ class ProjectPage(rx.State):
             project = await projects.own(session, caller)
             if form.get("name") != project.name:
                 return rx.toast.error("That is not the project's name.")
-            await runs.close_project(session, caller, caller.project_id)
+            await closures.close(session, caller, caller.project_id)
         return [close_dialog(_DELETE), rx.redirect("/"), rx.toast.success(f"{project.name} is deleted.")]
 
 

@@ -7,6 +7,7 @@ import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.console.address import asked
+from ingram_app.console.budgets import Budgets, budgets_section, example as budgets_example
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import count, money
 from ingram_app.console.following import stirred
@@ -155,7 +156,7 @@ async def _consumers(session: AsyncSession, caller: Caller, period: Period, by: 
     ]
 
 
-@page("/p/[project]/usage", title="Usage & cost", on_load=[UsagePage.load, UsagePage.watch])
+@page("/p/[project]/usage", title="Usage & cost", on_load=[UsagePage.load, Budgets.load, UsagePage.watch])
 def usage_page() -> rx.Component:
     return rx.fragment(
         head(
@@ -173,6 +174,7 @@ def usage_page() -> rx.Component:
                     f"{UsagePage.title}, in UTC, stacked by model.",
                     chart(UsagePage.columns, UsagePage.series),
                 ),
+                budgets_section(),
                 _top("Smiths", "Whose turns cost most.", UsagePage.smiths, "runs?smith="),
                 _top("Agents", "Whose smiths cost most.", UsagePage.agents, "runs?agent="),
                 _top("Models", "A run counts for the model of its first call.", UsagePage.models, "runs"),
@@ -183,6 +185,7 @@ def usage_page() -> rx.Component:
         code_drawer(
             ("By day", curl("GET", Session.address, "/v1/tenant/usage?period=2026-11")),
             ("By smith", curl("GET", Session.address, "/v1/usage?group_by=smith&period=2026-11")),
+            ("Set a budget", budgets_example()),
             ("As a file", curl("GET", Session.address, "/v1/usage?group_by=model&format=csv")),
         ),
     )

@@ -6,6 +6,7 @@ its name in snake case is the stable code a program can match; its parent fixes 
     IngramError               500  api_error
     ├── BadRequest            400  invalid_request_error   the request can not be read
     ├── Unauthenticated       401  authentication_error    we do not know who is asking
+    ├── PaymentRequired       402  invalid_request_error   it costs more than is there
     ├── Refused               403  permission_error        we know, and the answer is no
     ├── NotFound              404  invalid_request_error   it is not there, or not yours
     ├── Conflict              409  invalid_request_error   it is there, but not in that state
@@ -63,6 +64,13 @@ class Unauthenticated(IngramError):
 
     status = 401
     kind = "authentication_error"
+
+
+class PaymentRequired(IngramError):
+    """This costs more than there is for it."""
+
+    status = 402
+    kind = "invalid_request_error"
 
 
 class Refused(IngramError):

@@ -3,10 +3,11 @@
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
 organizations · teammates · sessions · projects · mails · slots · tokens · idempotency · model_keys · catalog ·
 signatures · oauth_providers · mcp_servers · registrations · searches · revisions · smiths · connections · credentials ·
-authorizations · rosters · rollouts · threads · arrivals · turns · attachments · transcripts · summaries · frames ·
-folds · tool_calls · approvals · runs · spans · replays · guards · tryouts · own_prices · periods · model_calls ·
-leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations · claims · usage ·
-erasures · exports · activity · webhooks · deliveries · prompts · traces · semantics · trace_exports · retention
+authorizations · rosters · rollouts · budgets · spending · threads · arrivals · turns · attachments · transcripts ·
+summaries · frames · folds · tool_calls · approvals · runs · closures · spans · replays · guards · tryouts ·
+own_prices · periods · model_calls · leases · answers · memory · memories · recollections · vectors · recalling ·
+speech · conversations · claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · traces ·
+semantics · trace_exports · retention
 """
 
 from ingram_app.domain import (
@@ -19,8 +20,10 @@ from ingram_app.domain import (
     attachments,
     audit,
     authorizations,
+    budgets,
     catalog,
     claims,
+    closures,
     connections,
     conversations,
     credentials,
@@ -68,6 +71,7 @@ from ingram_app.domain import (
     smiths,
     spans,
     speech,
+    spending,
     summaries,
     teammates,
     threads,
@@ -94,8 +98,10 @@ __all__ = [
     "attachments",
     "audit",
     "authorizations",
+    "budgets",
     "catalog",
     "claims",
+    "closures",
     "connections",
     "conversations",
     "credentials",
@@ -143,6 +149,7 @@ __all__ = [
     "smiths",
     "spans",
     "speech",
+    "spending",
     "summaries",
     "teammates",
     "threads",

@@ -114,6 +114,29 @@ class ApprovalResolved:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetThreshold:
+    """What is spent of a budget has reached one of its thresholds: told once in a period."""
+
+    name: ClassVar[str] = "budget.threshold"
+    budget_id: str
+    scope: str
+    """`tenant`, `agent`, `smith` or `customer`."""
+    scope_id: str | None
+    """Null when it is the whole project's."""
+    threshold: int
+    """In percent of the limit."""
+    action: str
+    """What happens at 100 percent: `warn`, `degrade` or `block`."""
+    period: str
+    """`daily`, `weekly` or `monthly`."""
+    period_key: str
+    """Which one: 2026-11-24, 2026-W48 or 2026-11."""
+    limit: float
+    """In US dollars."""
+    spent: float
+
+
+@dataclass(frozen=True, slots=True)
 class AgentPublished:
     """A version of an agent has been made from its draft."""
 
@@ -296,6 +319,7 @@ AnyEvent = (
     | ToolCompleted
     | ApprovalRequired
     | ApprovalResolved
+    | BudgetThreshold
     | AgentPublished
     | AgentRolledOut
     | AgentRolloutHalted

@@ -25,6 +25,7 @@ from ingram_app.domain import (
     model_calls,
     runs,
     slots,
+    spending,
     tool_calls,
     transcripts,
 )
@@ -40,16 +41,25 @@ RELEASED = "runs.released"
 _FENCED = "where id = :run_id and project_id = :project_id and lease_owner = :owner and attempt = :attempt"
 _UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 _TAKE = text(
-    "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, updated_at = :now,"
+    "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, reserved_micros = 0,"
+    " updated_at = :now,"
     " carriers_lost = carriers_lost + (status = 'running' and lease_owner is not null)::int,"
     f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
 )
-_RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
+_RENEW = text(
+    f"update runs set lease_until = {_UNTIL} {_FENCED}"
+    f" returning cancel_asked_at is not null, cancel_reason, {spending.ANY}"
+)
 _OF_RUN = "id, project_id, smith_id, agent_id, agent_version, channel"
 _RENEW_AND_STAMP = text(
-    f"with held as (update runs set lease_until = {_UNTIL} {_FENCED} returning {_OF_RUN},"
+    f"with held as (update runs set lease_until = {_UNTIL},"
+    f" reserved_micros = case when :paid then 0 else reserved_micros end {_FENCED} returning {_OF_RUN},"
     f" cancel_asked_at is not null as cancelled, cancel_reason), stamped as ({model_calls.kept_for('held')})"
-    " select cancelled, cancel_reason from held"
+    f" select cancelled, cancel_reason, {spending.ANY} from held"
+)
+_RESERVE = text(
+    f"update runs set reserved_micros = :micros {_FENCED} returning id, project_id, agent_id, smith_id,"
+    " (select s.customer_id from smiths s where s.id = runs.smith_id)"
 )
 _RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
 _FINISH = text(
@@ -72,7 +82,7 @@ _FINISH = text(
     " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
     " from closed where cast(:messages as text) is not null"
     " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
-    " select smith_id, thread_id from closed"
+    f" select smith_id, thread_id, {spending.ANY} from closed"
 )
 _PAUSE = text(
     "update runs set status = :status, output = cast(:output as jsonb), warnings = cast(:warnings as jsonb),"
@@ -139,6 +149,19 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What the holder of a lease learns when it goes on holding it."""
+
+    cancelled: bool
+    """The run is to be stopped."""
+    reason: str | None
+    budgeted: bool
+    """The project has budgets by now."""
+    spent: int = 0
+    """What was kept with it of model calls, in micros; budgets have not counted it yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How a run ended."""
 
@@ -189,20 +212,40 @@ async def claim(session: AsyncSession, run_id: str) -> Run | None:
     return run
 
 
-async def renew(session: AsyncSession, lease: Lease, calls: list[Call] | None = None) -> tuple[bool, str | None]:
-    """Go on holding a run; return whether it is to be stopped, and why. Raises `LeaseLost`.
+async def renew(session: AsyncSession, lease: Lease, calls: list[Call] | None = None, *, paid: bool = True) -> Held:
+    """Go on holding a run. Raises `LeaseLost`.
 
-    Model calls that it has made meanwhile are kept, and taken out of the list once they are.
+    Model calls that it has made meanwhile are kept, and taken out of the list once they are; nothing is held back for
+    them any more, unless the one that was admitted is not `paid` yet. Whoever calls has them counted in the end.
     """
     known = lease.fence | {"seconds": settings().run_lease_seconds}
+    spent = model_calls.cost(calls or [])
     if calls:
-        row = (await execute(session, _RENEW_AND_STAMP, known | {"calls": model_calls.spelt(calls)})).first()
+        known |= {"calls": model_calls.spelt(calls), "paid": paid}
+        row = (await execute(session, _RENEW_AND_STAMP, known)).first()
         afterwards(session, calls.clear)
     else:
         row = (await execute(session, _RENEW, known)).first()
     if row is None:
         raise LeaseLost(lease.run_id)
-    return row[0], row[1]
+    return Held(row[0], row[1], row[2], spent)
+
+
+async def count(session: AsyncSession, lease: Lease, held: Held) -> None:
+    """Have budgets count what was kept: last in the transaction, for others wait for their rows."""
+    if held.budgeted:
+        await spending.count(session, lease.project_id, held.spent, run_id=lease.run_id)
+
+
+async def reserve(session: AsyncSession, lease: Lease, micros: int) -> str | None:
+    """Hold back what the run's next model call will cost; return the budget, if any, that asks for a cheaper model.
+
+    Raises `LeaseLost`, `BudgetExceeded`.
+    """
+    row = (await execute(session, _RESERVE, lease.fence | {"micros": micros})).first()
+    if row is None:
+        raise LeaseLost(lease.run_id)
+    return await spending.admit(session, spending.Spender(*row))
 
 
 async def release(session: AsyncSession, lease: Lease) -> None:
@@ -219,12 +262,13 @@ async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
 
 async def checkpoint(
     session: AsyncSession, lease: Lease, transcript: Transcript, batch: list[Shown], calls: list[Call]
-) -> None:
+) -> Held:
     """Keep what the run has added so far, what it took, and the frames that tell of it. Raises `LeaseLost`."""
-    await renew(session, lease, calls)
+    held = await renew(session, lease, calls)
     await transcripts.keep(session, transcript)
     if batch:
         await say(session, lease, batch)
+    return held
 
 
 async def finish(
@@ -249,6 +293,8 @@ async def finish(
     signals.send(session, runs.topic(lease.project_id))
     events.told(session, lease.project_id)
     await slots.next_in_thread(session, lease.project_id, thread[0], thread[1])
+    if thread[2]:
+        await spending.count(session, lease.project_id, model_calls.cost(calls), run_id=lease.run_id)
 
 
 async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown], calls: list[Call]) -> None:
@@ -256,9 +302,9 @@ async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: 
 
     Raises `LeaseLost`, and `CancelAsked` when there is no more to wait for.
     """
-    cancelled, reason = await renew(session, lease, calls)
-    if cancelled:
-        raise CancelAsked(reason)
+    held = await renew(session, lease, calls)
+    if held.cancelled:
+        raise CancelAsked(held.reason)
     if pause.transcript is not None:
         await transcripts.keep(session, pause.transcript)
     await tool_calls.begin(session, lease.project_id, pause.handed_out)
@@ -270,6 +316,7 @@ async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: 
         await execute(session, statement, {"run_id": lease.run_id})
     paused = event_types.RunPaused(lease.run_id, lease.thread_id, pause.reason)
     await events.tell(session, access.platform(lease.project_id), paused, smith_id=lease.smith_id)
+    await count(session, lease, held)
     signals.send(session, runs.topic(lease.project_id))
 
 

@@ -16,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, compact, execute
+from ingram_app.domain import spending
 from ingram_app.gateways import prices
 from ingram_app.gateways.prices import Price
 
@@ -134,6 +135,11 @@ def priced(model: str, source: str, used: RequestUsage, own: Mapping[str, Price]
     )
 
 
+def cost(calls: list[Call]) -> int:
+    """Return what calls cost together, in micros; those whose price is not known cost nothing."""
+    return sum(call.cost_micros or 0 for call in calls)
+
+
 def spelt(calls: list[Call]) -> str:
     """Return calls as the parameter `:calls` of a statement that keeps them."""
     return compact([{name: getattr(call, name) for name in Call.__slots__} for call in calls])
@@ -151,6 +157,7 @@ async def stamp(
     """Keep calls that were made for a smith beside its runs, after one of them if it is named. Not counted as a run."""
     whose = {"project_id": project_id, "smith_id": smith_id, "run_id": run_id, "app": app}
     await execute(session, _ASIDE, whose | {"calls": spelt(calls)})
+    await spending.count(session, project_id, cost(calls), run_id=run_id, smith_id=smith_id)
 
 
 async def of_run(session: AsyncSession, project_id: str, run_id: str) -> tuple[int, int, int] | None:

@@ -119,6 +119,8 @@ class Project(SQLModel, table=True):
         sa_column=sa.Column(sa.Integer, sa.Computed("(preferences -> 'limits' ->> 'max_concurrent_runs')::integer")),
     )
     """The limit of that name, for whoever hands out runs and may see no other preference."""
+    budgeted: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """It has budgets: `budgets` says so, for whoever reads the project anyway."""
     own_prices: dict[str, dict[str, Any]] = Field(
         default_factory=dict, sa_column=sa.Column(JSONB, nullable=False, server_default="{}")
     )
@@ -289,7 +291,7 @@ async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any])
 
 
 async def archive(session: AsyncSession, caller: Caller, project_id: str) -> None:
-    """Close a project: from now on its tokens are refused; `runs.close_project` stops its runs too.
+    """Close a project: from now on its tokens are refused; `closures.close` stops its runs too.
 
     Raises `NotFound`.
     """

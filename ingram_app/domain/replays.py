@@ -14,7 +14,7 @@ async def replay(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
 
     Raises as `runs.start`.
     """
-    run = await runs.started(session, caller, smith_id, run_id)
+    run = await runs.find(session, caller, smith_id, run_id, may="runs:write")
     design = run.config | {"model": run.model}
     of = {"of": run.id, "deterministic": _is_deterministic(run)}
     turn = Turn(

@@ -8,7 +8,7 @@ any process takes them up, in turn from every project. Of one thread one run wor
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -36,6 +36,7 @@ from ingram_app.domain import (
     projects,
     slots,
     smiths,
+    spending,
     summaries,
     threads,
     transcripts,
@@ -48,7 +49,7 @@ from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
-from ingram_app.gateways.prices import Price
+from ingram_app.gateways import windows
 
 BORN = "runs.born"
 """Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
@@ -121,6 +122,8 @@ class Run(SQLModel, table=True):
     output_tokens: int | None = None
     cost_micros: int | None = None
     """Millionths of a US dollar; null when no model was called, or its price is not known."""
+    reserved_micros: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+    """What budgets hold back for a model call while the run is carried; see `spending`."""
     about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
     actor: dict[str, str | None] | None = Field(default=None, sa_type=JSONB)
     ready_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -152,15 +155,16 @@ class Run(SQLModel, table=True):
         return usage(self.input_tokens, self.output_tokens, self.cost_micros)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Birth:
     """A run that was claimed at birth, with what was read for it: its carrier need not read that again."""
 
     run: Run
     access: Access
-    limits: projects.Limits
-    prices: dict[str, Price]
+    project: projects.Project
     past: summaries.Past
+    degraded_by: str | None = None
+    """The budget, if any, that asks for a cheaper model."""
 
 
 _INSERTED = insertion(Run)
@@ -189,7 +193,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     """Take in a turn; the row is the hand-over to the engine.
 
     Raises `AgentUnpublished`, `QueueFull`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`,
-    `arrivals.place`.
+    `arrivals.place`, `spending.admit`.
     """
     caller.require("runs:write")
     clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
@@ -204,9 +208,13 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     await keep(session, caller.project_id, smith_id, thread_id, luggage)
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
-    if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
-        past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
-        await _bear(session, Birth(run, access, project.limits, project.prices, past))
+    at_once = not (turn.background or ahead) and process.SEATS.free and await slots.free_for_a_new_one(session, project)
+    past = await summaries.past(session, *_thread_of(run)) if at_once and number > 1 else summaries.Past()
+    birth = Birth(run, access, project, past)
+    if project.budgeted:
+        birth.degraded_by = await _admit(session, birth, clone.smith.customer_id, sees=caller.smith_id)
+    if at_once:
+        await _bear(session, birth)
     else:
         await slots.check_room(session, project)
         await _queue(session, run, ahead)
@@ -214,9 +222,9 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     return run
 
 
-async def find(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
-    """Return one run of a smith. Raises `SmithMismatch`, `NotFound`."""
-    caller.require("runs:read")
+async def find(session: AsyncSession, caller: Caller, smith_id: str, run_id: str, *, may: str = "runs:read") -> Run:
+    """Return one run of a smith as it stands now, for one with that permission. Raises `SmithMismatch`, `NotFound`."""
+    caller.require(may)
     return await _one(session, caller, smith_id, run_id)
 
 
@@ -224,12 +232,6 @@ async def look_up(session: AsyncSession, caller: Caller, run_id: str, *, may: st
     """Return one run of the caller's project, for one with that permission. Raises `NotFound`."""
     caller.require(may)
     return await _one(session, caller, caller.smith_id or None, run_id)
-
-
-async def started(session: AsyncSession, caller: Caller, smith_id: str, run_id: str) -> Run:
-    """Return a run as it stands now, for whoever may start one. Raises `SmithMismatch`, `NotFound`."""
-    caller.require("runs:write")
-    return await _one(session, caller, smith_id, run_id)
 
 
 async def browse(
@@ -277,19 +279,10 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         return run
     if run.over:
         raise RunNotPaused(run_id=run.id, status=run.status)
-    await _stop(session, caller, run, reason)
+    await stop(session, caller, run, reason)
     if run.over:
         await slots.next_in_thread(session, *_thread_of(run))
     return run
-
-
-async def close_project(session: AsyncSession, caller: Caller, project_id: str) -> None:
-    """Archive a project and stop every run in it. Raises `NotFound`."""
-    await projects.stand_in(session, caller, project_id)
-    await projects.archive(session, caller, project_id)
-    live = select(Run).where(Run.project_id == project_id, col(Run.status).in_(("queued", *BUSY)))
-    for run in (await session.exec(live.order_by(Run.id).with_for_update())).all():
-        await _stop(session, replace(caller, project_id=project_id), run, "The project was deleted.")
 
 
 def changed(session: AsyncSession, run: Run) -> None:
@@ -327,6 +320,15 @@ def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: st
     )
 
 
+async def _admit(session: AsyncSession, birth: Birth, customer_id: str | None, *, sees: str) -> str | None:
+    """Hold back what the first model call will cost; return the budget, if any, that asks for a cheaper model."""
+    run, past, own = birth.run, birth.past, birth.project.prices.get(birth.run.model)
+    told = f"{run.rendered_instructions or run.config['instructions']}{past.summary}{past.messages}{run.input}"
+    run.reserved_micros = spending.estimate(run.model, windows.tokens_of(told), run.config["model_settings"], own)
+    spender = spending.Spender(run.id, run.project_id, run.agent_id, run.smith_id, customer_id)
+    return await spending.admit(session, spender, sees=sees)
+
+
 async def _bear(session: AsyncSession, birth: Birth) -> None:
     """Insert the run as one that this process carries, with its first frame, and tell the engine once it is there."""
     run = birth.run
@@ -356,14 +358,14 @@ async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int
         for other in stopped:
             if other.cancel_asked_at is None:  # what was decided of one that is about to stop holds
                 other.interrupted = run.on_busy is OnBusy.interrupt
-            await _stop(session, caller, other, f"The run {run.id} took its place.")
+            await stop(session, caller, other, f"The run {run.id} took its place.")
         ahead -= sum(other.over for other in stopped)
         if ahead and all(other.status is not RunStatus.running for other in stopped):
             await slots.next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
     return ahead
 
 
-async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | None) -> None:
+async def stop(session: AsyncSession, caller: Caller, run: Run, reason: str | None) -> None:
     """Ask a run to stop that is carried, or whose words are to be kept in their turn; end one that is not."""
     run.cancel_asked_at, run.cancel_reason = run.cancel_asked_at or now(), run.cancel_reason or reason
     if run.status is RunStatus.running or (run.status is RunStatus.queued and run.interrupted):

@@ -259,6 +259,7 @@ def _of_answer(run: Run, root: Span, step: int, message: dict[str, Any]) -> Span
         "gen_ai.usage.cache_read.input_tokens": used.get("cache_read_tokens") or None,
         "ingram.time_to_first_token_ms": told.get("first_ms"),
         "ingram.tries": told.get("tries"),
+        "ingram.degraded_by": told.get("degraded_by"),
         "ingram.step": step,
     }
     return Span(

@@ -54,7 +54,7 @@ class Asking:
         self._warn = warn
         self._retelling: Retelling | None = None
         self._lost = ""
-        self.context: dict[str, int] = {}
+        self.context: dict[str, Any] = {}
         """What else is written down beside each answer, for the run's trace."""
         self.toolbox: Toolbox
         """What the model may call; the loop assembles it."""
@@ -63,6 +63,15 @@ class Asking:
     def words(self) -> str:
         """What watchers have heard of an answer that is on its way."""
         return self._retelling.heard if self._retelling else ""
+
+    @property
+    def models(self) -> list[str]:
+        """The models that may answer, the one that is asked now first."""
+        return self._candidates.models
+
+    async def prefer(self, model: str) -> None:
+        """Ask this model first from now on. Raises `ModelKeyMissing`, `UnknownProvider`."""
+        await self._candidates.prefer(model)
 
     async def ask(self, messages: Sequence[ModelMessage], said: str) -> ModelResponse:
         """Return a model's answer to `messages`; watchers have heard `said` of it already.

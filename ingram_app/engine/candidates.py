@@ -33,19 +33,26 @@ class Candidates:
 
     def __init__(self, run: Run, access: Access | None, max_seconds: int, warn: Warn) -> None:
         self._run = run
-        self._models: list[str] = []
+        self._first = run.model
         self._access = access
         self._until = time.monotonic() + max_seconds
         self._warn = warn
+        self.models = self._with_fallbacks()
+        """Those that may answer, the one that is asked now first."""
+
+    async def prefer(self, model: str) -> None:
+        """Ask this model first from now on. Raises `ModelKeyMissing`, `UnknownProvider`."""
+        if model == self._first:
+            return
+        self._access = await reach(self._run, model)
+        self._first = model
+        self.models = self._with_fallbacks()
 
     async def answer(self, call: Call) -> ModelResponse:
         """Return what the first model answers that does. Raises `ModelRequestFailed`, `ModelKeyMissing`."""
-        self._models = self._models or list(
-            dict.fromkeys([self._run.model, *self._run.config.get("fallback_models", ())])
-        )
-        self._access = self._access or await reach(self._run, self._models[0])
+        self._access = self._access or await reach(self._run, self.models[0])
         while True:
-            model, access = self._models[0], self._access
+            model, access = self.models[0], self._access
             try:
                 response = await self._persist(model, access, call)
             except ModelRequestFailed as failure:
@@ -55,9 +62,12 @@ class Candidates:
             response.metadata = (response.metadata or {}) | {"model": model}
             return response
 
+    def _with_fallbacks(self) -> list[str]:
+        return list(dict.fromkeys([self._first, *self._run.config.get("fallback_models", ())]))
+
     async def _persist(self, model: str, access: Access, call: Call) -> ModelResponse:
         """Ask one model, again if need be. Raises `ModelRequestFailed`."""
-        if len(self._models) > 1 and (known := circuits.last_failure(access)):
+        if len(self.models) > 1 and (known := circuits.last_failure(access)):
             raise known
         tried = 0
         try:
@@ -83,19 +93,19 @@ class Candidates:
     def _longest_wait(self, failure: ModelRequestFailed) -> float:
         if isinstance(failure, ModelTimedOut):
             return -1  # it was waited for long enough
-        longest = LONGEST_WAIT_BESIDE_ANOTHER_SECONDS if len(self._models) > 1 else LONGEST_WAIT_SECONDS
+        longest = LONGEST_WAIT_BESIDE_ANOTHER_SECONDS if len(self.models) > 1 else LONGEST_WAIT_SECONDS
         return min(longest, self._until - time.monotonic())
 
     async def _replace(self, failure: ModelRequestFailed) -> bool:
         """Let the next model that can be reached take the first one's place; tell whether there is one."""
-        gone = self._models[0]
-        for number, model in enumerate(self._models[1:], start=1):
+        gone = self.models[0]
+        for number, model in enumerate(self.models[1:], start=1):
             try:
                 self._access = await reach(self._run, model)
             except (ModelKeyMissing, UnknownProvider) as unreachable:
                 self._warn("fallback_model_unreachable", unreachable.sentence)
                 continue
-            self._models = self._models[number:]
+            self.models = self.models[number:]
             self._warn("model_fallback", f"{gone} did not answer ({failure.code}); {model} is asked instead.")
             return True
         return False

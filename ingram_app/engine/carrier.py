@@ -144,9 +144,9 @@ async def _watch(loop: Loop) -> None:
         while True:
             if not heard_of:
                 async with transaction(loop.lease.tenancy) as session:
-                    cancelled, reason = await leases.renew(session, loop.lease)
-                if cancelled:
-                    raise CancelAsked(reason)
+                    held = await leases.renew(session, loop.lease)
+                if held.cancelled:
+                    raise CancelAsked(held.reason)
             heard_of = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(settings().run_lease_seconds / 3):

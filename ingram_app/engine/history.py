@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 
@@ -72,11 +71,6 @@ class History:
         self.since_turn = run.turn
         """The first turn that is told word for word."""
 
-    @cached_property
-    def _models(self) -> list[str]:
-        """Those that may answer."""
-        return [self._run.model, *self._run.config.get("fallback_models", ())]
-
     async def of(self, past: Past, added: Sequence[ModelMessage]) -> list[ModelMessage]:
         """Return what to tell the model before what the run has `added`. Raises `LeaseLost`."""
         turns = turns_of(past)
@@ -95,12 +89,12 @@ class History:
 
     def _surely_fits(self) -> int:
         """Return how many tokens are told without looking up what the models take."""
-        surely = min(map(windows.surely_takes, self._models)) // 4
+        surely = min(map(windows.surely_takes, self._asking.models)) // 4
         return min(surely, self._limits.max_history_tokens or surely)
 
     def _room(self, added: Sequence[ModelMessage]) -> int:
         """Return how many tokens the past may take: what the models that may answer have, less all the rest."""
-        window = min(map(windows.context_tokens, self._models))
+        window = min(map(windows.context_tokens, self._asking.models))
         answer = prompt.settings(self._run, None).get("max_tokens") or ANSWER_TOKENS
         instructions = windows.tokens_of(prompt.instructions(self._run) or "")
         room = window - min(answer, window // 4) - instructions - wording.tokens_of(added) - window // 20
@@ -160,9 +154,10 @@ class History:
         )
         async with transaction(self._lease.tenancy) as session:
             there = await threads.hold(session, run.project_id, run.smith_id, run.thread_id)
-            await leases.renew(session, self._lease, self._meter.calls)
+            held = await leases.renew(session, self._lease, self._meter.calls, paid=False)
             if there:  # a claim may have moved it meanwhile: then the next run makes another
                 await summaries.keep(session, summary)
+            await leases.count(session, self._lease, held)
         self._warn("history_summarised", f"What was said up to turn {reaches} of the thread was summarised.")
 
     def _truncated(self, past: Past, turns: list[Turn], sizes: list[int], room: int) -> list[ModelMessage]:

@@ -16,17 +16,19 @@ from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
-from ingram_app.engine import prompt, servers
+from ingram_app.engine import prompt, servers, wording
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.attaching import Attaching
 from ingram_app.engine.candidates import answered_by
 from ingram_app.engine.history import History
 from ingram_app.engine.meter import Meter
+from ingram_app.engine.purse import Purse
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing
 from ingram_app.engine.step import Step, make_distinct
 from ingram_app.engine.toolbox import assemble
 from ingram_app.engine.tools import replies
+from ingram_app.gateways import windows
 
 
 class StepLimitExceeded(IngramError):
@@ -48,6 +50,7 @@ class Loop:
         self.warnings: list[dict[str, str]] = list(run.warnings)
         self.meter = Meter(standing.prices, standing.used, self._warn)
         self.asking = Asking(run, self.limits, scribe, self.meter, standing.access, self._warn)
+        self.purse = Purse(run, lease, standing, self.asking, self._warn)
         self.history = History(run, lease, self.limits, self.asking, self.meter, self._warn)
         self.attaching = Attaching(run, lease)
         self.last_words: list[AnyFrame] = []
@@ -75,7 +78,7 @@ class Loop:
             if not response.tool_calls:
                 return self._completed(response)
             self._step = step = Step(self.lease, self.scribe, self.asking.toolbox, self._steps, self._warn)
-            await (step.go_on() if left else step.begin(response, self.transcript(complete=False), self.meter.calls))
+            await (step.go_on() if left else self._begin(step, response))
             await step.make()
             if step.open:
                 return self._paused(step)
@@ -83,12 +86,14 @@ class Loop:
             left = None
 
     async def _ask(self) -> ModelResponse:
-        """Have the model answer. Raises `StepLimitExceeded` when it has been asked often enough."""
+        """Have the model answer. Raises `StepLimitExceeded` when it has been asked often enough, `BudgetExceeded`."""
         if self._steps >= (self.limits.max_steps or 0):
             raise StepLimitExceeded(steps=self.limits.max_steps)
+        if self.purse.budgeted:
+            await self.purse.open(self._tokens())
         if self._past is None:
             self._past = await self.history.of(self.standing.past, self.added)
-        self.asking.context = {"since_turn": self.history.since_turn}
+        self.asking.context = {"since_turn": self.history.since_turn, **self.purse.told}
         messages = await self.attaching.shown([*self._past, *self.added])
         response = await self.asking.ask(messages, self.said)
         self.said = ""
@@ -96,6 +101,16 @@ class Loop:
         self.added.append(response)
         self.asking.check_output(self.meter.used.get("output_tokens", 0))
         return response
+
+    async def _begin(self, step: Step, response: ModelResponse) -> None:
+        """Keep the answer, what it took and the calls that it asks for, in one. Raises `LeaseLost`."""
+        self.purse.budgeted = await step.begin(response, self.transcript(complete=False), self.meter.calls)
+
+    def _tokens(self) -> int:
+        """Return about how many tokens the model is going to be asked, the tools' definitions apart."""
+        past = self.standing.past
+        told = (prompt.instructions(self.run) or "", past.summary, past.messages)
+        return sum(map(windows.tokens_of, told)) + wording.tokens_of(self.added)
 
     def _left(self) -> ModelResponse | None:
         """Return the answer whose tool calls the run was left with, without what was known of them then."""

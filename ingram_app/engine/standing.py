@@ -33,12 +33,27 @@ class Standing:
     """How its model is reached, if that is known already."""
     used: tuple[int, int, int] | None = None
     """The tokens, in and out, and micros that its model calls have taken so far."""
+    budgeted: bool = False
+    """The project has budgets."""
+    admitted: bool = False
+    """They have admitted its next model call, and may ask for a cheaper model:"""
+    degraded_by: str | None = None
 
 
 def at_birth(birth: Birth) -> Standing:
     """Return where a run stands that has just begun here: nothing needs to be read."""
     added = prompt.of_input(birth.run)
-    return Standing(birth.limits, birth.prices, birth.past, added, latest=1, access=birth.access)
+    return Standing(
+        birth.project.limits,
+        birth.project.prices,
+        birth.past,
+        added,
+        latest=1,
+        access=birth.access,
+        budgeted=birth.project.budgeted,
+        admitted=birth.project.budgeted,
+        degraded_by=birth.degraded_by,
+    )
 
 
 async def read(run: Run) -> Standing:
@@ -51,7 +66,8 @@ async def read(run: Run) -> Standing:
         used = await model_calls.of_run(session, run.project_id, run.id) if run.attempt > 1 else None
         latest = await frames.latest(session, run.id)
     added = prompt.read(mine) or prompt.of_input(run)
-    return Standing(project.limits, project.prices, past, added, latest, said, used=used)
+    budgeted = project.budgeted
+    return Standing(project.limits, project.prices, past, added, latest, said, used=used, budgeted=budgeted)
 
 
 async def reach(run: Run, model: str) -> Access:

@@ -57,8 +57,11 @@ class Step:
         self._approvals: list[Approval] = []
         """Those that the run has asked for, oldest first."""
 
-    async def begin(self, response: ModelResponse, transcript: Transcript, calls: list[Call]) -> None:
-        """Keep what the model asks for, together with its answer and what that took. Raises `LeaseLost`."""
+    async def begin(self, response: ModelResponse, transcript: Transcript, calls: list[Call]) -> bool:
+        """Keep what the model asks for, together with its answer and what that took.
+
+        Return whether the project has budgets. Raises `LeaseLost`.
+        """
         asked = enumerate(response.tool_calls)
         self.calls = [self._toolbox.placed(call, self._number, place) for place, call in asked]
         said: list[AnyFrame] = [MessageCompleted(response.text)] if response.text else []
@@ -68,12 +71,14 @@ class Step:
         lost = [call for call in self.calls if call.state is CallState.refused]
         said += [ToolCompleted(call.tool, call.tool_call_id, is_error=True) for call in lost]
         async with self._scribe.batch(*said) as batch, transaction(self._lease.tenancy) as session:
-            await leases.checkpoint(session, self._lease, transcript, batch, calls)
+            held = await leases.checkpoint(session, self._lease, transcript, batch, calls)
             await tool_calls.add(session, self.calls)
             for call in self.calls:
                 if call.state is CallState.begun:
                     executing = event_types.ToolExecuting(call.run_id, call.tool, call.tool_call_id)
                     await events.tell(session, self._platform, executing, smith_id=call.smith_id)
+            await leases.count(session, self._lease, held)
+        return held.budgeted
 
     async def go_on(self) -> None:
         """Take up a step that was left: see what came of its calls and what people have said. Raises `LeaseLost`."""

@@ -47,6 +47,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/tenant/webhooks": {"url": "https://hooks.example.com/ingram"},
     "PATCH /v1/tenant/webhooks/{webhook_id}": {"events": ["run"]},
     "PUT /v1/tenant/search": {"provider": "none"},
+    "POST /v1/budgets": {"scope": "tenant", "limit": 25},
+    "PATCH /v1/budgets/{budget_id}": {"limit": 30},
     "PUT /v1/tenant/mcp/{name}": {"url": "https://127.0.0.1:1/mcp"},
     "POST /v1/agents": {"name": "An agent"},
     "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},

@@ -26,6 +26,7 @@ KINDS = {
     "memory": "mem",
     "webhook": "whk",
     "delivery": "whd",
+    "budget": "bgt",
 }
 TENANT = pytest.mark.parametrize("route", routes.of_tenants(), ids=str)
 GUARDED = pytest.mark.parametrize("route", routes.guarded(), ids=str)
@@ -69,6 +70,8 @@ async def estate(project: Tenant) -> Estate:
     names |= {"approval_id": approval["id"], "trace_id": run["id"].replace("run_", "trc_")}
     names["webhook_id"] = (await project.webhook())["id"]
     names["delivery_id"] = project.delivery(names["webhook_id"])
+    of_agent = {"scope": "agent", "scope_id": agent["id"], "limit": 25}
+    names["budget_id"] = ok(await project.api.post("/v1/budgets", json=of_agent))["id"]
     return Estate({"project_id": project.id} | routes.NAMES | names, person)
 
 

@@ -69,6 +69,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
         tenant.delivery((await tenant.webhook())["id"])
         await watch(tenant, person.id)
+        ok(await tenant.api.post("/v1/budgets", json={"scope": "tenant", "limit": 25}))
         await count(tenant)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
 
