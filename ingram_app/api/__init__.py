@@ -25,12 +25,14 @@ from ingram_app.api import (
     revisions,
     rollouts,
     runs,
+    searches,
     sign_in,
     signing_keys,
     smiths,
     tenant_settings,
     threads,
     tokens,
+    trace_exports,
     traces,
     usage,
     versions,
@@ -41,12 +43,14 @@ from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
 PUBLIC = (
+    runs,  # a request tries one after the other: 5 µs each
     organization,
     tokens,
     tenant_settings,
     models,
     prices,
     hosted_tools,
+    searches,
     mcp_servers,
     signing_keys,
     oauth_providers,
@@ -59,7 +63,7 @@ PUBLIC = (
     persons,
     threads,
     attachments,
-    runs,
+    trace_exports,
     traces,
     usage,
     answers,

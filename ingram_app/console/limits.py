@@ -21,6 +21,7 @@ _SHOWN = {
     "max_cost_micros": ("Cost", "In millionths of a US dollar. Beyond, no other model call begins."),
     "max_input_bytes": ("Input", "In bytes."),
     "max_concurrent_runs": ("Runs at work", "Of the whole project. Those beyond wait."),
+    "max_queued_runs": ("Runs that wait", "Of the whole project. One more is refused."),
 }
 
 

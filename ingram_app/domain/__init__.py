@@ -1,12 +1,12 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
-organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
-oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
-threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
-replays · guards · tryouts · own_prices · periods · model_calls · leases · answers · memory · memories · recollections ·
-vectors · recalling · speech · conversations · claims · usage · erasures · exports · activity · webhooks · deliveries ·
-prompts · traces
+organizations · teammates · sessions · projects · mails · slots · tokens · idempotency · model_keys · catalog ·
+signatures · oauth_providers · mcp_servers · registrations · searches · revisions · smiths · connections · credentials ·
+authorizations · rosters · rollouts · threads · arrivals · turns · attachments · transcripts · summaries · frames ·
+folds · tool_calls · approvals · runs · spans · replays · guards · tryouts · own_prices · periods · model_calls ·
+leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations · claims · usage ·
+erasures · exports · activity · webhooks · deliveries · prompts · traces · semantics · trace_exports · retention
 """
 
 from ingram_app.domain import (
@@ -37,6 +37,7 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    mails,
     mcp_servers,
     memories,
     memory,
@@ -51,22 +52,28 @@ from ingram_app.domain import (
     prompts,
     recalling,
     recollections,
+    registrations,
     rendering,
     replays,
+    retention,
     revisions,
     rollouts,
     rosters,
     runs,
+    searches,
+    semantics,
     sessions,
     signatures,
     slots,
     smiths,
+    spans,
     speech,
     summaries,
     teammates,
     threads,
     tokens,
     tool_calls,
+    trace_exports,
     traces,
     transcripts,
     tryouts,
@@ -105,6 +112,7 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "mails",
     "mcp_servers",
     "memories",
     "memory",
@@ -119,22 +127,28 @@ __all__ = [
     "prompts",
     "recalling",
     "recollections",
+    "registrations",
     "rendering",
     "replays",
+    "retention",
     "revisions",
     "rollouts",
     "rosters",
     "runs",
+    "searches",
+    "semantics",
     "sessions",
     "signatures",
     "slots",
     "smiths",
+    "spans",
     "speech",
     "summaries",
     "teammates",
     "threads",
     "tokens",
     "tool_calls",
+    "trace_exports",
     "traces",
     "transcripts",
     "tryouts",

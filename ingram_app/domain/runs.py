@@ -24,7 +24,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.core.readings import Prepared, columns, insertion
+from ingram_app.core.readings import Prepared, columns, insertion, made
 from ingram_app.core.settings import settings
 from ingram_app.domain import (
     approvals,
@@ -48,7 +48,6 @@ from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
-from ingram_app.gateways.prices import Price
 
 BORN = "runs.born"
 """Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
@@ -88,6 +87,7 @@ class Run(SQLModel, table=True):
         ),
         Index("ix_runs_finished", "finished_at", "id"),
         Index("ix_runs_leases", "project_id", "lease_until", postgresql_where=sa.text("status = 'running'")),
+        Index("ix_runs_queued", "project_id", postgresql_where=sa.text("status = 'queued'")),
         Index("ix_runs_ready", "project_id", "ready_at", "id", postgresql_where=sa.text(slots.WAITS)),
     )
 
@@ -157,8 +157,7 @@ class Birth:
 
     run: Run
     access: Access
-    limits: projects.Limits
-    prices: dict[str, Price]
+    project: projects.Project
     past: summaries.Past
 
 
@@ -187,7 +186,8 @@ def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dic
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
     """Take in a turn; the row is the hand-over to the engine.
 
-    Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
+    Raises `AgentUnpublished`, `QueueFull`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`,
+    `arrivals.place`.
     """
     caller.require("runs:write")
     clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
@@ -204,8 +204,9 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
         past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
-        await _bear(session, Birth(run, access, project.limits, project.prices, past))
+        await _bear(session, Birth(run, access, project, past))
     else:
+        await slots.check_room(session, project)
         await _queue(session, run, ahead)
     changed(session, run)
     return run
@@ -304,8 +305,9 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
 
 
 def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
-    moment = now()  # given to the row as all else: defaults would be worked out anew for every run
-    return Run(
+    moment = now()
+    return made(
+        Run,
         id=new_id("run"),
         project_id=caller.project_id,
         thread_id=thread_id,

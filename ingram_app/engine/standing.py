@@ -38,7 +38,7 @@ class Standing:
 def at_birth(birth: Birth) -> Standing:
     """Return where a run stands that has just begun here: nothing needs to be read."""
     added = prompt.of_input(birth.run)
-    return Standing(birth.limits, birth.prices, birth.past, added, latest=1, access=birth.access)
+    return Standing(birth.project.limits, birth.project.prices, birth.past, added, latest=1, access=birth.access)
 
 
 async def read(run: Run) -> Standing:
