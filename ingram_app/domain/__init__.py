@@ -4,10 +4,10 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · mails · slots · tokens · idempotency · model_keys · catalog ·
 signatures · oauth_providers · mcp_servers · registrations · searches · revisions · smiths · connections · credentials ·
 authorizations · rosters · rollouts · budgets · spending · threads · arrivals · turns · attachments · transcripts ·
-summaries · frames · folds · tool_calls · approvals · runs · closures · spans · replays · guards · tryouts ·
-own_prices · periods · model_calls · leases · answers · memory · memories · recollections · vectors · recalling ·
-speech · conversations · claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · traces ·
-semantics · trace_exports · retention
+summaries · frames · folds · tool_calls · approvals · model_calls · runs · closures · spans · replays · guards ·
+tryouts · own_prices · periods · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
+conversations · claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · traces · semantics ·
+trace_exports · retention
 """
 
 from ingram_app.domain import (

@@ -357,7 +357,7 @@ def _event(lease: Lease, ending: Ending) -> event_types.AnyEvent:
     values = ending.values
     spent = None
     if "input_tokens" in values:
-        spent = runs.usage(values["input_tokens"], values["output_tokens"], values.get("cost_micros"))
+        spent = model_calls.shown(values["input_tokens"], values["output_tokens"], values.get("cost_micros"))
     whose = (lease.run_id, lease.thread_id, lease.agent_id, lease.agent_version, ending.status.value)
     match ending.status:
         case RunStatus.completed:

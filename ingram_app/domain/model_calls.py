@@ -7,6 +7,7 @@ it; what the provider did not say is estimated, and marked so. No row goes when 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic_ai.usage import RequestUsage
@@ -143,6 +144,16 @@ def cost(calls: list[Call]) -> int:
 def spelt(calls: list[Call]) -> str:
     """Return calls as the parameter `:calls` of a statement that keeps them."""
     return compact([{name: getattr(call, name) for name in Call.__slots__} for call in calls])
+
+
+def shown(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dict[str, Any]:
+    """Return what calls took as the API shows it; the cost in US dollars, null when it is not known."""
+    return {
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
+        "cost": None if cost_micros is None else cost_micros / 1_000_000,
+    }
 
 
 async def stamp(

@@ -32,6 +32,7 @@ from ingram_app.domain import (
     event_types,
     events,
     frames,
+    model_calls,
     model_keys,
     projects,
     slots,
@@ -152,7 +153,7 @@ class Run(SQLModel, table=True):
         """Tokens and, in US dollars, cost; null before a model was called."""
         if self.input_tokens is None or self.output_tokens is None:
             return None
-        return usage(self.input_tokens, self.output_tokens, self.cost_micros)
+        return model_calls.shown(self.input_tokens, self.output_tokens, self.cost_micros)
 
 
 @dataclass(slots=True)
@@ -177,16 +178,6 @@ _INSERT_BORN = Prepared(sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_
 
 class RunNotPaused(Conflict):
     """The run {run_id} is {status}: it waits for no answer."""
-
-
-def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dict[str, Any]:
-    """Return a run's usage as it is shown."""
-    return {
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "total_tokens": input_tokens + output_tokens,
-        "cost": None if cost_micros is None else cost_micros / 1_000_000,
-    }
 
 
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
 
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import runs, transcripts
+from ingram_app.domain import model_calls, transcripts
 from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
@@ -173,7 +173,9 @@ class Loop:
     def _completed(self, response: ModelResponse) -> Ending:
         used = self.usage()
         stop_reason = response.finish_reason or "stop"
-        shown = runs.usage(used.get("input_tokens") or 0, used.get("output_tokens") or 0, used.get("cost_micros"))
+        shown = model_calls.shown(
+            used.get("input_tokens") or 0, used.get("output_tokens") or 0, used.get("cost_micros")
+        )
         text = response.text or ""
         self.last_words = [MessageCompleted(text), RunCompleted(stop_reason, shown, self.warnings)]
         output: dict[str, Any] = {"content": text, "content_type": "text"}
