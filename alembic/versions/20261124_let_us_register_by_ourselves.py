@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "e735f999c62e"
-down_revision = "90b6e3d1f57c"
+down_revision = "8ce976b0b7b5"
 
 MINE = "project_id = nullif(current_setting('app.project_id', true), '')"
 

@@ -50,6 +50,7 @@ class Tenancy:
 NOBODY = Tenancy()
 _PLAIN = re.compile(r"\w*", re.ASCII)
 Driver = psycopg.AsyncConnection[Any]
+_MOMENT_IN = text("select clock_timestamp() + make_interval(secs => :seconds)")
 _ALONE = text("select pg_advisory_xact_lock(hashtext(:deed))")
 
 
@@ -135,6 +136,12 @@ async def alone(session: AsyncSession, deed: str) -> None:
     await execute(session, _ALONE, {"deed": deed})
 
 
+async def moment_in(session: AsyncSession, seconds: float = 0) -> datetime:
+    """Return the moment so far from now, by the one clock that all processes share: the database's."""
+    moment: datetime = (await execute(session, _MOMENT_IN, {"seconds": seconds})).scalar().astimezone(UTC)
+    return moment
+
+
 class Rows:
     """What a statement gave, and how many rows it gave or touched."""
 
@@ -211,8 +218,9 @@ async def _unit(first: str) -> AsyncIterator[AsyncSession]:
 async def _tell(connection: AsyncConnection, statement: str, parameters: Mapping[str, Any] | None = None) -> Rows:
     """Have the driver execute a statement. It fails as it would have through SQLAlchemy."""
     held = _driver_of(connection)
+    cursor = _cursor_of(connection, held)
     try:
-        cursor = await held.execute(statement, parameters)
+        await cursor.execute(statement, parameters)
         return Rows(await cursor.fetchall() if cursor.rownumber is not None else (), cursor.rowcount)
     except psycopg.Error as failed:
         if lost := held.closed:
@@ -236,12 +244,23 @@ def _driver_of(connection: AsyncConnection) -> Driver:
     return held
 
 
+def _cursor_of(connection: AsyncConnection, held: Driver) -> psycopg.AsyncCursor[Any]:
+    """Return the one cursor that statements go through for as long as the connection lives: each new one is dear."""
+    assert connection.sync_connection is not None
+    about = connection.sync_connection.info
+    if "cursor" not in about:
+        about["cursor"] = held.cursor()
+    cursor: psycopg.AsyncCursor[Any] = about["cursor"]
+    return cursor
+
+
 @lru_cache(maxsize=1024)
 def _spelt(statement: TextClause) -> str:
     """Return the text with its parameters named as the driver wants them."""
     return str(statement.compile(dialect=pool().dialect))
 
 
+@lru_cache(maxsize=4096)
 def _settings_of(tenancy: Tenancy) -> str:
     """Return the statement that says so. An id has no letter that SQL could take for anything but a letter."""
     named = {"project_id": tenancy.project_id, "organization_id": tenancy.organization_id, "smith_id": tenancy.smith_id}

@@ -12,9 +12,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
-from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.domain import event_types, events, smiths
 from ingram_app.domain.access import Caller
 
@@ -44,6 +45,10 @@ class InvalidMemoryContent(Invalid):
     code = "invalid_content"
 
 
+class MemoryDocumentChanged(Conflict):
+    """The memory document was written anew in the meantime: it is at version {version}. Nothing was overwritten."""
+
+
 _ALONE = text(
     "select id from smiths where project_id = :project_id and id = :smith_id and archived_at is null for no key update"
 )
@@ -71,10 +76,18 @@ async def revisions(session: AsyncSession, caller: Caller, smith_id: str) -> lis
     return list((await session.exec(query)).all())
 
 
-async def write(session: AsyncSession, caller: Caller, smith_id: str, content: str) -> MemoryDocument:
-    """Write the document anew; the same words again change nothing.
+async def write(
+    session: AsyncSession,
+    caller: Caller,
+    smith_id: str,
+    content: str,
+    *,
+    over: int | None = None,
+    deed: str = "written",
+) -> MemoryDocument:
+    """Write the document anew, `over` that version alone if one is named; the same words again change nothing.
 
-    Raises `SmithMismatch`, `NotFound`, `InvalidMemoryContent`.
+    Raises `SmithMismatch`, `NotFound`, `InvalidMemoryContent`, `MemoryDocumentChanged`.
     """
     caller.require("memories:write")
     if (size := len(content.encode())) > MOST_BYTES:
@@ -85,22 +98,20 @@ async def write(session: AsyncSession, caller: Caller, smith_id: str, content: s
     last = await newest(session, caller.project_id, smith_id)
     if last is not None and last.content == content:
         return last
+    version = last.version if last else 0
+    if over not in (None, version):
+        raise MemoryDocumentChanged(version=version)
     fresh = MemoryDocument(
         smith_id=smith_id,
-        version=last.version + 1 if last else 1,
+        version=version + 1,
         project_id=caller.project_id,
         content=content,
         actor=caller.actor.as_json(),
     )
     session.add(fresh)
     await session.flush()
-    old = sa.delete(MemoryDocument).where(
-        col(MemoryDocument.project_id) == caller.project_id,
-        col(MemoryDocument.smith_id) == smith_id,
-        col(MemoryDocument.version) <= fresh.version - REVISIONS,
-    )
-    await execute(session, old)
-    await events.tell(session, caller, event_types.MemoryUpdated("document", None), smith_id=smith_id)
+    await _forget_old(session, fresh)
+    await tell(session, caller, smith_id, deed)
     return fresh
 
 
@@ -113,7 +124,28 @@ async def restore(session: AsyncSession, caller: Caller, smith_id: str, version:
     await smiths.embody(session, caller, smith_id)
     if found is None:
         raise NotFound(noun="revision", id=version)
-    return await write(session, caller, smith_id, found.content)
+    return await write(session, caller, smith_id, found.content, deed="restored")
+
+
+async def tell(session: AsyncSession, caller: Caller, smith_id: str, deed: str, memory_id: str | None = None) -> None:
+    """Tell what was done to the document, or to a fact, and wake whoever looks at the smith's memory."""
+    what = "document" if memory_id is None else "fact"
+    await events.tell(session, caller, event_types.MemoryUpdated(what, memory_id, deed), smith_id=smith_id)
+    signals.send(session, topic(smith_id))
+
+
+def topic(smith_id: str) -> str:
+    """Return what to listen to for changes of a smith's memory."""
+    return f"memory:{smith_id}"
+
+
+async def _forget_old(session: AsyncSession, newest: MemoryDocument) -> None:
+    old = sa.delete(MemoryDocument).where(
+        col(MemoryDocument.project_id) == newest.project_id,
+        col(MemoryDocument.smith_id) == newest.smith_id,
+        col(MemoryDocument.version) <= newest.version - REVISIONS,
+    )
+    await execute(session, old)
 
 
 def _of(project_id: str, smith_id: str) -> Any:

@@ -24,7 +24,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.core.readings import Prepared, columns, insertion
+from ingram_app.core.readings import Prepared, columns, insertion, made
 from ingram_app.core.settings import settings
 from ingram_app.domain import (
     approvals,
@@ -48,6 +48,7 @@ from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
+from ingram_app.gateways.prices import Price
 
 BORN = "runs.born"
 """Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
@@ -158,6 +159,7 @@ class Birth:
     run: Run
     access: Access
     limits: projects.Limits
+    prices: dict[str, Price]
     past: summaries.Past
 
 
@@ -204,7 +206,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
         past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
-        await _bear(session, Birth(run, access, project.limits, past))
+        await _bear(session, Birth(run, access, project.limits, project.prices, past))
     else:
         await slots.check_room(session, project)
         await _queue(session, run, ahead)
@@ -305,8 +307,9 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
 
 
 def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
-    moment = now()  # given to the row as all else: defaults would be worked out anew for every run
-    return Run(
+    moment = now()
+    return made(
+        Run,
         id=new_id("run"),
         project_id=caller.project_id,
         thread_id=thread_id,

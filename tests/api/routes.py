@@ -8,6 +8,19 @@ from ingram_app.api import build
 
 RUN = {"input": [{"role": "user", "content": "hello"}]}
 BODIES: dict[str, Any] = {
+    "PUT /v1/tenant/trace_export": {"endpoint": "https://93.184.215.14/v1/traces"},
+    "POST /v1/traces:ingest": {
+        "spans": [
+            {
+                "id": "00f067aa0ba902b7",
+                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+                "kind": "retrieval",
+                "name": "look up",
+                "started_at": "2026-01-01T00:00:00Z",
+                "ended_at": "2026-01-01T00:00:01Z",
+            }
+        ]
+    },
     "PUT /v1/smiths/{smith_id}/memory": {"content": "Likes tea."},
     "POST /v1/smiths/{smith_id}/memory/recall": {"query": "hello"},
     "POST /v1/smiths/{smith_id}/memories": {"content": "Likes tea."},
@@ -16,6 +29,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/organization/projects": {"name": "A third"},
     "POST /v1/tenant/tokens": {"scope": "admin"},
     "PATCH /v1/tenant/settings": {"embedding_model": "other"},
+    "PUT /v1/tenant/prices/{model}": {"input": 1, "output": 1},
     "PUT /v1/tenant/model_keys/{provider}": {"api_key": "sk-another"},
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": {"api_key": "sk-another"},
     "PUT /v1/tenant/providers/{provider}": {
@@ -52,7 +66,8 @@ OPEN = {"GET /v1/projects/{project_id}/jwks.json", "GET /v1/oauth/callback", "GE
 """Routes under /v1 that ask for no token."""
 
 NAMES = {
-    "provider": "openai", "version": "1", "a": "1", "b": "draft", "name": "desk", "slug": "deepwiki", "sha256": "0" * 64
+    "provider": "openai", "model": "test/slow", "version": "1",
+    "a": "1", "b": "draft", "name": "desk", "slug": "deepwiki", "sha256": "0" * 64
 }  # fmt: skip
 """What stands in a path without being the id of something, and a good value of it."""
 

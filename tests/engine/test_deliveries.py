@@ -17,7 +17,7 @@ from ingram_app.domain.event_types import SmithArchived
 from ingram_app.domain.paging import Place
 from ingram_app.domain.webhooks import Made, WebhookInactive
 from ingram_app.engine import courier
-from ingram_app.gateways import signed_post
+from ingram_app.gateways import posting, signed_post
 from tests.engine.conftest import World, engine, until
 from tests.fakes.receiver import Receiver, receiving
 
@@ -246,6 +246,19 @@ async def test_nobody_waits_for_another_s_address(post: Post, receiver: Receiver
     assert len(receiver.at("/hang")) == 1
 
 
+async def test_who_does_not_answer_leaves_even_the_only_lane_to_others(
+    post: Post, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "LANES", 1)
+    monkeypatch.setattr(signed_post, "SECONDS", 0.3)
+    await post.hook(f"{receiver.address}/hang")
+    quick = await post.hook(f"{receiver.address}/ok")
+    await post.tell(8)
+    async with engine():
+        await until(lambda: _is(post.states(quick), ["delivered"] * 8))
+    assert len(receiver.at("/hang")) <= 2
+
+
 async def test_who_does_not_answer_has_failed(
     post: Post, receiver: Receiver, working: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +277,7 @@ async def test_an_answer_that_the_database_can_not_hold_is_kept_as_far_as_it_can
     await post.tell()
     await until(lambda: _is(post.states(made), ["delivered"]))
     [row] = await post.rows(made)
-    assert len(row.response_excerpt or "") == signed_post.EXCERPT_BYTES
+    assert len(row.response_excerpt or "") == posting.BEGINNING_BYTES
 
 
 async def test_a_name_that_leads_inside_is_refused_when_it_is_sent(
