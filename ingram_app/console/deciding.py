@@ -8,8 +8,10 @@ from typing import Any
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.console.figures import author, moment
+from ingram_app.console import questions
+from ingram_app.console.figures import author, legible, moment
 from ingram_app.console.looks import badge, button, code, link, relative_time
+from ingram_app.console.questions import Blank
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
@@ -37,6 +39,10 @@ class Asked:
     by: str
     reason: str
     four_eyes: bool
+    question: str
+    """What the tool wants to know first; empty for a plain yes or no."""
+    page: str
+    blanks: list[Blank]
 
     @classmethod
     def of(cls, approval: Approval, who: str) -> "Asked":
@@ -53,6 +59,9 @@ class Asked:
             by=author(approval.actor) if approval.actor else "",
             reason=approval.reason or "",
             four_eyes=approval.four_eyes,
+            question=questions.message(approval.elicitation),
+            page=questions.page(approval.elicitation),
+            blanks=questions.blanks(approval.elicitation),
         )
 
 
@@ -64,6 +73,12 @@ class Deciding(rx.State):
         await _decide(caller, approval_id, "approve")
 
     @rx.event
+    async def answer(self, form: dict[str, Any]):
+        """Give what a tool's server wants to know, and let the call be made."""
+        caller = await standing(self)
+        await _decide(caller, str(form.get("approval", "")), "approve", form=form)
+
+    @rx.event
     async def reject(self, form: dict[str, Any]):
         """Have the call not made; the model is told why."""
         caller = await standing(self)
@@ -71,11 +86,14 @@ class Deciding(rx.State):
         await _decide(caller, str(form.get("approval", "")), "reject", reason or None)
 
 
-async def _decide(caller: Caller, approval_id: str, decision: str, reason: str | None = None) -> None:
+async def _decide(
+    caller: Caller, approval_id: str, decision: str, reason: str | None = None, form: dict[str, Any] | None = None
+) -> None:
     async with transaction(caller.tenancy) as session:
         asked = await approvals.find(session, caller, approval_id)
         which = (asked.smith_id, asked.run_id)
-        terms = {"approval_id": asked.id, "decision": decision, "reason": reason}
+        content = questions.content(asked.elicitation, form) if form else None
+        terms = {"approval_id": asked.id, "decision": decision, "reason": reason, "content": content}
         await answers.decide(session, caller, *which, **terms)
 
 
@@ -86,11 +104,15 @@ async def rows_of(session: AsyncSession, caller: Caller, found: Sequence[Approva
 
 
 def spelt(value: Any) -> str:
-    """Return arguments or a result for people to read."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    """Return arguments or a result for people to read: nothing in it is there unseen."""
+    text = legible(_plain(value))
     return (
         text if len(text) <= MOST else f"{text[:MOST]}\n… and {len(text) - MOST:,} letters more; the API has all of it."
     )
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def asked_card(row: Asked) -> rx.Component:
@@ -116,6 +138,12 @@ def _deeds(row: Asked) -> rx.Component:
     )
     approve = button("Approve", kind="main", icon="check", on_click=Deciding.approve(row.id))
     approve.custom_attrs["data-press"] = "a"
+    answer = rx.el.form(
+        rx.el.input(type="hidden", name="approval", value=row.id),
+        questions.asking(row.id, row.question, row.page, row.blanks),
+        button("Answer", kind="main", icon="check", type="submit"),
+        on_submit=Deciding.answer,
+    )
     reject = rx.el.details(
         rx.el.summary("Reject …", class_name="button", custom_attrs={"data-press": "r"}),
         rx.el.form(
@@ -129,7 +157,13 @@ def _deeds(row: Asked) -> rx.Component:
             on_submit=Deciding.reject,
         ),
     )
-    return rx.cond(Session.builds, rx.el.div(notes, rx.el.div(approve, reject, class_name="row top")), rx.el.div(notes))
+    decide = rx.cond(
+        row.question != "",
+        rx.el.div(answer, reject, class_name="stack"),
+        rx.el.div(approve, reject, class_name="row top"),
+    )
+    asked = rx.cond(row.question != "", rx.el.p(row.question, class_name="question"))
+    return rx.cond(Session.builds, rx.el.div(notes, decide), rx.el.div(notes, asked))
 
 
 def _outcome(row: Asked) -> rx.Component:

@@ -1,7 +1,13 @@
 """How figures, moments and people are written, and how a figure is read."""
 
+import re
 from datetime import datetime
 from typing import Any
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""Letters that nobody sees, or that turn others round."""
 
 
 def money(micros: int | None) -> str:
@@ -57,3 +63,8 @@ def author(actor: dict[str, Any] | None) -> str:
 def thread_end(id: str) -> str:
     """Write a thread's id, one of ours by its end alone."""
     return f"thr_…{id[-6:]}" if id.startswith("thr_") else id
+
+
+def legible(text: str) -> str:
+    """Write every letter that would not be seen, or would have others be seen where they are not, as its number."""
+    return _UNSEEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)

@@ -2,7 +2,7 @@
 
 import reflex as rx
 
-from ingram_app.console.address import named
+from ingram_app.console.address import is_at, named
 from ingram_app.console.looks import button, code
 from ingram_app.console.session import standing
 from ingram_app.core.database import transaction
@@ -12,6 +12,8 @@ _MOST = 100
 
 
 class RawFrames(rx.State):
+    run_id: str = ""
+    """Whose they are."""
     text: str = ""
     """A line for each frame; at most `_MOST` of them."""
     last: int = 0
@@ -21,10 +23,12 @@ class RawFrames(rx.State):
     async def show(self):
         """Show the next hundred."""
         caller = await standing(self)
+        if named(self, "runs") != self.run_id:
+            self.reset()
         async with transaction(caller.tenancy) as session:
             run = await runs.look_up(session, caller, named(self, "runs"))
             found = await frames.browse(session, caller.project_id, run.id, self.last, _MOST + 1)
-        page = found[:_MOST]
+        self.run_id, page = run.id, found[:_MOST]
         self.text = "\n".join(f"{frame.seq:>4}  {frame.event}  {frame.data}" for frame in page) or "No frames yet."
         self.last, self.more = page[-1].seq if page else self.last, len(found) > _MOST
 
@@ -38,7 +42,7 @@ class RawFrames(rx.State):
 def shown() -> rx.Component:
     """The frames, or the button that shows them."""
     return rx.cond(
-        RawFrames.text != "",
+        (RawFrames.text != "") & is_at(RawFrames.run_id),
         rx.el.div(
             code(RawFrames.text, "Frames as they were sent"),
             rx.el.div(

@@ -6,7 +6,7 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console.address import named
+from ingram_app.console.address import is_at, named
 from ingram_app.console.deciding import Asked, asked_card, rows_of, spelt
 from ingram_app.console.following import stirred
 from ingram_app.console.looks import button, code
@@ -30,6 +30,8 @@ class Owed:
 
 
 class RunWaits(rx.State):
+    run_id: str = ""
+    """Which run it is that waits."""
     asked: list[Asked] = []
     owed: list[Owed] = []
 
@@ -44,8 +46,8 @@ class RunWaits(rx.State):
                 async with self:
                     if named(self, "runs") != wanted:
                         return
-                    if (self.asked, self.owed) != (asked, owed):
-                        self.asked, self.owed = asked, owed
+                    if (self.run_id, self.asked, self.owed) != (wanted, asked, owed):
+                        self.run_id, self.asked, self.owed = wanted, asked, owed
                 await stirred(heard)
                 caller = await standing(self)
 
@@ -82,7 +84,7 @@ async def _of(caller: Caller, run_id: str) -> tuple[list[Asked], list[Owed]]:
 
 def waits() -> rx.Component:
     return rx.cond(
-        (RunWaits.asked.length() > 0) | (RunWaits.owed.length() > 0),
+        ((RunWaits.asked.length() > 0) | (RunWaits.owed.length() > 0)) & is_at(RunWaits.run_id),
         rx.el.section(
             rx.el.h2("Waits for an answer", class_name="visually-hidden"),
             rx.foreach(RunWaits.asked, asked_card),

@@ -11,7 +11,8 @@ from ingram_app.console.session import Session
 from ingram_app.domain.searches import Holding, Provider
 
 _INHERITED = "platform"
-_LABELS = {"brave": "Brave", "tavily": "Tavily", "searxng": "A SearXNG of your own", "none": "Nobody"}
+_NAMES = {"brave": "Brave", "tavily": "Tavily", "searxng": "SearXNG"}
+_LABELS = _NAMES | {"searxng": "A SearXNG of your own", "none": "Nobody"}
 
 
 @dataclass
@@ -28,10 +29,13 @@ class SearchRow:
     @classmethod
     def of(cls, holding: Holding) -> "SearchRow":
         own = holding.source == "project"
-        asked = {"brave": "Brave is asked", "tavily": "Tavily is asked", "searxng": "SearXNG is asked"}
-        said = asked.get(holding.provider, "Nobody is asked: the tool is not there")
-        whose = "as this project chose" if own else "as this installation has it"
-        return cls(holding.provider if own else _INHERITED, holding.url or "", f"{said}, {whose}.")
+        if not holding.available:
+            why = "this project has switched it off" if own else "this installation has no search service"
+            said = f"Nobody is asked: {why}."
+        else:
+            whose = "this project chose" if own else "this installation has it"
+            said = f"{_NAMES[holding.provider]} is asked, as {whose}."
+        return cls(holding.provider if own else _INHERITED, holding.url or "", said)
 
 
 UNKNOWN = SearchRow("", "", "")
@@ -48,7 +52,7 @@ def read(form: dict[str, Any]) -> tuple[Provider | None, dict[str, Any]]:
 def line(row: rx.Var[SearchRow], on_change: Any) -> rx.Component:
     """Say whom smiths ask."""
     change = button("Change", kind="plain", on_click=on_change, aria_label="Change the search service")
-    return rx.el.p("For a search of the web: ", row.said, " ", rx.cond(Session.manages, change), class_name="muted")
+    return rx.el.p("Web search: ", row.said, " ", rx.cond(Session.manages, change), class_name="muted")
 
 
 def dialog(row: rx.Var[SearchRow], errors: rx.Var[dict[str, str]], on_submit: Any) -> rx.Component:
@@ -64,7 +68,7 @@ def dialog(row: rx.Var[SearchRow], errors: rx.Var[dict[str, str]], on_submit: An
         one("api_key", "Key", "For Brave and Tavily. Sealed; empty keeps the one that is there.", kind="password"),
         one("url", "Address", "For SearXNG; its json format has to be on.", default_value=row.url),
         key=f"{row.chosen} {row.url}",
-        class_name="stack",
+        class_name="stack searching",
     )
     return form_dialog(
         "search",

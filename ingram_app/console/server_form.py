@@ -16,8 +16,8 @@ _ADDRESS = "Streamable HTTP. Calls to it are signed; the guide of the API says h
 _KINDS = [
     ("none", "Nothing"),
     ("bearer", "A secret"),
-    ("registered", "The account of the smith's person; we register by ourselves"),
-    ("oauth", "The account of the smith's person, with a service under Accounts"),
+    ("registered", "The person's account: we register ourselves"),
+    ("oauth", "The person's account: a service under Accounts"),
 ]
 
 

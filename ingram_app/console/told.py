@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import reflex as rx
 
-from ingram_app.console.address import named
+from ingram_app.console.address import is_at, named
 from ingram_app.console.looks import button
 from ingram_app.console.session import standing
 from ingram_app.core.database import transaction
@@ -25,6 +25,8 @@ class Line:
 
 
 class Told(rx.State):
+    run_id: str = ""
+    """Whose they are."""
     lines: list[Line] = []
     left_out: int = 0
 
@@ -32,10 +34,11 @@ class Told(rx.State):
     async def show(self):
         """Show all of it, the newest messages when there are too many."""
         caller = await standing(self)
+        wanted = named(self, "runs")
         async with transaction(caller.tenancy) as session:
-            prompt = await prompts.of_run(session, caller, named(self, "runs"))
+            prompt = await prompts.of_run(session, caller, wanted)
         lines = lines_of(prompt)
-        self.lines, self.left_out = lines[-_MOST:], max(len(lines) - _MOST, 0)
+        self.run_id, self.lines, self.left_out = wanted, lines[-_MOST:], max(len(lines) - _MOST, 0)
 
     @rx.event
     async def hide(self):
@@ -60,14 +63,22 @@ def _spelt(message: Message) -> str:
 def _part(part: dict[str, object]) -> str:
     if "text" in part:
         return str(part["text"])
+    if part["type"] == "tool_call":
+        return f"calls {part['tool']} {_plain(part['args'])}"
+    if part["type"] == "tool_result":
+        return f"{part['tool']} {'failed' if part['is_error'] else 'answered'}: {_plain(part['result'])}"
     told = {key: value for key, value in part.items() if key != "type"}
-    return f"{part['type']}: {json.dumps(told, ensure_ascii=False)}"
+    return f"{part['type']}: {_plain(told)}"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def shown() -> rx.Component:
     """The messages, or the button that shows them."""
     return rx.cond(
-        Told.lines.length() > 0,
+        (Told.lines.length() > 0) & is_at(Told.run_id),
         rx.el.section(
             rx.el.h3("What the model was told"),
             rx.cond(Told.left_out > 0, rx.el.p(f"{Told.left_out} messages before these.", class_name="muted small")),

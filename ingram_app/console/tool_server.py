@@ -199,7 +199,11 @@ def _tools() -> rx.Component:
             ToolServer.tools,
             _cells,
             label="Tools",
-            empty=rx.el.p("It has told of no tools yet.", class_name="muted none-match"),
+            empty=rx.el.p(
+                "It has told of no tools yet.",
+                rx.cond(ToolServer.provider != "", " It tells them when a smith's person is connected with it.", ""),
+                class_name="muted none-match",
+            ),
         ),
         every,
     )

@@ -39,6 +39,8 @@ class ServerRow:
         allowed = [tool for tool in server.tools if tool.enabled]
         gated = sum(tool.gate is not None for tool in allowed)
         shown = f"{len(allowed)} of {counted(len(server.tools), 'tool')}{f', {gated} gated' if gated else ''}"
+        if server.auth_kind == "oauth" and not server.tools:
+            shown = "told once a smith is connected"
         error = server.discovery_error or server.last_call_error or ""
         return cls(server.name, server.url, server.status, shown, error, moment(server.tools_refreshed_at))
 
@@ -303,7 +305,11 @@ def _provider_cells(row: ProviderRow) -> list[Any]:
             class_name="stack tight",
         ),
         rx.el.code(row.client_id, class_name="clip", title=row.client_id),
-        rx.el.span(rx.el.code(row.redirect_uri), copy_button(row.redirect_uri, "Copy the address"), class_name="id"),
+        rx.el.span(
+            rx.el.code(row.redirect_uri, class_name="clip", title=row.redirect_uri),
+            copy_button(row.redirect_uri, "Copy the address"),
+            class_name="id",
+        ),
         rx.cond(row.scopes != "", rx.el.span(row.scopes, class_name="clip"), rx.el.span("nothing", class_name="muted")),
         rx.cond(Session.manages, deeds),
     ]

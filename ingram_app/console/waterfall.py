@@ -6,7 +6,7 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console.address import named
+from ingram_app.console.address import is_at, named
 from ingram_app.console.figures import counted, duration, money
 from ingram_app.console.looks import section
 from ingram_app.console.session import standing
@@ -49,6 +49,8 @@ class Bar:
 
 
 class Waterfall(rx.State):
+    run_id: str = ""
+    """Whose it is."""
     bars: list[Bar] = []
     hidden: int = 0
 
@@ -56,13 +58,14 @@ class Waterfall(rx.State):
     async def load(self):
         """Show the spans of the run that the address names."""
         caller = await standing(self)
+        wanted = named(self, "runs")
         try:
             async with transaction(caller.tenancy) as session:
-                trace = await traces.find(session, caller, named(self, "runs"))
+                trace = await traces.find(session, caller, wanted)
         except NotFound:
             return self.reset()  # the page says so
         bars = bars_of(trace)
-        self.bars, self.hidden = bars[:_MOST], max(len(bars) - _MOST, 0)
+        self.run_id, self.bars, self.hidden = wanted, bars[:_MOST], max(len(bars) - _MOST, 0)
 
 
 def bars_of(trace: Trace) -> list[Bar]:
@@ -122,9 +125,9 @@ def waterfall() -> rx.Component:
     return section(
         "Waterfall",
         "Where the time went. Open a bar for its details.",
-        rx.el.ol(rx.foreach(Waterfall.bars, _row), class_name="waterfall"),
+        rx.cond(is_at(Waterfall.run_id), rx.el.ol(rx.foreach(Waterfall.bars, _row), class_name="waterfall")),
         rx.cond(
-            Waterfall.hidden > 0,
+            (Waterfall.hidden > 0) & is_at(Waterfall.run_id),
             rx.el.p(f"{Waterfall.hidden} more. The API has all of them.", class_name="muted small"),
         ),
     )
@@ -144,7 +147,7 @@ def _row(bar: Bar) -> rx.Component:
                 rx.el.span(bar.took, class_name="took"),
             ),
             rx.el.dl(
-                rx.cond(bar.figures != "", rx.el.div(rx.el.dt("Took"), rx.el.dd(bar.figures))),
+                rx.cond(bar.figures != "", rx.el.div(rx.el.dt("Used"), rx.el.dd(bar.figures))),
                 rx.el.div(rx.el.dt("Status"), rx.el.dd(bar.status)),
                 rx.foreach(bar.details, lambda pair: rx.el.div(rx.el.dt(pair[0]), rx.el.dd(pair[1]))),
                 class_name="span-details",

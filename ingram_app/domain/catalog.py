@@ -57,6 +57,12 @@ CATALOG = {
 }
 
 
+class UnknownCatalogEntry(NotFound):
+    """There is no entry {slug} in the catalog. `GET /v1/catalog` lists all."""
+
+    code = "unknown_catalog_entry"
+
+
 def browse(caller: Caller) -> list[Entry]:
     """Return every entry, by name."""
     caller.require("agents:read")
@@ -64,8 +70,8 @@ def browse(caller: Caller) -> list[Entry]:
 
 
 def find(caller: Caller, slug: str) -> Entry:
-    """Return one entry. Raises `NotFound`."""
+    """Return one entry. Raises `UnknownCatalogEntry`."""
     caller.require("agents:read")
     if slug not in CATALOG:
-        raise NotFound(noun="catalog entry", id=slug[:80])
+        raise UnknownCatalogEntry(slug=slug[:80])
     return CATALOG[slug]

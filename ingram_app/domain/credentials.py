@@ -19,7 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import execute, transaction
-from ingram_app.core.errors import Conflict, NotFound, UpstreamFailed
+from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.domain import connections, event_types, events, keyrings, oauth_providers, signatures, smiths
 from ingram_app.domain.access import Caller, platform
 from ingram_app.domain.connections import Connection, ConnectionStatus
@@ -39,8 +39,10 @@ ERROR_LETTERS = 300
 class ConnectionBroken(Conflict):
     """The connection with {provider} gives no token: {reason}. Have the person connect again."""
 
+    code = "refresh_failed"
 
-class RefreshFailed(UpstreamFailed):
+
+class RefreshFailed(Conflict):
     """{provider} gave no fresh token: {reason}. The connection is as it was; try again a little later."""
 
 

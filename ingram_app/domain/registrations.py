@@ -3,7 +3,10 @@
 Where nobody has registered us by hand, we ask the server who gives tokens for it, and register there by ourselves.
 """
 
+from datetime import datetime
 from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
 from ingram_app.core.database import transaction
@@ -45,7 +48,7 @@ async def _ask(caller: Caller, name: str, wanted: Wanted) -> tuple[Office, Clien
     """Return who gives tokens for a server, us as its new client unless we are one already, and what to keep of it."""
     provider = wanted.provider or ""
     async with transaction(caller.tenancy) as session:
-        kept = await _kept(caller, session, provider)
+        kept = await _kept(session, caller, provider)
         if not oauth_providers.NAME.fullmatch(provider):
             raise oauth_providers.InvalidProvider(param="auth.provider")
         if not oauth_providers.may_enrol(kept, name):
@@ -71,7 +74,7 @@ async def _ask(caller: Caller, name: str, wanted: Wanted) -> tuple[Office, Clien
     return office, client, ours
 
 
-async def _kept(caller: Caller, session: Any, provider: str) -> OAuthProvider | None:
+async def _kept(session: AsyncSession, caller: Caller, provider: str) -> OAuthProvider | None:
     try:
         return await oauth_providers.known(session, caller.project_id, provider)
     except NotFound:
@@ -86,7 +89,7 @@ def _fits(kept: OAuthProvider, office: Office, redirect_uri: str) -> bool:
     return (ours.issuer, ours.redirect_uri) == (office.issuer, redirect_uri) and not ends
 
 
-def _secret_end(kept: OAuthProvider | None, client: Client | None) -> Any:
+def _secret_end(kept: OAuthProvider | None, client: Client | None) -> datetime | None:
     if client is not None:
         return client.secret_expires_at
     return kept.registered.secret_expires_at if kept and kept.registered else None

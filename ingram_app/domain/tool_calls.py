@@ -27,6 +27,8 @@ from ingram_app.core.secrets import digest
 
 RESULT_BYTES = 64 * 1024
 _MARK = re.compile(r"<(/?\s*untrusted-data)", re.IGNORECASE)
+_UNSEEN = re.compile("(\U0001f3f4[\U000e0061-\U000e007a]{2,6}\U000e007f)|[\U000e0000-\U000e007f]")
+"""Letters that only a model reads, and people never see, but for those of a flag."""
 
 
 class ToolKind(StrEnum):
@@ -138,7 +140,7 @@ def told(call: ToolCall) -> str:
     if call.state is CallState.refused:
         return str(call.result)
     text = call.result if isinstance(call.result, str) else compact(call.result)
-    harmless = _MARK.sub(r"&lt;\1", text)
+    harmless = _MARK.sub(r"&lt;\1", _UNSEEN.sub(lambda found: found[1] or "", text))
     return f"<untrusted-data>\n{harmless}\n</untrusted-data>"
 
 

@@ -351,7 +351,7 @@ async def test_a_refresh_token_that_is_refused_breaks_the_connection_until_the_p
     path = f"/v1/smiths/{person.id}/connections/{connection['id']}"
     assert ok(await person.api.get(path))["status"] == "error"
     assert await token(project, person) is None
-    error(await person.api.post(f"{path}/refresh"), 409, "connection_broken")
+    error(await person.api.post(f"{path}/refresh"), 409, "refresh_failed")
     again = await connect(service, person, nobody)
     assert (again["id"], again["status"]) == (connection["id"], "active")
     assert events(world, person) == ["connection.created", "connection.broken", "connection.recovered"]
@@ -365,7 +365,7 @@ async def test_a_service_that_is_down_for_a_moment_costs_nothing(
     service.failing = 503
     assert await service.whose(str(await token(project, person))) == "ann@example.com"  # it holds for a minute yet
     path = f"/v1/smiths/{person.id}/connections/{connection['id']}"
-    error(await person.api.post(f"{path}/refresh"), 502, "refresh_failed")
+    error(await person.api.post(f"{path}/refresh"), 409, "refresh_failed")
     assert ok(await person.api.get(path))["status"] == "active"
     service.failing = None
     assert ok(await person.api.post(f"{path}/refresh"))["status"] == "active"

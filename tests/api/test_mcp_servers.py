@@ -106,7 +106,7 @@ async def test_what_makes_no_sense_is_told_where(api: Client, body: dict[str, An
 async def test_a_name_is_plain(api: Client) -> None:
     for name in ("Desk", "-desk", "d" * 64, "de sk", "désk"):
         error(await api.put(f"{SERVERS}/{name}", json={"url": "https://x.example"}), 422, "invalid_mcp_server_name")
-    error(await api.put(f"{SERVERS}/x", json={"catalog": "nothing"}), 404, "not_found")
+    error(await api.put(f"{SERVERS}/x", json={"catalog": "nothing"}), 404, "unknown_catalog_entry")
 
 
 async def test_without_private_addresses_plain_http_is_refused(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ async def test_the_catalog_tells_where_well_known_servers_are(api: Client) -> No
     for entry in entries:
         assert re.fullmatch(r"https://[\w.-]+(/\S*)?", entry["url"])
         assert ok(await api.get(f"/v1/catalog/{entry['slug']}")) == entry
-    error(await api.get("/v1/catalog/nothing"), 404, "not_found")
+    error(await api.get("/v1/catalog/nothing"), 404, "unknown_catalog_entry")
 
 
 async def called_for(project: Tenant, person: Person, desk: Desk) -> dict[str, str]:

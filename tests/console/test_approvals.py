@@ -1,5 +1,7 @@
 """The inbox of approvals and what a run waits for, without a browser."""
 
+from typing import Any
+
 import pytest
 
 from ingram_app.console.approvals import ApprovalsPage
@@ -10,7 +12,7 @@ from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound, Refused
 from ingram_app.domain import approvals, frames, leases, runs, smiths, tool_calls
 from ingram_app.domain.access import Role
-from ingram_app.domain.approvals import Approval, ApprovalResolved
+from ingram_app.domain.approvals import Approval, ApprovalResolved, InvalidContent
 from ingram_app.domain.leases import Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.tool_calls import CallState, ToolCall, ToolKind, digest_of
@@ -18,7 +20,9 @@ from ingram_app.domain.turns import Turn
 from tests.console.desk import Desk, call, sit
 
 
-async def waiting(desk: Desk, external_id: str = "user-1", *, kind: ToolKind = ToolKind.hosted) -> Run:
+async def waiting(
+    desk: Desk, external_id: str = "user-1", *, kind: ToolKind = ToolKind.hosted, elicitation: Any = None
+) -> Run:
     """Have a run wait, as its carrier would; there is no engine here."""
     caller = await desk.caller()
     async with transaction(caller.tenancy) as session:
@@ -29,6 +33,8 @@ async def waiting(desk: Desk, external_id: str = "user-1", *, kind: ToolKind = T
         run = await leases.claim(session, queued.id)
         assert run is not None
         asked = _call(run, kind)
+        if elicitation:
+            asked.gate = {"approver": "operator", "elicitation": elicitation}
         await tool_calls.add(session, [asked])
         is_gated = kind is ToolKind.hosted
         status = RunStatus.paused_for_approval if is_gated else RunStatus.paused_for_tool
@@ -59,6 +65,70 @@ async def test_what_waits_is_shown_with_its_arguments_in_full(desk: Desk) -> Non
     [row] = tab.rows
     assert (row.run, row.who, row.tool, row.status) == (run.id, "user-1", "pay", "pending")
     assert row.args == '{\n  "euros": 40,\n  "to": "Ann"\n}'
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("to \u202eannA\u202c", "to \\u{202e}annA\\u{202c}"),
+        ("a\u200bb\ufeff\u2066", "a\\u{200b}b\\u{feff}\\u{2066}"),
+        ("x\x1b[2J", "x\\u{1b}[2J"),
+        ("fine" + chr(0xE0041), "fine\\u{e0041}"),
+        ("Grüße, 你好 🙂\n\tok", "Grüße, 你好 🙂\n\tok"),
+    ],
+)
+def test_nothing_in_what_is_to_be_decided_is_there_unseen(said: str, shown: str) -> None:
+    """What runs is what was shown: no letter turns others round, or hides some."""
+    assert spelt(said) == shown
+    assert said == shown or said not in spelt({"to": said})
+
+
+QUESTION = {
+    "mode": "form",
+    "message": "Which size?\u202e",
+    "requestedSchema": {
+        "type": "object",
+        "properties": {
+            "size": {"type": "string", "enum": ["M", "L"]},
+            "many": {"type": "integer", "title": "How many", "description": "At most ten."},
+            "gift": {"type": "boolean"},
+            "note": {"type": "string"},
+        },
+        "required": ["size"],
+    },
+}
+
+
+async def test_what_a_tool_s_server_wants_to_know_is_asked_field_by_field(desk: Desk) -> None:
+    run = await waiting(desk, elicitation=QUESTION)
+    tab = desk.at(ApprovalsPage, "/approvals")
+    await call(tab, ApprovalsPage.load)
+    [row] = tab.rows
+    assert (row.question, row.page) == ("Which size?\\u{202e}", "")
+    assert {(one.name, one.label, one.kind, one.required) for one in row.blanks} == {
+        ("size", "size", "select", True),
+        ("many", "How many", "number", False),
+        ("gift", "gift", "checkbox", False),
+        ("note", "note", "text", False),
+    }
+    deciding = desk.at(Deciding, "/approvals")
+    with pytest.raises(InvalidContent):
+        await call(deciding, Deciding.answer, {"approval": row.id, "answer size": "XXL"})
+    filled_in = {"approval": row.id, "answer size": "L", "answer many": "2", "answer gift": "on", "answer note": " "}
+    await call(deciding, Deciding.answer, filled_in)
+    decided = await approval_of(desk, run)
+    assert (decided.status, decided.content) == ("approved", {"size": "L", "many": 2, "gift": True})
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [("https://pay.example/x", "https://pay.example/x"), ("javascript:alert(1)", ""), ("https://pаy.example/", "")],
+)
+async def test_a_page_that_a_server_sends_people_to_is_named_and_only_such(desk: Desk, url: str, shown: str) -> None:
+    await waiting(desk, elicitation={"mode": "url", "message": "Pay first", "url": url})
+    tab = desk.at(ApprovalsPage, "/approvals")
+    await call(tab, ApprovalsPage.load)
+    assert (tab.rows[0].question, tab.rows[0].page, tab.rows[0].blanks) == ("Pay first", shown, [])
 
 
 async def test_the_inbox_is_filtered_by_the_address(desk: Desk) -> None:

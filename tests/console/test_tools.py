@@ -109,7 +109,7 @@ async def test_built_in_tools_say_who_uses_them(desk: Desk) -> None:
 async def test_a_search_service_of_the_project_s_own_is_chosen_and_given_up(desk: Desk) -> None:
     tab = desk.at(Tools, "/tools")
     await call(tab, Tools.load)
-    assert tab.search.said == "Nobody is asked: the tool is not there, as this installation has it."
+    assert tab.search.said == "Nobody is asked: this installation has no search service."
     await call(tab, Tools.choose_search)
     await call(tab, Tools.put_search, {"provider": "tavily"})
     assert list(tab.errors) == ["api_key"]

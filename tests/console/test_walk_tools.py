@@ -1,6 +1,7 @@
 """Walks from a server that is registered to a call that is approved, and from a link to a connection; served."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -10,6 +11,7 @@ from playwright.async_api import expect
 from tests.console.served import Window
 from tests.fakes.mcp_server import Desk as Server, running_mcp_server
 from tests.fakes.oauth_server import Service, running_oauth_server
+from tests.fakes.registering_server import running_registering_server
 from tests.world import until
 
 
@@ -63,6 +65,46 @@ async def test_a_server_is_registered_a_tool_gated_and_its_call_made_once_when_i
     assert server.calls == [("look_up", "4711")]
     run = (await window.api.get(f"/v1/smiths/{smith_id}/runs/{run_id}")).json()
     assert "There is no tool shout." in run["output"]["content"]
+
+
+async def test_we_register_by_ourselves_and_a_question_of_a_server_is_answered_on_the_page(
+    window: Window, server: Server
+) -> None:
+    page = window.page
+    async with running_registering_server() as office:
+        await window.visitor.go(f"{window.root}/tools", "Tools")
+        await page.get_by_role("button", name="Add a server").first.click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Name").fill("notes")
+        await dialog.get_by_label("Address").fill(office.url)
+        await dialog.get_by_label("What it is shown").select_option("registered")
+        await dialog.get_by_role("button", name="Add").click()
+        await expect(page.get_by_role("heading", name="notes", level=1)).to_be_visible()
+        await expect(page.get_by_text("the person's account with mcp-notes")).to_be_visible()
+        await window.visitor.go(f"{window.root}/tools", "Tools")
+        await expect(page.get_by_role("region", name="Providers")).to_contain_text("registered by itself, for notes")
+        await window.api.delete("/v1/tenant/mcp/notes")
+    await page.get_by_role("button", name="Change the search service").click()
+    await dialog.get_by_label("Who is asked").select_option("tavily")
+    await dialog.get_by_label("Key").fill("the-key")
+    await dialog.get_by_role("button", name="Keep").click()
+    await expect(page.get_by_text("Tavily is asked, as this project chose.")).to_be_visible()
+    assert await window.visitor.barriers() == []
+
+    await window.api.put("/v1/tenant/mcp/shirts", json={"url": server.url})
+    smith_id = await window.smith(model="test/tools", external_id="user-3", mcp_servers=["shirts"])
+    run_id = await window.start(smith_id, "[[call order_shirt]]")
+    await window.visitor.go(f"{window.root}/runs/{run_id}", "Run")
+    await expect(page.get_by_text("Which size?")).to_be_visible(timeout=20_000)
+    assert await window.visitor.barriers() == []
+    await page.get_by_label("Size").fill("M")
+    await page.get_by_role("button", name="Answer").click()
+    await expect(page.get_by_text("a shirt of size M").last).to_be_visible(timeout=20_000)
+    await page.get_by_role("button", name="Show what the model was told").click()
+    await expect(page.get_by_text("calls order_shirt {}")).to_be_visible()
+    await page.get_by_role("button", name="Replay").click()
+    await expect(page).not_to_have_url(re.compile(run_id))
+    await expect(page.get_by_text("calls order_shirt {}")).to_have_count(0)  # it was the other run's
 
 
 async def test_a_person_is_connected_by_a_link_and_a_call_carries_their_token(
