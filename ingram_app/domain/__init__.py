@@ -2,10 +2,11 @@
 
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
-oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
-threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
-replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
-conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
+oauth_providers · mcp_servers · revisions · customers · stripe_accounts · pushes · rates · smiths · meters ·
+connections · credentials · authorizations · rosters · rollouts · threads · arrivals · turns · attachments ·
+transcripts · summaries · frames · folds · tool_calls · approvals · runs · replays · guards · tryouts · leases ·
+answers · memory · memories · recollections · vectors · recalling · speech · conversations · claims · erasures ·
+exports · activity · webhooks · deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
@@ -23,6 +24,7 @@ from ingram_app.domain import (
     connections,
     conversations,
     credentials,
+    customers,
     deliveries,
     designs,
     erasures,
@@ -39,12 +41,15 @@ from ingram_app.domain import (
     mcp_servers,
     memories,
     memory,
+    meters,
     model_keys,
     oauth_providers,
     organizations,
     paging,
     projects,
     prompts,
+    pushes,
+    rates,
     recalling,
     recollections,
     rendering,
@@ -58,6 +63,7 @@ from ingram_app.domain import (
     slots,
     smiths,
     speech,
+    stripe_accounts,
     summaries,
     teammates,
     threads,
@@ -87,6 +93,7 @@ __all__ = [
     "connections",
     "conversations",
     "credentials",
+    "customers",
     "deliveries",
     "designs",
     "erasures",
@@ -103,12 +110,15 @@ __all__ = [
     "mcp_servers",
     "memories",
     "memory",
+    "meters",
     "model_keys",
     "oauth_providers",
     "organizations",
     "paging",
     "projects",
     "prompts",
+    "pushes",
+    "rates",
     "recalling",
     "recollections",
     "rendering",
@@ -122,6 +132,7 @@ __all__ = [
     "slots",
     "smiths",
     "speech",
+    "stripe_accounts",
     "summaries",
     "teammates",
     "threads",

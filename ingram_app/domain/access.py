@@ -24,8 +24,8 @@ _NOUNS = [
     "skills",
 ]
 PERMISSIONS = frozenset(f"{noun}:{verb}" for noun in _NOUNS for verb in ("read", "write")) | {"embeddings:write"}
-"""What a smith token may carry. `agents`, `smiths`, `tokens`, `events`, `webhooks` and `project` are for who runs the
-project."""
+"""What a smith token may carry. `agents`, `smiths`, `tokens`, `events`, `webhooks`, `stripe` and `project` are for who
+runs the project."""
 
 TENANT = "tenant:*"
 ORGANIZATION = "organization:*"
@@ -37,6 +37,7 @@ _OPERATORS_READ = frozenset(p for p in PERMISSIONS if p.endswith(":read")) | {
     "project:read",
     "events:read",
     "webhooks:read",
+    "stripe:read",
 }
 _OPERATORS_BUILD = (PERMISSIONS - {"model_keys:write"}) | _OPERATORS_READ | {"agents:write", "smiths:write"}
 """Keys and webhooks are for owners and admins: whoever sets one says where what happens in the project is sent."""

@@ -93,7 +93,10 @@ _KEEP_USAGE = sa.text(
     " (created_at at time zone 'UTC')::date, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
     f" coalesce(sum(cost_micros), 0) from runs {_OF_SMITH} group by project_id, agent_id, agent_version, model, 7"
 )
+_UNTIE = f"update meter_events set smith_id = null, idempotency_key = null, metadata = '{{}}' {_OF_SMITH}"
+"""What was counted stays with the customer it is billed to, and no longer says for whom."""
 _DELETE = (
+    _UNTIE,
     *(f"delete from {_COUNT[kind]}" for kind in ("runs", "threads", "events", "tokens")),
     "delete from smiths where project_id = :project_id and id = :smith_id",
 )

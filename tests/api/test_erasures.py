@@ -28,9 +28,12 @@ async def remember(api: Client, smith_id: str, word: str) -> None:
 
 
 async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api: Client, project: Tenant) -> None:
+    acme = await project.customer()
     smith = await project.smith(
-        external_id=SECRET, display_name=SECRET, metadata={"who": SECRET}, customer_id="acme", instructions=SECRET
+        external_id=SECRET, display_name=SECRET, metadata={"who": SECRET}, customer_id=acme, instructions=SECRET
     )
+    counted = {"smith_id": smith["id"], "meter": "pages", "quantity": 3, "idempotency_key": SECRET}
+    event = ok(await api.post("/v1/usage/events", json=counted | {"metadata": {"who": SECRET}}))
     for _ in range(2):
         await project.run(smith["id"], f"I am {SECRET}", thread_id="t")
     await api.post(f"/v1/smiths/{smith['id']}/runs", json={"input": []})
@@ -53,7 +56,9 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
     shape = (
         "select agent_id, agent_version, model, customer_id, day = current_date from erased_usage where erasure_id = %s"
     )
-    assert world.ask(shape, receipt["id"]) == [(smith["agent_id"], 1, "test/echo", "acme", True)]
+    assert world.ask(shape, receipt["id"]) == [(smith["agent_id"], 1, "test/echo", acme, True)]
+    left = "select customer_id, meter, quantity::int, smith_id, metadata from meter_events where id = %s"
+    assert world.ask(left, event["id"]) == [(acme, "pages", 3, None, {})]
     for (table,) in world.ask("select tablename from pg_tables where schemaname = 'public'"):
         held = str(world.ask(f"select t::text from {table} t"))
         assert SECRET not in held, table
@@ -174,7 +179,7 @@ async def test_claims_deletes_and_erasures_that_race_end_in_one_story(api: Clien
 def test_whatever_is_held_about_a_smith_goes_with_its_row() -> None:
     """A noun that refers to a smith goes along when that is deleted; what does not is deleted by name."""
     of_runs = {"transcripts", "tool_calls", "approvals"}
-    by_name = {"summaries", "attachments", "events", *of_runs, *REMAINS}
+    by_name = {"summaries", "attachments", "events", "meter_events", *of_runs, *REMAINS}
     for table in SQLModel.metadata.sorted_tables:
         if "smith_id" in table.columns and table.name not in by_name:
             (key,) = table.columns["smith_id"].foreign_keys

@@ -25,6 +25,8 @@ DISPATCHED = {
     "approvals": ["smith_id", "run_id", "tool", "args", "reason", "actor"],
     "events": ["type", "smith_id", "data", "actor", "created_at"],
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
+    "stripe_accounts": ["sealed_key", "ending", "problem"],
+    "pushes": ["id", "customer_id", "stripe_customer_id", "event_name", "value", "last_error"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
 }
 """What the dispatcher sees of, and what is not for it."""
@@ -32,7 +34,7 @@ OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
         *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
         *("memory_documents", "memories", "recollections", "vectors"),
-        *("connections", "authorizations"),
+        *("connections", "authorizations", "meter_events"),
     ),
     "smith_id",
 )
@@ -56,6 +58,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await remember(tenant, person.id)
         await connect(tenant, person.id)
         await pause(tenant, person.id)
+        await count(tenant)
         forgotten = await tenant.smith()
         await tenant.run(forgotten["id"])
         ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
@@ -79,6 +82,16 @@ async def connect(tenant: Tenant, smith_id: str) -> None:
     held = {"provider": "github", "credential": {"kind": "oauth_tokens", "access_token": "t-1"}}
     ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections", json=held))
     ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections/authorize", json={"provider": "github"}))
+
+
+async def count(tenant: Tenant) -> None:
+    """Have the project bill a customer for what its smiths use, also through Stripe."""
+    ok(await tenant.api.put("/v1/tenant/stripe", json={"api_key": "sk_test_1234567890"}))
+    ok(await tenant.api.put("/v1/tenant/rates", json={"meter_prices_micros": {"pages": 1}}))
+    customer = await tenant.customer(external_ids={"stripe_customer_id": "cus_1"})
+    for smith in (await tenant.smith(customer_id=customer), await tenant.smith()):
+        counted = {"smith_id": smith["id"], "meter": "pages", "quantity": 1}
+        ok(await tenant.api.post("/v1/usage/events", json=counted))
 
 
 async def pause(tenant: Tenant, smith_id: str) -> None:
