@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from ingram_app.api.persons import exported
+from ingram_app.api.revenue import harmless, spelt
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.errors import Unauthenticated
 from ingram_app.core.secrets import digest
 from ingram_app.core.settings import settings
-from ingram_app.domain import audit, exports, projects, sessions
+from ingram_app.domain import audit, customers, exports, projects, rates, revenue, sessions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.audit import AuditEntry
 from ingram_app.domain.paging import MOST, Place
@@ -46,6 +47,22 @@ async def export_audit_log(
     return StreamingResponse(_lines(caller, asked), media_type="text/csv; charset=utf-8", headers=headers)
 
 
+@router.post("/{project_id}/revenue.csv")
+async def export_revenue(project_id: str, request: Request, month: Word = "", customer: Word = "") -> Response:
+    """Hand out a month's statements, all or one customer's."""
+    caller = await _seated(request, project_id)
+    wanted = rates.month_of(month or None)
+    async with transaction(caller.tenancy) as session:
+        if customer:
+            found = [await revenue.statement(session, caller, customer, wanted)]
+        else:
+            found = await revenue.of_month(session, caller, wanted)
+        whose = await customers.known(session, caller, [one.customer_id for one in found if one.customer_id])
+    names = {customer_id: one.name for customer_id, one in whose.items()}
+    headers = {"content-disposition": f'attachment; filename="revenue-{wanted}.csv"', "cache-control": "no-store"}
+    return Response(spelt(found, names), media_type="text/csv; charset=utf-8", headers=headers)
+
+
 @router.post("/{project_id}/{smith_id}.jsonl")
 async def export_smith(project_id: str, smith_id: str, request: Request) -> StreamingResponse:
     """Hand out everything that is held about a smith's person, to those who may change it."""
@@ -67,12 +84,12 @@ async def _seated(request: Request, project_id: str = "") -> Caller:
 
 async def _lines(caller: Caller, asked: dict[str, str | None]) -> AsyncIterator[str]:
     """Yield the log a page at a time; none is held while the reader is slow."""
-    yield _spelt([_COLUMNS])
+    yield _written([_COLUMNS])
     place: Place | None = Place(limit=MOST)
     while place is not None:
         async with transaction(caller.tenancy) as session:
             found = await audit.browse(session, caller, place, **asked)
-        yield _spelt([_row(entry) for entry in found.data])
+        yield _written([_row(entry) for entry in found.data])
         place = Place(limit=MOST, cursor=found.next_cursor) if found.next_cursor else None
 
 
@@ -80,15 +97,10 @@ def _row(entry: AuditEntry) -> tuple[str, ...]:
     actor, details = entry.actor, json.dumps(entry.details, ensure_ascii=False)
     who = (actor["kind"], actor["id"], actor.get("email"), actor.get("token_id"))
     what = (entry.action, entry.resource_id, entry.project_id, entry.address, details)
-    return (entry.created_at.isoformat(), *(_harmless(cell or "") for cell in (*who, *what)))
+    return (entry.created_at.isoformat(), *(harmless(cell or "") for cell in (*who, *what)))
 
 
-def _harmless(cell: str) -> str:
-    """Keep a spreadsheet from taking what somebody wrote for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
-
-
-def _spelt(rows: list[tuple[str, ...]]) -> str:
+def _written(rows: list[tuple[str, ...]]) -> str:
     written = io.StringIO()
     csv.writer(written).writerows(rows)
     return written.getvalue()

@@ -38,12 +38,20 @@ _SECTIONS = [
         ],
     ),
     (
+        "Revenue",
+        [
+            ("Customers", "briefcase", "/customers", "c"),
+            ("Rates", "tag", "/rates", ""),
+        ],
+    ),
+    (
         "Settings",
         [
             ("Project", "settings", "/settings/project", ""),
             ("Models", "cpu", "/settings/models", ""),
             ("API keys", "key-round", "/settings/api-keys", ""),
             ("Webhooks", "webhook", "/settings/webhooks", ""),
+            ("Stripe", "credit-card", "/settings/stripe", ""),
             ("Audit log", "scroll-text", "/settings/audit-log", ""),
         ],
     ),

@@ -4,9 +4,9 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
 oauth_providers · mcp_servers · revisions · customers · stripe_accounts · pushes · rates · smiths · meters ·
 connections · credentials · authorizations · rosters · rollouts · threads · arrivals · turns · attachments ·
-transcripts · summaries · frames · folds · tool_calls · approvals · runs · replays · guards · tryouts · leases ·
-answers · memory · memories · recollections · vectors · recalling · speech · conversations · claims · erasures ·
-exports · activity · webhooks · deliveries · prompts · traces
+transcripts · summaries · frames · folds · tool_calls · approvals · runs · replays · guards · tryouts · model_calls ·
+leases · answers · memory · memories · recollections · vectors · recalling · speech · conversations · claims · usage ·
+erasures · exports · activity · webhooks · deliveries · prompts · traces · revenue
 """
 
 from ingram_app.domain import (
@@ -42,6 +42,7 @@ from ingram_app.domain import (
     memories,
     memory,
     meters,
+    model_calls,
     model_keys,
     oauth_providers,
     organizations,
@@ -54,6 +55,7 @@ from ingram_app.domain import (
     recollections,
     rendering,
     replays,
+    revenue,
     revisions,
     rollouts,
     rosters,
@@ -73,6 +75,7 @@ from ingram_app.domain import (
     transcripts,
     tryouts,
     turns,
+    usage,
     vectors,
     versions,
     webhooks,
@@ -111,6 +114,7 @@ __all__ = [
     "memories",
     "memory",
     "meters",
+    "model_calls",
     "model_keys",
     "oauth_providers",
     "organizations",
@@ -123,6 +127,7 @@ __all__ = [
     "recollections",
     "rendering",
     "replays",
+    "revenue",
     "revisions",
     "rollouts",
     "rosters",
@@ -142,6 +147,7 @@ __all__ = [
     "transcripts",
     "tryouts",
     "turns",
+    "usage",
     "vectors",
     "versions",
     "webhooks",

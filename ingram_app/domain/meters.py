@@ -3,6 +3,7 @@
 An event is written once and never changed. Its customer is the one that its smith was assigned to at that moment.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,6 +53,11 @@ class MeterEvent(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
 
 
+def is_meter(name: str) -> bool:
+    """Tell whether a meter can be called so."""
+    return re.fullmatch(METER[1:-1], name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class MeterSum:
     """What one meter counted for one group."""
@@ -61,10 +67,6 @@ class MeterSum:
     meter: str
     quantity: Decimal
     event_count: int
-
-
-class InvalidMeter(Invalid):
-    """A meter's name has from 1 to 100 letters, digits and `_ . : -`, and begins with a letter or digit."""
 
 
 class InvalidQuantity(Invalid):

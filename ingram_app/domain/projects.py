@@ -24,6 +24,7 @@ from ingram_app.domain.designs import ModelId
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.teammates import Teammate
 from ingram_app.gateways import providers
+from ingram_app.gateways.prices import Price
 
 NAME_LENGTH = 80
 
@@ -104,6 +105,10 @@ class Project(SQLModel, table=True):
         sa_column=sa.Column(sa.Integer, sa.Computed("(preferences -> 'limits' ->> 'max_concurrent_runs')::integer")),
     )
     """The limit of that name, for whoever hands out runs and may see no other preference."""
+    own_prices: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, sa_column=sa.Column(JSONB, nullable=False, server_default="{}")
+    )
+    """By model; see `prices`."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     archived_at: datetime | None = Field(default=None, sa_type=Moment)
 
@@ -120,6 +125,11 @@ class Project(SQLModel, table=True):
         """The limits that hold: the project's own on the platform's."""
         own = {name: value for name, value in self.preferences.get("limits", {}).items() if value is not None}
         return PLATFORM.limits.model_copy(update=own)
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """What models cost that the project has a price of its own for."""
+        return {model: Price(**price) for model, price in self.own_prices.items()}
 
 
 @dataclass(frozen=True, slots=True)

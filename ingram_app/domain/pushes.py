@@ -27,6 +27,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute, keepable, one_of
+from ingram_app.core.ids import new_id
 from ingram_app.domain import audit, customers, keyrings, projects, stripe_accounts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.customers import STRIPE
@@ -39,6 +40,10 @@ DUE = "pushes.due"
 AT_ONCE = 20
 HOLD_SECONDS = 60
 """Longer than an attempt at as many takes."""
+APART_SECONDS = 60
+"""Tokens are told in sums: the ledger of a project is read at most so often."""
+TOKEN_METERS = ("ingram_input_tokens", "ingram_output_tokens")
+"""What the meters at Stripe are called that tokens are told to."""
 RETRIES_SECONDS = (5, 30, 120, 600, 3600)
 """After the last of them, as long again and again."""
 JITTER = (0.8, 1.2)
@@ -64,7 +69,7 @@ class Push(SQLModel, table=True):
     )
 
     id: str = Field(primary_key=True)
-    """That of the usage event it tells of."""
+    """That of the usage event it tells of; one of its own for a sum of tokens."""
     project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
     customer_id: str = Field(foreign_key="customers.id")
     stripe_customer_id: str
@@ -168,15 +173,28 @@ async def disconnect(session: AsyncSession, caller: Caller) -> None:
     await _give_up(session, caller.project_id, "The project disconnected its Stripe account.")
 
 
+_UNREAD = (
+    "push_tokens and read_at <= clock_timestamp() - make_interval(secs => :apart) and exists (select from model_calls m"
+    " where m.project_id = a.project_id and m.position >= a.seen_position and m.position < feed_horizon())"
+)
 _DUE = text(
-    "select project_id from stripe_accounts a where paused_until <= clock_timestamp() and exists (select from pushes p"
-    " where p.project_id = a.project_id and p.state = 'waiting' and p.next_attempt_at <= clock_timestamp()) limit :most"
+    "select project_id from stripe_accounts a where paused_until <= clock_timestamp() and (exists (select from pushes p"
+    " where p.project_id = a.project_id and p.state = 'waiting' and p.next_attempt_at <= clock_timestamp())"
+    f" or {_UNREAD}) limit :most"
+)
+_READ = text(f"select feed_horizon() from stripe_accounts a where project_id = :project_id and {_UNREAD}")
+_TOKENS = text(
+    "select m.customer_id, c.external_ids ->> :stripe, max(m.at), sum(m.input_tokens)::bigint,"
+    " sum(m.output_tokens)::bigint from model_calls m"
+    " join customers c on c.project_id = m.project_id and c.id = m.customer_id and c.external_ids ? :stripe"
+    " where m.project_id = :project_id and m.position >= :since and m.position < :until"
+    " group by m.customer_id, 2, date_trunc('hour', m.at)"
 )
 
 
 async def due(session: AsyncSession, most: int) -> list[str]:
     """Return the projects of which something is to be pushed. For the dispatcher's transaction."""
-    return [row[0] for row in (await execute(session, _DUE, {"most": most})).all()]
+    return [row[0] for row in (await execute(session, _DUE, {"most": most, "apart": APART_SECONDS})).all()]
 
 
 async def take(session: AsyncSession, project_id: str) -> list[Attempt]:
@@ -189,6 +207,7 @@ async def take(session: AsyncSession, project_id: str) -> list[Attempt]:
         await _give_up(session, project_id, "The project was deleted.")
         return []
     await _end_the_old(session, project_id)
+    await _read_on(session, project_id)
     key = (await keyrings.find(session, project_id)).unseal(account.sealed_key).decode()
     due_now = (Push.state == PushState.waiting, Push.next_attempt_at <= func.clock_timestamp())
     query = select(Push).where(Push.project_id == project_id, *due_now).order_by(col(Push.next_attempt_at), Push.id)
@@ -258,6 +277,34 @@ async def _end_the_old(session: AsyncSession, project_id: str) -> None:
     await execute(session, doubt.values(state=PushState.unsure))
     old = sa.update(Push).where(*waits, due_now, col(Push.happened_at) < now() - TAKEN_FOR)
     await execute(session, old.values(state=_GIVEN_UP, last_error="Stripe takes nothing that is so old."))
+
+
+async def _read_on(session: AsyncSession, project_id: str) -> None:
+    """Make pushes of the tokens that were used since the ledger was last read, for each customer and hour a pair.
+
+    Whoever else reads it meanwhile is not waited for. What is made and how far it was read are kept as one.
+    """
+    mine = select(StripeAccount).where(StripeAccount.project_id == project_id).with_for_update(skip_locked=True)
+    account = (await session.exec(mine.execution_options(populate_existing=True))).first()
+    read = (await execute(session, _READ, {"project_id": project_id, "apart": APART_SECONDS})).scalar()
+    if account is None or read is None:
+        return
+    asked = {"project_id": project_id, "stripe": STRIPE, "since": account.seen_position, "until": read}
+    account.seen_position, account.read_at = read, now()
+    for customer_id, at_stripe, at, *tokens in (await execute(session, _TOKENS, asked)).all():
+        for event_name, number in zip(TOKEN_METERS, tokens, strict=True):
+            push = Push(
+                id=new_id("psh"),
+                project_id=project_id,
+                customer_id=customer_id,
+                stripe_customer_id=at_stripe,
+                event_name=event_name,
+                value=Decimal(number),
+                happened_at=at,
+                next_attempt_at=account.read_at,
+            )
+            session.add_all([push] if number else [])
+    await session.flush()
 
 
 async def _give_up(session: AsyncSession, project_id: str, why: str) -> None:

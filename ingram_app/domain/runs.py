@@ -48,6 +48,7 @@ from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
+from ingram_app.gateways.prices import Price
 
 BORN = "runs.born"
 """Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
@@ -157,6 +158,7 @@ class Birth:
     run: Run
     access: Access
     limits: projects.Limits
+    prices: dict[str, Price]
     past: summaries.Past
 
 
@@ -202,7 +204,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
         past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
-        await _bear(session, Birth(run, access, project.limits, past))
+        await _bear(session, Birth(run, access, project.limits, project.prices, past))
     else:
         await _queue(session, run, ahead)
     changed(session, run)

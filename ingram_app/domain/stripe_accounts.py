@@ -6,8 +6,9 @@ connected ──the key is refused──▶ paused for a while ──▶ tried a
 import re
 from datetime import UTC, datetime, timedelta
 
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Field, SQLModel, select
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
@@ -33,6 +34,10 @@ class StripeAccount(SQLModel, table=True):
     """Whether the key is one of Stripe's live mode."""
     push_tokens: bool = True
     """Whether tokens are told beside what the meters count."""
+    seen_position: int = Field(default=0, sa_type=sa.BigInteger)
+    """All model calls before this place of the ledger have been read, and none from it on."""
+    read_at: datetime = Field(default=_LONG_AGO, sa_type=Moment)
+    """When the ledger was last read."""
     problem: str | None = None
     """Why Stripe refuses the key, if it does."""
     paused_until: datetime = Field(default=_LONG_AGO, sa_type=Moment)
@@ -64,7 +69,11 @@ async def connect(session: AsyncSession, caller: Caller, api_key: str, *, push_t
         live="_live_" in api_key[:8],
         push_tokens=push_tokens,
     )
-    later = account.model_dump(exclude={"project_id", "created_at"})
+    account.seen_position = (await execute(session, sa.select(sa.func.feed_horizon()))).scalar()
+    later = account.model_dump(exclude={"project_id", "created_at", "read_at"})
+    later["seen_position"] = sa.case(
+        (col(StripeAccount.push_tokens), col(StripeAccount.seen_position)), else_=account.seen_position
+    )
     upsert = insert(StripeAccount).values(account.model_dump())
     await execute(session, upsert.on_conflict_do_update(index_elements=["project_id"], set_=later))
     await audit.note(session, caller, "stripe.connected", caller.project_id, ending=account.ending, live=account.live)

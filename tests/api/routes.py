@@ -36,7 +36,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/customers/{customer_id}": {"name": "Hotel Krone"},
     "POST /v1/usage/events": {"smith_id": "smt_nobody", "meter": "pages", "quantity": 3},
     "PUT /v1/tenant/rates": {"model_cost_percent": 130},
-    "PUT /v1/tenant/stripe": {"api_key": "sk_test_another"},
+    "PUT /v1/tenant/stripe": {"api_key": "sk_test_another_one"},
     "PUT /v1/tenant/mcp/{name}": {"url": "https://127.0.0.1:1/mcp"},
     "POST /v1/agents": {"name": "An agent"},
     "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},

@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 import ingram_app.domain
 from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
+from ingram_app.domain import access, usage
 from ingram_app.domain.smiths import Smith
 from tests.pictures import image, png, said
 from tests.world import Person, Tenant, World, ok
@@ -27,6 +28,8 @@ DISPATCHED = {
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
     "stripe_accounts": ["sealed_key", "ending", "problem"],
     "pushes": ["id", "customer_id", "stripe_customer_id", "event_name", "value", "last_error"],
+    "usage_folds": ["folded_at"],
+    "model_calls": ["smith_id", "run_id", "model", "cost_micros"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
 }
 """What the dispatcher sees of, and what is not for it."""
@@ -35,6 +38,7 @@ OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
         *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
         *("memory_documents", "memories", "recollections", "vectors"),
         *("connections", "authorizations", "meter_events"),
+        *("model_calls", "usage_sums"),
     ),
     "smith_id",
 )
@@ -58,12 +62,19 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await remember(tenant, person.id)
         await connect(tenant, person.id)
         await pause(tenant, person.id)
-        await count(tenant)
+        await bill(tenant, person.id)
         forgotten = await tenant.smith()
         await tenant.run(forgotten["id"])
         ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
         tenant.delivery((await tenant.webhook())["id"])
+        await count(tenant)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
+
+
+async def count(tenant: Tenant) -> None:
+    """Have what the tenant's smiths used added up."""
+    async with transaction(Tenancy(project_id=tenant.id)) as session:
+        await usage.fold(session, access.platform(tenant.id), tenant.id)
 
 
 async def remember(tenant: Tenant, smith_id: str) -> None:
@@ -84,13 +95,13 @@ async def connect(tenant: Tenant, smith_id: str) -> None:
     ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections/authorize", json={"provider": "github"}))
 
 
-async def count(tenant: Tenant) -> None:
+async def bill(tenant: Tenant, smith_id: str) -> None:
     """Have the project bill a customer for what its smiths use, also through Stripe."""
     ok(await tenant.api.put("/v1/tenant/stripe", json={"api_key": "sk_test_1234567890"}))
     ok(await tenant.api.put("/v1/tenant/rates", json={"meter_prices_micros": {"pages": 1}}))
     customer = await tenant.customer(external_ids={"stripe_customer_id": "cus_1"})
-    for smith in (await tenant.smith(customer_id=customer), await tenant.smith()):
-        counted = {"smith_id": smith["id"], "meter": "pages", "quantity": 1}
+    for counted_for in ((await tenant.smith(customer_id=customer))["id"], smith_id):
+        counted = {"smith_id": counted_for, "meter": "pages", "quantity": 1}
         ok(await tenant.api.post("/v1/usage/events", json=counted))
 
 

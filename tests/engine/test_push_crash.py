@@ -81,7 +81,7 @@ async def test_what_was_taken_at_stripe_when_the_server_was_killed_is_not_counte
     async def all_came() -> bool:
         return set(server.taken) == set(made) and len(server.heard) >= 6
 
-    await until(all_came, 20)
+    await until(all_came, 60)
     assert server.total("pages") == 12
 
 
@@ -102,7 +102,7 @@ async def test_nothing_is_lost_that_was_counted_just_before_the_server_was_kille
         return len(told) >= 20
 
     telling = [asyncio.create_task(tell_on()) for _ in range(3)]
-    await until(enough, 20)
+    await until(enough, 60)
     restarting = asyncio.create_task(installation.restart())
     await asyncio.gather(*telling)
     await restarting
@@ -111,7 +111,7 @@ async def test_nothing_is_lost_that_was_counted_just_before_the_server_was_kille
     async def all_came() -> bool:
         return set(told) <= set(installation.server.taken)
 
-    await until(all_came, 20)
+    await until(all_came, 60)
     kept = (await installation.api.get("/v1/usage/events", params={"meter": "minutes", "limit": 200})).json()["data"]
 
     async def as_many() -> bool:

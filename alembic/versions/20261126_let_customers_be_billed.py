@@ -12,13 +12,13 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = 'ac25868401f4'
-down_revision = '90b6e3d1f57c'
+down_revision = 'b7d2e90c41fa'
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 SMITH = "nullif(current_setting('app.smith_id', true), '')"
 TABLES = ("customers", "rate_cards", "stripe_accounts", "pushes", "meter_events")
-WITH_WORDS = ("smiths", "erased_usage")
-DISPATCHED = {"stripe_accounts": "project_id, paused_until", "pushes": "project_id, state, next_attempt_at"}
+WITH_WORDS = ("smiths", "model_calls", "usage_sums")
+DISPATCHED = {"stripe_accounts": "project_id, paused_until, push_tokens, seen_position, read_at", "pushes": "project_id, state, next_attempt_at"}
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
@@ -52,6 +52,8 @@ def upgrade() -> None:
     sa.Column('ending', sa.String(), nullable=False),
     sa.Column('live', sa.Boolean(), nullable=False),
     sa.Column('push_tokens', sa.Boolean(), nullable=False),
+    sa.Column('seen_position', sa.BigInteger(), nullable=False),
+    sa.Column('read_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('problem', sa.String(), nullable=True),
     sa.Column('paused_until', sa.DateTime(timezone=True), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
@@ -116,7 +118,7 @@ def upgrade() -> None:
 def _make_customers_of_words() -> None:
     for table in WITH_WORDS:
         op.execute(f"alter table {table} no force row level security")  # their owner reads those of every project here
-    words = " union ".join(f"select project_id, customer_id from {table} where customer_id is not null" for table in WITH_WORDS)
+    words = " union ".join(f"select project_id, customer_id from {table} where customer_id <> ''" for table in WITH_WORDS)
     for project_id, word in op.get_bind().execute(sa.text(words)).all():
         customer = {"id": _new_id(), "project_id": project_id, "word": word}
         op.get_bind().execute(
