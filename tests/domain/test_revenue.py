@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingram_app.core.database import Tenancy, transaction
-from ingram_app.domain import rates, revenue
+from ingram_app.domain import rates, revenue, usage
 from ingram_app.domain.access import platform
 from tests.world import Client, Tenant, World, error, ok
 
@@ -113,17 +113,9 @@ async def test_what_was_added_up_and_what_was_not_yet_are_one(world: World, proj
             return await revenue.of_month(session, platform(project.id), rates.month_of(None))
 
     before = await told()
-    world.do(
-        "insert into usage_sums (project_id, grain, starts, smith_id, agent_id, model, customer_id, app, source, runs,"
-        " input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost_micros)"
-        " select project_id, 'day', at::date, '', agent_id, model, coalesce(customer_id, ''), app, source, sum(runs),"
-        " sum(input_tokens), sum(output_tokens), 0, 0, 0, sum(cost_micros) from model_calls where project_id = %s"
-        " group by 1, 2, 3, 4, 5, 6, 7, 8, 9",
-        project.id,
-    )
-    world.do("delete from usage_folds where project_id = %s", project.id)
-    world.do("insert into usage_folds (project_id, position) select project_id, max(position) + 1 from model_calls"
-             " where project_id = %s group by 1", project.id)  # fmt: skip
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        await usage.fold(session, platform(project.id), project.id)
+    assert world.ask("select count(*) > 0 from usage_sums where customer_id = %s", hotel) == [(True,)]
     assert await told() == before
 
 

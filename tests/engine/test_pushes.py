@@ -27,7 +27,7 @@ async def world(fresh_database: str, private_addresses_allowed: None, server: St
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IC_STRIPE_URL", server.address)
         patch.setattr(gateway, "SECONDS", 0.5)
-        patch.setattr(pushes, "RETRIES_SECONDS", (40, 80))  # the tests say when
+        patch.setattr(pushes, "RETRIES_SECONDS", (300, 600))  # the tests say when
         settings.cache_clear()
         async with building(fresh_database) as made:
             yield made
@@ -123,7 +123,7 @@ async def test_what_fails_on_the_way_is_sent_again_and_counted_once(
                 "select next_attempt_at - now() between interval '1 s' * %s and interval '1 s' * %s"
                 " from pushes where id = %s and attempts = %s and last_error is not null"
             )
-            wait = attempt * 40
+            wait = attempt * 300
             return world.ask(query, wait * 0.8 - 10, wait * 1.2, pushed_id, attempt) == [(True,)]
 
         await until(failed)
