@@ -139,7 +139,7 @@ class CustomerPage(rx.State):
 def customer_page() -> rx.Component:
     body = rx.match(
         CustomerPage.tab,
-        ("smiths", customer_smiths.part(CustomerPage.archived == "")),
+        ("smiths", customer_smiths.part(CustomerPage.archived == "", CustomerPage.load)),
         ("pushes", customer_pushes.part()),
         _month(),
     )
@@ -222,7 +222,7 @@ def _line(row: LineRow) -> rx.Component:
 
 
 def _dialogs() -> rx.Component:
-    path = f"/v1/customers/{CustomerPage.id}"
+    path, assigned = f"/v1/customers/{CustomerPage.id}", f'{{"customer_id": "{CustomerPage.id}"}}'
     return rx.fragment(
         form_dialog(
             "edit-customer",
@@ -251,13 +251,9 @@ def _dialogs() -> rx.Component:
         ),
         code_drawer(
             ("Its month, line by line", curl("GET", Session.address, f"{path}/statement?month={CustomerPage.month}")),
-            ("Assign a smith", curl("PATCH", Session.address, "/v1/smiths/$SMITH", _assigned())),
+            ("Assign a smith", curl("PATCH", Session.address, "/v1/smiths/$SMITH", assigned)),
             ("Count something beside tokens", curl("POST", Session.address, "/v1/usage/events", USED)),
             ("What Stripe was told", curl("GET", Session.address, f"{path}/pushes")),
             ("Send again what is dead", curl("POST", Session.address, f"{path}/pushes/retry")),
         ),
     )
-
-
-def _assigned() -> Any:
-    return rx.Var.create(f'{{"customer_id": "{CustomerPage.id}"}}').to(str)

@@ -55,7 +55,7 @@ class CustomerSmiths(rx.State):
         except NotFound as error:
             self.error = error.sentence
             return None
-        return [close_dialog("assign-smith"), *_shown_again()]
+        return [close_dialog("assign-smith"), CustomerSmiths.load]
 
     @rx.event
     async def release(self, smith_id: str):
@@ -63,22 +63,18 @@ class CustomerSmiths(rx.State):
         caller = await standing(self)
         async with transaction(caller.tenancy) as session:
             await smiths.change(session, caller, smith_id, {"customer_id": None})
-        return _shown_again()
+        return CustomerSmiths.load
 
 
-def _shown_again() -> list[Any]:
-    return [rx.redirect(rx.State.router.url.path + "?tab=smiths"), CustomerSmiths.load]
-
-
-def part(takes: rx.Var[bool]) -> rx.Component:
-    """The list; `takes` says whether smiths can be assigned to the customer."""
+def part(takes: rx.Var[bool], then: Any) -> rx.Component:
+    """The list; `takes` says whether smiths can be assigned to the customer. After an assignment comes `then`."""
     assign = rx.cond(Session.builds & takes, button("Assign a smith", icon="plus", kind="main", opens="assign-smith"))
     return rx.el.div(
         rx.el.div(assign, class_name="row"),
         list_table(
             ["External id", "Name", "Agent", "Created", ""],
             CustomerSmiths.rows,
-            _cells,
+            lambda row: _cells(row, then),
             label="Smiths",
             href=lambda row: f"/p/{Session.project_id}/smiths/{row.id}",
             loaded=CustomerSmiths.loaded,
@@ -99,15 +95,15 @@ def part(takes: rx.Var[bool]) -> rx.Component:
                 max_length=200,
             ),
             deed="Assign",
-            on_submit=CustomerSmiths.assign,
+            on_submit=[CustomerSmiths.assign, then],
         ),
         class_name="stack",
     )
 
 
-def _cells(row: SmithRow) -> list[Any]:
+def _cells(row: SmithRow, then: Any) -> list[Any]:
     label = rx.Var.create(f"Unassign {row.who}").to(str)
-    take = button("Unassign", kind="slim plain", on_click=CustomerSmiths.release(row.id), aria_label=label)
+    take = button("Unassign", kind="slim plain", on_click=[CustomerSmiths.release(row.id), then], aria_label=label)
     return [
         rx.el.span(row.who, class_name="clip wide", title=row.who),
         rx.cond(row.name != "", row.name, "–"),
