@@ -197,7 +197,7 @@ def _month() -> rx.Component:
 def _statement() -> rx.Component:
     heads = [("What", ""), *((name, "number") for name in ("Quantity", "Unit price", "Cost", "Price"))]
     total = rx.el.tr(
-        rx.el.th("Total", scope="row"),
+        rx.el.td(rx.el.strong("Total")),
         rx.el.td(),
         rx.el.td(),
         rx.el.td(CustomerPage.cost, class_name="number"),
