@@ -90,7 +90,8 @@ class CustomerPushes(rx.State):
     @rx.event
     async def retry(self):
         """Send again what is dead."""
-        return await self._again([])
+        caller = await standing(self)
+        return await _again(caller, named(self, "customers"), [])
 
     @rx.event
     async def choose(self, push_id: str):
@@ -120,6 +121,12 @@ class CustomerPushes(rx.State):
         self.connected, self.problem, self.loaded = found.connected, found.problem, True
 
 
+async def _again(caller: Caller, customer_id: str, push_ids: list[str]) -> list[Any]:
+    async with transaction(caller.tenancy) as session:
+        many = await pushes.retry(session, caller, customer_id, push_ids)
+    return [CustomerPushes.load, rx.toast.success(f"{counted(many, 'use')} sent again.")]
+
+
 async def _found(caller: Caller, state: rx.State) -> _Found:
     wanted = named(state, "customers")
     with or_not_here("customer"):
@@ -135,27 +142,11 @@ async def _found(caller: Caller, state: rx.State) -> _Found:
 
 def part() -> rx.Component:
     """The list, with what is to be known of the account above it."""
-    settings = link("Settings", href=f"/p/{Session.project_id}/settings/stripe")
-    again = button("Send the dead again", icon="rotate-cw", on_click=CustomerPushes.retry)
     return rx.fragment(
         section(
             "Told to Stripe",
             "Each use that was counted there, or is to be. What fails is tried again; what is dead waits for you.",
-            rx.cond(
-                CustomerPushes.loaded & ~CustomerPushes.connected,
-                rx.el.p("No Stripe account is connected, so nothing is told. ", settings, class_name="notice"),
-            ),
-            rx.cond(
-                CustomerPushes.problem != "",
-                rx.el.p(CustomerPushes.problem, " Nothing is lost: ", settings, class_name="notice red"),
-            ),
-            rx.el.div(
-                rx.el.span(f"{CustomerPushes.waiting} waiting"),
-                rx.el.span(f"{CustomerPushes.dead} dead"),
-                rx.el.span(f"{CustomerPushes.unsure} unsure"),
-                rx.cond(Session.builds & (CustomerPushes.dead > 0), again),
-                class_name="row",
-            ),
+            _standing(),
             list_table(
                 ["Used", "Meter", "Quantity#", "State", "Attempts#", "Told", ""],
                 CustomerPushes.rows,
@@ -173,6 +164,28 @@ def part() -> rx.Component:
             "will be counted twice.",
             deed="Send it again",
             on_confirm=CustomerPushes.retry_chosen,
+        ),
+    )
+
+
+def _standing() -> rx.Component:
+    settings = link("Settings", href=f"/p/{Session.project_id}/settings/stripe")
+    again = button("Send the dead again", icon="rotate-cw", on_click=CustomerPushes.retry)
+    return rx.fragment(
+        rx.cond(
+            CustomerPushes.loaded & ~CustomerPushes.connected,
+            rx.el.p("No Stripe account is connected, so nothing is told. ", settings, class_name="notice"),
+        ),
+        rx.cond(
+            CustomerPushes.problem != "",
+            rx.el.p(CustomerPushes.problem, " Nothing is lost: ", settings, class_name="notice red"),
+        ),
+        rx.el.div(
+            rx.el.span(f"{CustomerPushes.waiting} waiting"),
+            rx.el.span(f"{CustomerPushes.dead} dead"),
+            rx.el.span(f"{CustomerPushes.unsure} unsure"),
+            rx.cond(Session.builds & (CustomerPushes.dead > 0), again),
+            class_name="row",
         ),
     )
 
