@@ -103,16 +103,8 @@ class CustomerPushes(rx.State):
     @rx.event
     async def retry_chosen(self):
         """Send it again all the same."""
-        return await self._again([self.chosen])
-
-    async def _again(self, push_ids: list[str]) -> Any:
         caller = await standing(self)
-        async with transaction(caller.tenancy) as session:
-            many = await pushes.retry(session, caller, named(self, "customers"), push_ids)
-        return [
-            CustomerPushes.load,
-            rx.toast.success(f"{counted(many, 'use')} sent again."),
-        ]
+        return await _again(caller, named(self, "customers"), [self.chosen])
 
     def _show(self, found: _Found) -> None:
         self.rows, self.older = [PushRow.of(push) for push in found.page.data], found.page.next_cursor or ""
