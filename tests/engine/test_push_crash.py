@@ -67,19 +67,19 @@ async def test_what_was_taken_at_stripe_when_the_server_was_killed_is_not_counte
     installation: Installation, smith: str
 ) -> None:
     server = installation.server
-    server.moods = ["swallow", "hang"]
+    server.moods = ["swallow"]
     used = {"smith_id": smith, "meter": "pages", "quantity": 3}
     made = [(await installation.post("/v1/usage/events", **used))["id"] for _ in range(4)]
 
     async def under_way() -> bool:
-        return server.silent == 2
+        return server.silent == 1
 
     await until(under_way)
     await installation.restart()
     await asyncio.to_thread(installation.end_holds)
 
     async def all_came() -> bool:
-        return set(server.taken) == set(made) and len(server.heard) >= 6
+        return set(server.taken) == set(made) and len(server.heard) >= 5
 
     await until(all_came, 60)
     assert server.total("pages") == 12
