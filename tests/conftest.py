@@ -32,6 +32,7 @@ def folder() -> Iterator[Path]:
 def data_dir(folder: Path) -> Path:
     """Where this process keeps its master key."""
     os.environ["IC_DATA_DIR"] = str(folder / "data")
+    os.environ["IC_STRIPE_URL"] = "http://127.0.0.1:1"  # no test reaches Stripe itself
     settings.cache_clear()
     return folder / "data"
 

@@ -24,7 +24,8 @@ class Serving:
         self.arguments = arguments
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
-        mine = {"IC_DATA_DIR": str(data), "IC_PORT": str(self.port), "PYTHONUNBUFFERED": "1"} | environment
+        mine = {"IC_DATA_DIR": str(data), "IC_PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
+        mine |= {"IC_STRIPE_URL": "http://127.0.0.1:1"} | environment
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("IC_")} | mine
         self.log = data.with_suffix(".log")
         self.process: subprocess.Popen[bytes] | None = None

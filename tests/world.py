@@ -65,6 +65,10 @@ class Tenant:
             ok(await self.api.post(f"/v1/agents/{agent['id']}/versions"))
         return ok(await self.api.get(f"/v1/agents/{agent['id']}"))
 
+    async def customer(self, name: str = "Customer", **fields: Any) -> str:
+        """Make a customer; return its id."""
+        return str(ok(await self.api.post("/v1/customers", json={"name": name} | fields))["id"])
+
     async def run(self, smith_id: str, said: str = "hello", **fields: Any) -> dict[str, Any]:
         """Run a turn to its end; return it as the API shows it."""
         asked = {"input": [{"role": "user", "content": said}], **fields}

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response, StreamingResponse
 
+from ingram_app.api import revenue as statements
 from ingram_app.api.persons import exported
 from ingram_app.api.spreadsheets import spelt
 from ingram_app.api.usage import GroupBy, as_csv
@@ -15,7 +16,7 @@ from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.errors import Unauthenticated
 from ingram_app.core.secrets import digest
 from ingram_app.core.settings import settings
-from ingram_app.domain import audit, exports, periods, projects, sessions
+from ingram_app.domain import audit, customers, exports, periods, projects, rates, revenue, sessions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.audit import AuditEntry
 from ingram_app.domain.paging import MOST, Place
@@ -60,6 +61,21 @@ async def export_usage(
     asked = periods.asked_for(period or None, first or None, last or None)
     async with transaction(caller.tenancy) as session:
         return await as_csv(session, caller, asked, by)
+
+
+@router.post("/{project_id}/revenue.csv")
+async def export_revenue(project_id: str, request: Request, month: Word = "", customer: Word = "") -> Response:
+    """Hand out a month's statements, all or one customer's."""
+    caller = await _seated(request, project_id)
+    wanted = rates.month_of(month or None)
+    async with transaction(caller.tenancy) as session:
+        if customer:
+            found = [await revenue.statement(session, caller, customer, wanted)]
+        else:
+            found = await revenue.of_month(session, caller, wanted)
+        whose = await customers.known(session, caller, [one.customer_id for one in found if one.customer_id])
+    names = {customer_id: one.name for customer_id, one in whose.items()}
+    return statements.as_csv(found, names, f"revenue-{wanted}")
 
 
 @router.post("/{project_id}/{smith_id}.jsonl")

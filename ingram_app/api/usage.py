@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
+from pydantic import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.api.deps import Caller, InTransaction, Route
+from ingram_app.api.meters import Quantity
 from ingram_app.api.shapes import Out
 from ingram_app.api.spreadsheets import spelt
-from ingram_app.domain import access, periods, usage
+from ingram_app.domain import access, meters, periods, usage
 from ingram_app.domain.periods import Period
 from ingram_app.domain.usage import Group
 
@@ -57,12 +59,20 @@ class SeriesOut(Out):
     """Every day of the period."""
 
 
+class MeterOut(Out):
+    key: str | None = Field(validation_alias="group")
+    """As that of a group; null unless usage is grouped by smith or customer."""
+    meter: str
+    quantity: Quantity
+    event_count: int
+
+
 class UsageOut(Out):
     group_by: GroupBy
     totals: UsedOut
     groups: list[GroupOut]
     """What cost most comes first."""
-    meters: list[dict[str, Any]]
+    meters: list[MeterOut]
 
 
 @router.get("/tenant/usage", response_model=SeriesOut)
@@ -89,16 +99,21 @@ async def break_usage_down(
 ) -> UsageOut | Response:
     """Show what was used in a period by each smith, agent, model, customer or app. The groups sum up to the totals."""
     asked = periods.asked_for(period, first, to)
+    of: dict[str, Any] = {"smith_id": smith_id, "customer_id": customer_id}
     if format == "csv":
-        return await as_csv(session, caller, asked, group_by, smith_id=smith_id, customer_id=customer_id)
-    groups = await usage.browse(session, caller, asked, group_by, smith_id=smith_id, customer_id=customer_id)
+        return await as_csv(session, caller, asked, group_by, **of)
+    groups = await usage.browse(session, caller, asked, group_by, **of)
     names = await usage.named(session, caller, group_by, [group.key for group in groups])
+    by: Any = group_by if group_by in ("smith", "customer") else None
+    metered = await meters.sums(
+        session, caller, *asked.moments, group_by=by, smith_id=smith_id, customer_id=customer_id
+    )
     shown = [GroupOut(key=one.key or None, name=names.get(one.key), **_used(one)) for one in groups]
     return UsageOut(
         group_by=group_by,
         totals=UsedOut(**_used(usage.total(groups))),
         groups=shown,
-        meters=await usage.meters(session, caller, asked),
+        meters=[MeterOut.model_validate(one) for one in metered],
     )
 
 

@@ -16,7 +16,7 @@ from ingram_app.console.looks import badge, button, link, section
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Conflict, Invalid, NotFound
-from ingram_app.domain import agents, budgets, smiths
+from ingram_app.domain import agents, budgets, customers, smiths
 from ingram_app.domain.access import Caller
 from ingram_app.domain.budgets import Budget, Scope, Status
 from ingram_app.domain.paging import Place
@@ -137,15 +137,18 @@ class Budgets(rx.State):
 
 
 async def _names(session: AsyncSession, caller: Caller, found: Sequence[Budget]) -> dict[str, str]:
-    """Return how smiths that have budgets are called."""
+    """Return how smiths and customers that have budgets are called."""
     known = await smiths.known(session, caller, [budget.scope_id for budget in found if budget.scope is Scope.smith])
-    called = {id: smith.display_name or smith.external_id or id for id, smith in known.items()}
-    customers = {budget.scope_id for budget in found if budget.scope is Scope.customer}
-    return {id: f"Smith {name}" for id, name in called.items()} | {id: f"Customer {id}" for id in customers}
+    called = {id: f"Smith {smith.display_name or smith.external_id or id}" for id, smith in known.items()}
+    of_customers = [budget.scope_id for budget in found if budget.scope is Scope.customer]
+    named = await customers.known(session, caller, of_customers)
+    return {id: f"Smith {name}" for id, name in called.items()} | {
+        id: f"Customer {one.name}" for id, one in named.items()
+    }
 
 
 def _made_by(budget: Budget) -> str:
-    words = {Scope.agent: "/runs?agent=", Scope.smith: "/runs?smith=", Scope.customer: "/smiths?customer="}
+    words = {Scope.agent: "/runs?agent=", Scope.smith: "/runs?smith=", Scope.customer: "/customers/"}
     return words[budget.scope] + budget.scope_id if budget.scope in words else "/runs"
 
 

@@ -57,7 +57,9 @@ class Profile(rx.State):
             changes["metadata"] = _object(str(form.get("metadata", "")))
             async with transaction(caller.tenancy) as session:
                 clone = await smiths.change(session, caller, named(self, "smiths"), changes)
-        except Invalid as error:
+        except (Invalid, NotFound) as error:
+            if isinstance(error, NotFound) and error.param is None:
+                raise
             self.error, self.error_at = error.sentence, error.param or ""
             return None
         self._show(clone.smith)
@@ -119,8 +121,10 @@ def form() -> rx.Component:
                 "customer_id",
                 "Customer",
                 default_value=Profile.customer_id,
-                help="Whom its usage is counted for, by your own id.",
+                help="Whom what it uses from now on is billed to: an id from Customers.",
+                error=rx.cond(Profile.error_at == "customer_id", Profile.error, ""),
                 max_length=64,
+                placeholder="cus_…",
             ),
             field(
                 "metadata",

@@ -44,6 +44,13 @@ _SECTIONS = [
         ],
     ),
     (
+        "Revenue",
+        [
+            ("Customers", "briefcase", "/customers", "c"),
+            ("Rates", "tag", "/rates", ""),
+        ],
+    ),
+    (
         "Settings",
         [
             ("Project", "settings", "/settings/project", ""),
@@ -51,6 +58,7 @@ _SECTIONS = [
             ("API keys", "key-round", "/settings/api-keys", ""),
             ("Webhooks", "webhook", "/settings/webhooks", ""),
             ("Trace export", "telescope", "/settings/traces", ""),
+            ("Stripe", "credit-card", "/settings/stripe", ""),
             ("Audit log", "scroll-text", "/settings/audit-log", ""),
         ],
     ),

@@ -36,7 +36,7 @@ from ingram_app.console.smith_story import SmithStory
 from ingram_app.console.smith_tokens import SmithTokens
 from ingram_app.console.thread_lines import key_of
 from ingram_app.core.database import transaction
-from ingram_app.domain import runs, smiths, threads
+from ingram_app.domain import customers, runs, smiths, threads
 from ingram_app.domain.smiths import Clone
 from ingram_app.domain.threads import Thread
 
@@ -97,7 +97,9 @@ class SmithPage(rx.State):
     design_id: str = ""
     version: str = ""
     pinned: bool = False
+    customer_id: str = ""
     customer: str = ""
+    """What it is called."""
     created: str = ""
     threads: list[ThreadRow] = []
     runs: list[RunRow] = []
@@ -121,6 +123,9 @@ class SmithPage(rx.State):
                 if self.tab == "runs":
                     took = await runs.browse(session, caller, place_of(self), smith_id=wanted)
                     self.runs, self.older = await rows_of(session, caller, took.data), took.next_cursor or ""
+                customer_id = clone.smith.customer_id or ""
+                named_so = await customers.known(session, caller, [customer_id] if customer_id else [])
+        self.customer_id, self.customer = customer_id, named_so[customer_id].name if customer_id else ""
         self._show(clone)
 
     def _show(self, clone: Clone) -> None:
@@ -129,7 +134,7 @@ class SmithPage(rx.State):
         self.design, self.design_id = clone.agent.name, clone.agent.id
         self.version = f"{clone.version}" if clone.version else "none is published"
         self.pinned = smith.pin is not None
-        self.customer, self.created = smith.customer_id or "–", moment(smith.created_at)
+        self.created = moment(smith.created_at)
         self.loaded = True
 
 
@@ -192,9 +197,14 @@ def _facts() -> rx.Component:
         ("External id", rx.cond(SmithPage.external_id != "", rx.el.code(SmithPage.external_id), "none")),
         ("Agent", link(SmithPage.design, href=f"/p/{Session.project_id}/agents/{SmithPage.design_id}")),
         ("Agent version", rx.cond(SmithPage.pinned, f"{SmithPage.version}, pinned", SmithPage.version)),
-        ("Customer", SmithPage.customer),
+        ("Customer", _customer()),
         ("Created", relative_time(SmithPage.created)),
     )
+
+
+def _customer() -> rx.Component:
+    href = f"/p/{Session.project_id}/customers/{SmithPage.customer_id}"
+    return rx.cond(SmithPage.customer_id != "", link(SmithPage.customer, href=href), rx.fragment("–"))
 
 
 def _threads() -> rx.Component:

@@ -17,7 +17,8 @@ from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import is_id
-from ingram_app.domain import rosters, smiths
+from ingram_app.domain import customers, rosters, smiths
+from ingram_app.domain.customers import Customer
 from ingram_app.domain.smiths import Clone
 
 
@@ -30,10 +31,11 @@ class SmithRow:
     version: str
     pinned: bool
     customer: str
+    """What it is called."""
     created: str
 
     @classmethod
-    def of(cls, clone: Clone) -> "SmithRow":
+    def of(cls, clone: Clone, names: dict[str, Customer] | None = None) -> "SmithRow":
         smith = clone.smith
         return cls(
             id=smith.id,
@@ -42,7 +44,7 @@ class SmithRow:
             design=clone.agent.name,
             version=f"Version {clone.version}" if clone.version else "none yet",
             pinned=smith.pin is not None,
-            customer=smith.customer_id or "",
+            customer=names[smith.customer_id].name if names and smith.customer_id else "",
             created=moment(smith.created_at),
         )
 
@@ -69,7 +71,9 @@ class SmithsPage(rx.State):
         async with transaction(caller.tenancy) as session:
             found = await smiths.browse(session, caller, place_of(self), **wanted)
             self.choices = await filters.agent_choices(session, caller)
-        self.rows, self.older = [SmithRow.of(clone) for clone in found.data], found.next_cursor or ""
+            theirs = {clone.smith.customer_id for clone in found.data if clone.smith.customer_id}
+            names = await customers.known(session, caller, theirs)
+        self.rows, self.older = [SmithRow.of(clone, names) for clone in found.data], found.next_cursor or ""
         self.loaded, self.load_count = True, self.load_count + 1
 
     @rx.event
@@ -142,7 +146,7 @@ def _filters() -> rx.Component:
         chips("anonymous", [("", "All"), ("1", "Anonymous")], label="Who"),
         agent_filter(SmithsPage.choices),
         search("external_id", "External id begins with"),
-        search("customer", "Customer"),
+        search("customer", "Customer's id"),
         class_name="filters",
     )
 

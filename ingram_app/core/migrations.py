@@ -85,7 +85,8 @@ def _go_on_with_the_feed(owner: psycopg.Connection) -> None:
     """Have new events come after all that are there: in a restored database transactions are counted anew."""
     ahead = (
         "with known as (select max(position) as position from events union all select max(position) from model_calls"
-        " union all select max(position) from usage_folds)"
+        " union all select max(position) from usage_folds"
+        " union all select max(seen_position) from stripe_accounts)"
         " select max(position) - feed_position() + feed_base() + 1 from known having max(position) > feed_position()"
     )
     row = owner.execute(ahead).fetchone()

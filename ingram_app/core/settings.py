@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     search_url: HttpUrl | None = None
     """Where the service is, for a SearXNG of your own (its `json` format has to be on)."""
 
+    stripe_url: HttpUrl = HttpUrl("https://api.stripe.com")
+    """Where Stripe is, to which projects have the usage of their customers told; another in tests alone."""
+
     metrics_token: SecretStr | None = None
     """The bearer that may read `/metrics`; unset, nobody may."""
 

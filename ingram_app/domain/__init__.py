@@ -2,12 +2,12 @@
 
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
 organizations · teammates · sessions · projects · mails · slots · tokens · idempotency · model_keys · catalog ·
-signatures · oauth_providers · mcp_servers · registrations · searches · revisions · smiths · connections · credentials ·
-authorizations · rosters · rollouts · budgets · spending · threads · arrivals · turns · attachments · transcripts ·
-summaries · frames · folds · tool_calls · approvals · model_calls · runs · closures · spans · replays · guards ·
-tryouts · own_prices · periods · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
-conversations · claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · traces · semantics ·
-trace_exports · retention
+signatures · oauth_providers · mcp_servers · registrations · searches · revisions · customers · stripe_accounts ·
+pushes · rates · smiths · meters · connections · credentials · authorizations · rosters · rollouts · budgets ·
+spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
+approvals · model_calls · runs · closures · spans · replays · guards · tryouts · own_prices · periods · leases ·
+answers · memory · memories · recollections · vectors · recalling · speech · conversations · claims · usage · erasures ·
+exports · activity · webhooks · deliveries · prompts · traces · revenue · semantics · trace_exports · retention
 """
 
 from ingram_app.domain import (
@@ -27,6 +27,7 @@ from ingram_app.domain import (
     connections,
     conversations,
     credentials,
+    customers,
     deliveries,
     designs,
     erasures,
@@ -44,6 +45,7 @@ from ingram_app.domain import (
     mcp_servers,
     memories,
     memory,
+    meters,
     model_calls,
     model_keys,
     oauth_providers,
@@ -53,12 +55,15 @@ from ingram_app.domain import (
     periods,
     projects,
     prompts,
+    pushes,
+    rates,
     recalling,
     recollections,
     registrations,
     rendering,
     replays,
     retention,
+    revenue,
     revisions,
     rollouts,
     rosters,
@@ -72,6 +77,7 @@ from ingram_app.domain import (
     spans,
     speech,
     spending,
+    stripe_accounts,
     summaries,
     teammates,
     threads,
@@ -105,6 +111,7 @@ __all__ = [
     "connections",
     "conversations",
     "credentials",
+    "customers",
     "deliveries",
     "designs",
     "erasures",
@@ -122,6 +129,7 @@ __all__ = [
     "mcp_servers",
     "memories",
     "memory",
+    "meters",
     "model_calls",
     "model_keys",
     "oauth_providers",
@@ -131,12 +139,15 @@ __all__ = [
     "periods",
     "projects",
     "prompts",
+    "pushes",
+    "rates",
     "recalling",
     "recollections",
     "registrations",
     "rendering",
     "replays",
     "retention",
+    "revenue",
     "revisions",
     "rollouts",
     "rosters",
@@ -150,6 +161,7 @@ __all__ = [
     "spans",
     "speech",
     "spending",
+    "stripe_accounts",
     "summaries",
     "teammates",
     "threads",

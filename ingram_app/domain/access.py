@@ -24,8 +24,8 @@ _NOUNS = [
     "skills",
 ]
 PERMISSIONS = frozenset(f"{noun}:{verb}" for noun in _NOUNS for verb in ("read", "write")) | {"embeddings:write"}
-"""What a smith token may carry. `agents`, `smiths`, `tokens`, `events`, `webhooks`, `budgets` and `project` are for who
-runs the project."""
+"""What a smith token may carry. `agents`, `smiths`, `tokens`, `events`, `webhooks`, `budgets`, `stripe` and `project`
+are for who runs the project."""
 
 TENANT = "tenant:*"
 ORGANIZATION = "organization:*"
@@ -38,6 +38,7 @@ _OPERATORS_READ = frozenset(p for p in PERMISSIONS if p.endswith(":read")) | {
     "events:read",
     "webhooks:read",
     "budgets:read",
+    "stripe:read",
 }
 _OPERATORS_BUILD = (PERMISSIONS - {"model_keys:write"}) | _OPERATORS_READ | {"agents:write", "smiths:write"}
 """Keys, webhooks and budgets are for owners and admins: whoever sets one says where what happens in the project is

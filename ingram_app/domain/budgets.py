@@ -21,7 +21,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute, one_of
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import agents, audit, event_types, events, smiths
+from ingram_app.domain import agents, audit, customers, event_types, events, smiths
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import NothingToUpdate
 from ingram_app.domain.paging import FIRST, Page, Place, page
@@ -347,6 +347,8 @@ async def _whose(session: AsyncSession, caller: Caller, scope: str, scope_id: st
         await agents.find(session, caller, scope_id)
     elif kind is Scope.smith:
         await smiths.find(session, caller, scope_id)
+    else:
+        await customers.find(session, caller, scope_id)
     return kind, scope_id
 
 

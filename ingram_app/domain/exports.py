@@ -9,6 +9,7 @@ To add a noun: write its `Section` and name it in `SECTIONS`.
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ from ingram_app.domain.connections import Connection
 from ingram_app.domain.frames import Frame
 from ingram_app.domain.memories import Memory
 from ingram_app.domain.memory import MemoryDocument
+from ingram_app.domain.meters import MeterEvent
 from ingram_app.domain.model_keys import ModelKey
 from ingram_app.domain.revisions import Revision
 from ingram_app.domain.runs import Run
@@ -114,6 +116,11 @@ SECTIONS = (
          "created_at", "updated_at"),
     ),
     Section(
+        "usage_event",
+        MeterEvent,
+        ("id", "meter", "quantity", "customer_id", "idempotency_key", "about", "created_at"),
+    ),
+    Section(
         "token",
         Token,
         ("id", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"),
@@ -184,5 +191,13 @@ def _told(section: Section, rows: Sequence[Any]) -> Iterator[str]:
 
 
 def _line(kind: str, told: dict[str, Any]) -> str:
-    spelt = {_SPELT.get(name, name): v.isoformat() if isinstance(v, datetime) else v for name, v in told.items()}
-    return compact({"type": kind} | spelt) + "\n"
+    return compact({"type": kind} | {_SPELT.get(name, name): _plain(value) for name, value in told.items()}) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case Decimal():
+            return format(value.normalize(), "f")
+    return value

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from ingram_app.core.clock import now
 from ingram_app.core.errors import Invalid
@@ -28,6 +28,12 @@ class Period:
         """The whole months within: from the first of one to the first of another; the same day when there is none."""
         first = self.first if self.first.day == 1 else _next_month(self.first)
         return first, max(first, self.until.replace(day=1))
+
+    @property
+    def moments(self) -> tuple[datetime, datetime]:
+        """When it begins, and when it is over."""
+        first, until = (datetime.combine(day, time(), UTC) for day in (self.first, self.until))
+        return first, until
 
     @property
     def before(self) -> "Period":

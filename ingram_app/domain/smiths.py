@@ -17,10 +17,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
-from ingram_app.core.errors import Conflict, Invalid, NotFound
+from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.core.readings import Reading
-from ingram_app.domain import agents, audit, designs, event_types, events, rendering, revisions, tokens, versions
+from ingram_app.domain import agents, audit, customers, designs, event_types, events, rendering, revisions, tokens
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion, NothingToUpdate
 from ingram_app.domain.designs import Recorded
@@ -28,6 +28,7 @@ from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.projects import Project
 from ingram_app.domain.rendering import Rendered
 from ingram_app.domain.tokens import Minted
+from ingram_app.domain.versions import check_pin
 
 ANONYMOUS = "anon:"
 """How the external id of someone begins who has not signed in."""
@@ -59,7 +60,8 @@ class Smith(SQLModel, table=True):
     display_name: str | None = None
     locale: str | None = None
     timezone: str | None = None
-    customer_id: str | None = None
+    customer_id: str | None = Field(default=None, foreign_key="customers.id")
+    """Whom what it uses is billed to, from now on; none: nobody."""
     about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
     overrides: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
     """Fields of the design that are this smith's own."""
@@ -144,16 +146,14 @@ class SmithExists(Conflict):
     """The agent {agent_id} already has a live smith of the external id {external_id}."""
 
 
-class InvalidPin(Invalid):
-    """The agent {agent_id} has no version {pin} to pin."""
-
-
 async def create(session: AsyncSession, caller: Caller, given: dict[str, Any]) -> tuple[Clone, bool]:
     """Return the smith of this external id and agent, and whether it is new; one that lives is left as it is.
 
-    Raises `NotFound` for an agent that is not there, `InvalidPin`.
+    Raises `NotFound` for an agent or a customer that is not there, `InvalidPin`.
     """
     caller.require("smiths:write")
+    if given.get("customer_id"):
+        await customers.join(session, caller, given["customer_id"])
     agent_id = given.get("agent_id")
     agent = await (agents.join(session, caller, agent_id) if agent_id else agents.the_default(session, caller))
     smith = Smith(project_id=caller.project_id, agent_id=agent.id, external_id=given.get("external_id"))
@@ -245,12 +245,14 @@ async def known(session: AsyncSession, caller: Caller, smith_ids: Collection[str
 async def change(session: AsyncSession, caller: Caller, smith_id: str, changes: dict[str, Any]) -> Clone:
     """Change profile, agent, pin or overrides; `null` takes an override back.
 
-    Raises `NotFound`, `InvalidPin`, `InvalidDesign`, `NothingToUpdate`, and `SmithExists` when the agent has a smith
-    of this person.
+    Raises `NotFound`, also for a customer that is not there, `InvalidPin`, `InvalidDesign`, `NothingToUpdate`, and
+    `SmithExists` when the agent has a smith of this person.
     """
     caller.require("smiths:write")
     if not changes:
         raise NothingToUpdate()
+    if changes.get("customer_id"):
+        await customers.join(session, caller, changes["customer_id"])
     clone = await _change(session, caller, smith_id, changes)
     await audit.note(session, caller, "smith.changed", smith_id, fields=sorted(changes))
     return clone
@@ -342,14 +344,7 @@ async def _apply(session: AsyncSession, caller: Caller, smith: Smith, given: dic
     if "pin" in given:
         smith.pin = given["pin"]
         if smith.pin is not None:
-            await _check_pin(session, caller, smith.agent_id, smith.pin)
-
-
-async def _check_pin(session: AsyncSession, caller: Caller, agent_id: str, pin: int) -> None:
-    try:
-        await versions.find(session, caller, agent_id, pin)
-    except NotFound:
-        raise InvalidPin(agent_id=agent_id, pin=pin, param="pin") from None
+            await check_pin(session, caller, smith.agent_id, smith.pin)
 
 
 def are_live(caller: Caller) -> tuple[Any, ...]:

@@ -160,8 +160,11 @@ _SMITHS = sa.text(
     "select id, coalesce(nullif(display_name, ''), external_id, id) from smiths"
     " where project_id = :project_id and id = any(:keys)"
 )
+_CUSTOMERS = sa.text(
+    f"{_SMITHS.text} union all select id, name from customers where project_id = :project_id and id = any(:keys)"
+)
 _AGENTS = sa.text("select id, name from agents where project_id = :project_id and id = any(:keys)")
-_NAMES = {"smith": _SMITHS, "customer": _SMITHS, "agent": _AGENTS}
+_NAMES = {"smith": _SMITHS, "customer": _CUSTOMERS, "agent": _AGENTS}
 
 
 async def behind(session: AsyncSession) -> list[tuple[str, str]]:
@@ -238,11 +241,6 @@ async def named(session: AsyncSession, caller: Caller, by: By, keys: Collection[
     known = {"project_id": caller.project_id, "keys": [key.removeprefix(PRINCIPAL) for key in keys]}
     found = {row[0]: row[1] for row in (await execute(session, _NAMES[by], known)).all()}
     return {key: found[plain] for key in keys if (plain := key.removeprefix(PRINCIPAL)) in found}
-
-
-async def meters(session: AsyncSession, caller: Caller, period: Period) -> list[dict[str, Any]]:
-    """Return what the project has metered in a period itself."""
-    return []
 
 
 @cache

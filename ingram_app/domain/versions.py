@@ -12,7 +12,7 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.errors import NotFound
+from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.domain import agents, audit, designs, event_types, events
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import Agent, AgentVersion
@@ -42,6 +42,10 @@ class Difference:
     changes: list[Change]
     instructions: str
     """A unified diff of the instructions, empty when they are the same."""
+
+
+class InvalidPin(Invalid):
+    """The agent {agent_id} has no version {pin} to pin."""
 
 
 async def publish(session: AsyncSession, caller: Caller, agent_id: str, note: str | None = None) -> AgentVersion:
@@ -83,6 +87,14 @@ async def find(session: AsyncSession, caller: Caller, agent_id: str, number: int
     if found is None:
         raise NotFound(noun="version", id=number)
     return found
+
+
+async def check_pin(session: AsyncSession, caller: Caller, agent_id: str, number: int) -> None:
+    """Make sure that a smith of the agent can be pinned to a version. Raises `InvalidPin`."""
+    try:
+        await find(session, caller, agent_id, number)
+    except NotFound:
+        raise InvalidPin(agent_id=agent_id, pin=number, param="pin") from None
 
 
 async def compare(session: AsyncSession, caller: Caller, agent_id: str, before: str, after: str) -> Difference:

@@ -8,7 +8,7 @@ from ingram_app.core import process, signals
 from ingram_app.core.settings import settings
 from ingram_app.domain import runs
 from ingram_app.domain.runs import Birth, Run
-from ingram_app.engine import adding, courier, crew, expiry, exporter, folding, guards, mailer, sweeping
+from ingram_app.engine import adding, courier, crew, expiry, exporter, folding, guards, mailer, pusher, sweeping
 from ingram_app.engine.dispatcher import Dispatcher
 from ingram_app.gateways import mcp, outbound
 
@@ -28,6 +28,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         courier.deliver_forever(),
         exporter.export_forever(),
         mailer.send_forever(),
+        pusher.push_forever(),
         folding.fold_forever(),
         adding.add_up_forever(),
     ]

@@ -17,6 +17,7 @@ NEEDED = {
     "GET /v1/approvals": "approvals:read",
     "GET /v1/traces": "traces:read",
     "GET /v1/runs/{run_id}/trace": "traces:read",
+    "GET /v1/usage/events": "usage:read",
     "GET /v1/tenant/models": "model_keys:read",
     "GET /v1/smiths/{smith_id}/model_keys": "model_keys:read",
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": "model_keys:write",

@@ -93,8 +93,9 @@ async def test_of_each_scope_there_is_one(api: Client, smith: Person, project: T
     for_smith = {"scope": "smith", "scope_id": smith.id}
     answers = await asyncio.gather(*(api.post(BUDGETS, json=TENANT | for_smith) for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]
-    await made(api, scope="customer", scope_id="cus_1")
-    assert (await made(api, scope="customer", scope_id="cus_2"))["scope_id"] == "cus_2"
+    await made(api, scope="customer", scope_id=await project.customer())
+    another = await project.customer()
+    assert (await made(api, scope="customer", scope_id=another))["scope_id"] == another
 
 
 async def test_what_it_is_of_must_be_there(api: Client, other: Tenant) -> None:
@@ -103,6 +104,8 @@ async def test_what_it_is_of_must_be_there(api: Client, other: Tenant) -> None:
         error(await api.post(BUDGETS, json=TENANT | {"scope": scope}), 422, "scope_id_required", "scope_id")
     error(await api.post(BUDGETS, json=TENANT | {"scope": "smith", "scope_id": theirs}), 404, "not_found")
     error(await api.post(BUDGETS, json=TENANT | {"scope": "agent", "scope_id": theirs}), 404, "not_found")
+    whose = {"scope": "customer", "scope_id": await other.customer()}
+    error(await api.post(BUDGETS, json=TENANT | whose), 404, "not_found")
     error(await api.post(BUDGETS, json=TENANT | {"scope_id": other.id}), 422, "invalid_budget", "scope_id")
 
 

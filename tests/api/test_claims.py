@@ -20,6 +20,7 @@ SLOW = "[[words 40]] [[pause 20ms]] said"
 MOVES = {"memories", "vectors", "summaries", "attachments", "tool_calls", "approvals", "connections", *THREADS}
 MOVES |= {"sent_traces", "sent_spans"}
 STAYS = {"model_keys", "smith_revisions", "events", "erasures", "memory_documents", "authorizations"}
+STAYS |= {"meter_events", "model_calls", "usage_sums"}
 """What is the anonymous smith's own: its keys and config give way to the user's, its document is added to theirs."""
 
 
@@ -36,7 +37,7 @@ async def said(api: Client, smith_id: str) -> dict[str, list[str]]:
 
 
 async def test_a_stranger_s_smith_becomes_the_user_s(world: World, api: Client, project: Tenant) -> None:
-    smith = await project.smith(external_id="anon:1", instructions="mine", customer_id="c1")
+    smith = await project.smith(external_id="anon:1", instructions="mine", customer_id=await project.customer())
     await project.run(smith["id"], "before", thread_id="t")
     claimed = await claim(api, smith, "user-1")
     assert claimed == smith | {"external_id": "user-1"}
@@ -50,8 +51,9 @@ async def test_a_stranger_s_smith_becomes_the_user_s(world: World, api: Client, 
 
 
 async def test_what_was_said_moves_to_the_smith_that_the_user_has(world: World, api: Client, project: Tenant) -> None:
-    user = await project.smith(external_id="user-2", customer_id="mine", instructions="mine")
-    anonymous = await project.smith(external_id="anon:2", customer_id="other", model="test/echo", metadata={"a": 1})
+    mine, other = await project.customer(), await project.customer()
+    user = await project.smith(external_id="user-2", customer_id=mine, instructions="mine")
+    anonymous = await project.smith(external_id="anon:2", customer_id=other, model="test/echo", metadata={"a": 1})
     for smith, words in ((user, "u1"), (anonymous, "a1"), (anonymous, "a2"), (user, "u2")):
         await project.run(smith["id"], words, thread_id="main")
     await project.run(anonymous["id"], "cart", thread_id="cart")

@@ -30,9 +30,12 @@ async def remember(api: Client, smith_id: str, word: str) -> None:
 
 
 async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api: Client, project: Tenant) -> None:
+    acme = await project.customer()
     smith = await project.smith(
-        external_id=SECRET, display_name=SECRET, metadata={"who": SECRET}, customer_id="acme", instructions=SECRET
+        external_id=SECRET, display_name=SECRET, metadata={"who": SECRET}, customer_id=acme, instructions=SECRET
     )
+    counted = {"smith_id": smith["id"], "meter": "pages", "quantity": 3, "idempotency_key": SECRET}
+    event = ok(await api.post("/v1/usage/events", json=counted | {"metadata": {"who": SECRET}}))
     for _ in range(2):
         await project.run(smith["id"], f"I am {SECRET}", thread_id="t")
     await api.post(f"/v1/smiths/{smith['id']}/runs", json={"input": []})
@@ -53,12 +56,14 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
                       "memories": 1, "memory_documents": 1, "summaries": 0, "attachments": 0,
                       "approvals": 0, "connections": 0, "tool_calls": 0, "spans": 1}  # fmt: skip
     kept = "select sum(runs), sum(input_tokens), sum(output_tokens) from model_calls where customer_id = %s"
-    assert world.ask(kept, "acme") == used
+    assert world.ask(kept, acme) == used
     shape = (
         "select distinct agent_id, agent_version, model, smith_id, (at at time zone 'UTC')::time from model_calls"
         " where customer_id = %s"
     )
-    assert world.ask(shape, "acme") == [(smith["agent_id"], 1, "test/echo", None, time())]
+    assert world.ask(shape, acme) == [(smith["agent_id"], 1, "test/echo", None, time())]
+    left = "select customer_id, meter, quantity::int, smith_id, metadata from meter_events where id = %s"
+    assert world.ask(left, event["id"]) == [(acme, "pages", 3, None, {})]
     for (table,) in world.ask("select tablename from pg_tables where schemaname = 'public'"):
         held = str(world.ask(f"select t::text from {table} t"))
         assert SECRET not in held, table
@@ -179,8 +184,9 @@ async def test_claims_deletes_and_erasures_that_race_end_in_one_story(api: Clien
 def test_whatever_is_held_about_a_smith_goes_with_its_row() -> None:
     """A noun that refers to a smith goes along when that is deleted; what does not is deleted, or forgets, by name."""
     of_runs = {"transcripts", "tool_calls", "approvals"}
+    counted = {"meter_events", "model_calls", "usage_sums"}
     of_traces = {"sent_spans"}
-    by_name = {"summaries", "attachments", "events", "model_calls", "usage_sums", *of_runs, *of_traces, *REMAINS}
+    by_name = {"summaries", "attachments", "events", *counted, *of_runs, *of_traces, *REMAINS}
     for table in SQLModel.metadata.sorted_tables:
         if "smith_id" in table.columns and table.name not in by_name:
             (key,) = table.columns["smith_id"].foreign_keys

@@ -9,57 +9,62 @@ from tests.world import Client, Person, Tenant, World, error, ok
 
 
 @pytest.fixture(scope="module")
-async def seven(project: Tenant) -> list[str]:
+async def agent_id(project: Tenant) -> str:
+    return str((await project.agent())["id"])
+
+
+@pytest.fixture(scope="module")
+async def seven(project: Tenant, agent_id: str) -> list[str]:
     """Seven smiths of one agent, newest first."""
-    agent = await project.agent()
-    made = [(await project.smith(agent_id=agent["id"], customer_id="seven"))["id"] for _ in range(7)]
-    return made[::-1]
+    return [(await project.smith(agent_id=agent_id, locale="s7"))["id"] for _ in range(7)][::-1]
 
 
-async def page(api: Client, **params: Any) -> dict[str, Any]:
-    found = ok(await api.get("/v1/smiths", params={"customer_id": "seven", **params}))
+async def page(api: Client, agent_id: str, **params: Any) -> dict[str, Any]:
+    found = ok(await api.get("/v1/smiths", params={"agent_id": agent_id, **params}))
     assert set(found) == {"data", "next_cursor", "has_more"}
     assert found["has_more"] == (found["next_cursor"] is not None)
     return dict(found)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8, 200])
-async def test_all_rows_come_once_newest_first(api: Client, seven: list[str], limit: int) -> None:
+async def test_all_rows_come_once_newest_first(api: Client, seven: list[str], agent_id: str, limit: int) -> None:
     seen: list[str] = []
-    found = await page(api, limit=limit)
+    found = await page(api, agent_id, limit=limit)
     while True:
         assert len(found["data"]) <= limit
         seen += [one["id"] for one in found["data"]]
         if not found["has_more"]:
             break
-        found = await page(api, limit=limit, cursor=found["next_cursor"])
+        found = await page(api, agent_id, limit=limit, cursor=found["next_cursor"])
     assert seen == seven
 
 
 async def test_fifty_is_usual(api: Client, world: World, project: Tenant) -> None:
+    many = await project.customer()
     for _ in range(51):
-        await project.smith(customer_id="many")
-    found = ok(await api.get("/v1/smiths", params={"customer_id": "many"}))
+        await project.smith(customer_id=many)
+    found = ok(await api.get("/v1/smiths", params={"customer_id": many}))
     assert (len(found["data"]), found["has_more"]) == (50, True)
 
 
 async def test_rows_made_and_gone_meanwhile_neither_repeat_nor_hide_others(api: Client, project: Tenant) -> None:
-    made = [(await project.smith(customer_id="moving"))["id"] for _ in range(6)][::-1]
-    first = ok(await api.get("/v1/smiths", params={"customer_id": "moving", "limit": 3}))
-    await project.smith(customer_id="moving")
+    moving = await project.customer()
+    made = [(await project.smith(customer_id=moving))["id"] for _ in range(6)][::-1]
+    first = ok(await api.get("/v1/smiths", params={"customer_id": moving, "limit": 3}))
+    await project.smith(customer_id=moving)
     ok(await api.delete(f"/v1/smiths/{made[2]}"))
     ok(await api.delete(f"/v1/smiths/{made[4]}"))
     cursor = first["next_cursor"]
-    rest = ok(await api.get("/v1/smiths", params={"customer_id": "moving", "limit": 3, "cursor": cursor}))
+    rest = ok(await api.get("/v1/smiths", params={"customer_id": moving, "limit": 3, "cursor": cursor}))
     assert [one["id"] for one in first["data"]] == made[:3]
     assert [one["id"] for one in rest["data"]] == [made[3], made[5]]
 
 
-async def test_rows_of_one_moment_are_told_apart(api: Client, world: World, seven: list[str]) -> None:
-    world.do("update smiths set created_at = '2026-01-01' where customer_id = 'seven'")
+async def test_rows_of_one_moment_are_told_apart(api: Client, world: World, seven: list[str], agent_id: str) -> None:
+    world.do("update smiths set created_at = '2026-01-01' where locale = 's7'")
     seen, cursor = [], None
     for _ in range(4):
-        found = await page(api, limit=2, **({"cursor": cursor} if cursor else {}))
+        found = await page(api, agent_id, limit=2, **({"cursor": cursor} if cursor else {}))
         seen += [one["id"] for one in found["data"]]
         cursor = found["next_cursor"]
     assert seen == seven

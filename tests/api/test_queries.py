@@ -89,6 +89,15 @@ BUSY = {
     "a page of tokens": "select id from tokens where project_id = 'p' order by created_at desc, id desc limit 51",
     "a person's smith": "select id from smiths where project_id = 'p' and external_id = 'e' and agent_id = 'a'"
     " and archived_at is null",
+    "a page of customers": "select id from customers where project_id = 'p' order by created_at desc, id desc limit 51",
+    "a page of usage events": "select id from meter_events where project_id = 'p'"
+    " order by created_at desc, id desc limit 51",
+    "a customer's usage events": "select id from meter_events where project_id = 'p' and customer_id = 'c'"
+    " order by created_at desc, id desc limit 51",
+    "a customer's pushes": "select id from pushes where project_id = 'p' and customer_id = 'c'"
+    " order by created_at desc, id desc limit 51",
+    "pushes that are due": "select id from pushes where project_id = 'p' and state = 'waiting'"
+    " and next_attempt_at <= now() order by next_attempt_at, id limit 20",
     "a customer's smiths": "select id from smiths where project_id = 'p' and customer_id = 'c' and archived_at is null",
     "smiths by how their external id begins": "select id from smiths where project_id = 'p'"
     " and external_id like 'anon:%' escape '/' and archived_at is null",

@@ -10,13 +10,18 @@ from tests.world import Client, Tenant, World, error, ok
 SHAPE = {"tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost", "run_count"}
 
 
+@pytest.fixture(scope="module")
+async def hotel(project: Tenant) -> str:
+    return await project.customer("Hotel Post")
+
+
 @pytest.fixture(scope="module", autouse=True)
-async def used(project: Tenant) -> list[str]:
+async def used(project: Tenant, hotel: str) -> list[str]:
     """Three smiths that have used something that costs something, one with a name that is a formula."""
     ok(await project.api.put("/v1/tenant/prices/test/echo", json={"input": 2_000_000, "output": 5_000_000}))
     ids = []
     for name in ("Ada", '=HYPERLINK("https://evil.example","x")', "+1"):
-        smith = await project.smith(display_name=name, customer_id="cus_1" if name == "Ada" else None)
+        smith = await project.smith(display_name=name, customer_id=hotel if name == "Ada" else None)
         for _ in range(2):
             await project.run(smith["id"], "one two three", channel="@web")
         ids.append(smith["id"])
@@ -35,18 +40,36 @@ async def test_groups_sum_up_to_the_totals(api: Client, by: str) -> None:
     assert told["totals"]["cost"] == told["totals"]["input_tokens"] * 2 + told["totals"]["output_tokens"] * 5
 
 
-async def test_groups_are_named(api: Client, project: Tenant, used: list[str]) -> None:
+async def test_groups_are_named(api: Client, used: list[str], hotel: str) -> None:
     smiths = {group["key"]: group["name"] for group in ok(await api.get("/v1/usage"))["groups"]}
     assert smiths[used[0]] == "Ada"
     customers = ok(await api.get("/v1/usage?group_by=customer"))["groups"]
-    assert {group["key"] for group in customers} == {"cus_1", *(f"principal:{smith}" for smith in used[1:])}
+    assert {group["key"] for group in customers} == {hotel, *(f"principal:{smith}" for smith in used[1:])}
+    assert {"Ada", "Hotel Post"} & {group["name"] for group in customers} == {"Hotel Post"}
     assert [group["key"] for group in ok(await api.get("/v1/usage?group_by=app"))["groups"]] == ["@web"]
 
 
-async def test_one_smith_or_customer_is_shown_alone(api: Client, used: list[str]) -> None:
-    for asked in (f"smith_id={used[0]}", "customer_id=cus_1"):
+async def test_one_smith_or_customer_is_shown_alone(api: Client, used: list[str], hotel: str) -> None:
+    for asked in (f"smith_id={used[0]}", f"customer_id={hotel}"):
         told = ok(await api.get(f"/v1/usage?group_by=model&{asked}"))
         assert (told["totals"]["run_count"], [group["key"] for group in told["groups"]]) == (2, ["test/echo"])
+
+
+async def test_what_was_metered_stands_beside_it(api: Client, project: Tenant, other: Tenant, hotel: str) -> None:
+    person = await project.person(customer_id=hotel)
+    for meter, quantity in (("pages", 1), ("pages", "0.5"), ("calls", 2)):
+        counted = {"smith_id": person.id, "meter": meter, "quantity": quantity}
+        ok(await api.post("/v1/usage/events", json=counted))
+    for by, key in (("smith", person.id), ("customer", hotel), ("agent", None), ("model", None), ("app", None)):
+        metered = ok(await api.get(f"/v1/usage?group_by={by}"))["meters"]
+        assert metered == [
+            {"key": key, "meter": "calls", "quantity": 2, "event_count": 1},
+            {"key": key, "meter": "pages", "quantity": 1.5, "event_count": 2},
+        ]
+    assert len(ok(await person.api.get("/v1/usage"))["meters"]) == 2
+    for who in ((await project.person()).api, other.api):
+        assert ok(await who.get("/v1/usage"))["meters"] == []
+    assert ok(await api.get("/v1/usage?from=2020-01-01&to=2020-01-02"))["meters"] == []
 
 
 async def test_the_series_has_every_day_and_sums_up(api: Client) -> None:

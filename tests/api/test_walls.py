@@ -24,6 +24,7 @@ KINDS = {
     "connection": "con",
     "approval": "apr",
     "memory": "mem",
+    "customer": "cus",
     "webhook": "whk",
     "delivery": "whd",
     "budget": "bgt",
@@ -68,6 +69,8 @@ async def estate(project: Tenant) -> Estate:
     fact = ok(await project.api.post(f"/v1/smiths/{person.id}/memories", json={"content": "Likes tea."}))
     names |= {"connection_id": connection["id"], "thread_id": run["thread_id"], "memory_id": fact["id"]}
     names |= {"approval_id": approval["id"], "trace_id": run["id"].replace("run_", "trc_")}
+    names["customer_id"] = await project.customer()
+    ok(await project.api.put("/v1/tenant/stripe", json={"api_key": "sk_test_of_this_project"}))
     names["webhook_id"] = (await project.webhook())["id"]
     names["delivery_id"] = project.delivery(names["webhook_id"])
     of_agent = {"scope": "agent", "scope_id": agent["id"], "limit": 25}
@@ -247,6 +250,7 @@ async def test_a_run_of_another_smith_is_not_among_one_s_own(estate: Estate, vis
 
 OPEN_TO_SMITHS = {
     *("GET /v1/runs", "GET /v1/tenant/models", "GET /v1/approvals", "GET /v1/approvals/{approval_id}"),
+    *("GET /v1/usage/events", "POST /v1/usage/events"),
     *("GET /v1/traces", "GET /v1/traces/{trace_id}", "GET /v1/runs/{run_id}/trace"),
     *("GET /v1/usage", "GET /v1/tenant/usage"),
 }
@@ -265,6 +269,9 @@ async def test_a_smith_s_token_runs_no_project(estate: Estate, visitor: Person, 
         return
     if route.ids:
         error(answer, 404, "not_found")
+        return
+    if route.method == "POST":
+        error(answer, 403, "smith_mismatch")
         return
     assert answer.status_code == 200
     assert not [value for value in estate.ids.values() if value not in routes.NAMES.values() and value in answer.text]
@@ -289,6 +296,11 @@ async def test_a_foreign_id_inside_a_body_does_not_exist_either(estate: Estate, 
     error(await other.api.patch(f"/v1/smiths/{mine['id']}", json={"agent_id": agent}), 404, "not_found")
     body = {"smith_id": smith, "permissions": ["runs:read"]}
     error(await other.api.post("/v1/tenant/tokens", json=body), 404, "not_found")
+    customer = {"customer_id": estate.ids["customer_id"]}
+    error(await other.api.post("/v1/smiths", json=customer), 404, "not_found", "customer_id")
+    error(await other.api.patch(f"/v1/smiths/{mine['id']}", json=customer), 404, "not_found", "customer_id")
+    counted = {"smith_id": smith, "meter": "pages", "quantity": 1}
+    error(await other.api.post("/v1/usage/events", json=counted), 404, "not_found")
 
 
 @pytest.mark.parametrize("name", ["smith_id", "agent_id"])

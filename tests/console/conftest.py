@@ -12,6 +12,7 @@ from ingram_app.core import database
 from tests.console.browser import browsing, visiting
 from tests.console.desk import Desk, sit
 from tests.console.served import OWNER, Console, Window, come_in, seated
+from tests.fakes.stripe_server import stripe
 from tests.serving import Serving
 
 
@@ -45,15 +46,16 @@ async def chromium() -> AsyncIterator[Browser]:
 @pytest.fixture(scope="session")
 async def console(folder: Path, chromium: Browser) -> AsyncIterator[Console]:
     """Served, and entered for the first time: the owner comes by the link and makes a project."""
-    serving = Serving(folder / "walk", IC_ALLOW_PRIVATE_ADDRESSES="true")
-    await asyncio.to_thread(serving.start)
-    made = Console(serving)
-    try:
-        async with visiting(chromium, serving.url) as visitor:
-            made.project_id = await come_in(visitor, serving)
-        yield made
-    finally:
-        await asyncio.to_thread(serving.stop)
+    async with stripe() as server:
+        serving = Serving(folder / "walk", IC_ALLOW_PRIVATE_ADDRESSES="true", IC_STRIPE_URL=server.address)
+        await asyncio.to_thread(serving.start)
+        made = Console(serving, server)
+        try:
+            async with visiting(chromium, serving.url) as visitor:
+                made.project_id = await come_in(visitor, serving)
+            yield made
+        finally:
+            await asyncio.to_thread(serving.stop)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import httpx
 from playwright.async_api import Browser, Page, expect
 
 from tests.console.browser import Visitor, visiting
+from tests.fakes.stripe_server import StripeServer
 from tests.serving import Serving
 
 OWNER = {"email": "ada@example.com", "password": "several words to remember"}
@@ -20,6 +21,7 @@ class Console:
     """A console that is served, with its first owner and one project."""
 
     serving: Serving
+    stripe: StripeServer
     project_id: str = ""
 
     @property

@@ -5,7 +5,7 @@ import pytest
 from ingram_app.console.budgets import Budgets
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound, Refused
-from ingram_app.domain import agents, smiths
+from ingram_app.domain import agents, customers, smiths
 from ingram_app.domain.access import Role
 from tests.console.desk import Desk, call, sit
 
@@ -43,14 +43,15 @@ async def test_budgets_say_whose_they_are(desk: Desk) -> None:
     async with transaction(caller.tenancy) as session:
         clone, _ = await smiths.create(session, caller, {"external_id": "user-1"})
         agent = await agents.find(session, caller, clone.smith.agent_id)
+        hotel = await customers.create(session, caller, name="Hotel Post")
     tab = await tab_of(desk)
     assert [(one.value, one.words) for one in tab.agents] == [(agent.id, agent.name)]
-    for scope, named in (("agent", agent.id), ("smith", f" {clone.smith.id} "), ("customer", "cus_1")):
+    for scope, named in (("agent", agent.id), ("smith", f" {clone.smith.id} "), ("customer", hotel.id)):
         await call(tab, Budgets.create, FORM | {"scope": scope, scope: named})
         assert tab.errors == {}
     await call(tab, Budgets.load)
     assert [(row.whose, row.made_by) for row in tab.rows] == [
-        ("Customer cus_1", "/smiths?customer=cus_1"),
+        ("Customer Hotel Post", f"/customers/{hotel.id}"),
         ("Smith user-1", f"/runs?smith={clone.smith.id}"),
         (f"Agent {agent.name}", f"/runs?agent={agent.id}"),
     ]

@@ -90,7 +90,8 @@ async def test_a_degraded_run_says_so(window: Window, priced: None) -> None:
 async def test_axe_finds_nothing(window: Window, theme: str) -> None:
     page = window.page
     await page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
-    body = {"scope": "customer", "scope_id": f"cus_{theme}", "limit": 3}
+    customer = (await window.api.post("/v1/customers", json={"name": f"Hotel {theme}"})).json()["id"]
+    body = {"scope": "customer", "scope_id": customer, "limit": 3}
     await window.api.post("/v1/budgets", json=body)
     found = await window.barriers_on({f"{window.root}/usage": "Usage & cost"})
     for opener in ("New budget", "Edit", "Take off"):

@@ -67,9 +67,10 @@ async def test_ticked_smiths_are_attached_to_another_agent(window: Window) -> No
     page = window.page
     agent = (await window.api.post("/v1/agents", json={"name": "Butler", "model": "test/echo"})).json()["id"]
     await window.api.post(f"/v1/agents/{agent}/versions")
+    hotel = (await window.api.post("/v1/customers", json={"name": "Hotel"})).json()["id"]
     for number in range(3):
-        await window.smith(external_id=f"guest-{number}", customer_id="hotel")
-    await window.visitor.go(f"{window.root}/smiths?customer=hotel", "Smiths")
+        await window.smith(external_id=f"guest-{number}", customer_id=hotel)
+    await window.visitor.go(f"{window.root}/smiths?customer={hotel}", "Smiths")
     attach = page.get_by_role("button", name="Attach to another agent")
     await expect(page.locator("tr[data-row]")).to_have_count(3)
     await expect(attach).to_be_hidden()

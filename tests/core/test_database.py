@@ -27,8 +27,10 @@ DISPATCHED = {
     "approvals": ["smith_id", "run_id", "tool", "args", "reason", "actor"],
     "events": ["type", "smith_id", "data", "actor", "created_at"],
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
-    "model_calls": ["smith_id", "run_id", "model", "cost_micros"],
+    "stripe_accounts": ["sealed_key", "ending", "problem"],
+    "pushes": ["id", "customer_id", "stripe_customer_id", "event_name", "value", "last_error"],
     "usage_folds": ["folded_at"],
+    "model_calls": ["smith_id", "run_id", "model", "cost_micros"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
     "trace_exports": ["endpoint", "sealed_headers", "header_names", "last_error"],
     "mails": ["subject", "body", "last_error"],
@@ -38,7 +40,7 @@ OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
         *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
         *("memory_documents", "memories", "recollections", "vectors"),
-        *("connections", "authorizations", "sent_spans"),
+        *("connections", "authorizations", "sent_spans", "meter_events"),
         *("model_calls", "usage_sums"),
     ),
     "smith_id",
@@ -64,6 +66,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await remember(tenant, person.id)
         await connect(tenant, person.id)
         await pause(tenant, person.id)
+        await bill(tenant, person.id)
         forgotten = await tenant.smith()
         await tenant.run(forgotten["id"])
         ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
@@ -106,6 +109,16 @@ async def watch(tenant: Tenant, smith_id: str) -> None:
     ok(await tenant.api.post("/v1/traces:ingest", json={"spans": [span]}))
     mail = "insert into mails (id, project_id, subject, body, state, attempts, next_attempt_at, created_at)"
     tenant.world.do(f"{mail} values (%s, %s, '', '', 'sent', 1, now(), now())", f"mail_{tenant.id}", tenant.id)
+
+
+async def bill(tenant: Tenant, smith_id: str) -> None:
+    """Have the project bill a customer for what its smiths use, also through Stripe."""
+    ok(await tenant.api.put("/v1/tenant/stripe", json={"api_key": "sk_test_1234567890"}))
+    ok(await tenant.api.put("/v1/tenant/rates", json={"meter_prices_micros": {"pages": 1}}))
+    customer = await tenant.customer(external_ids={"stripe_customer_id": "cus_1"})
+    for counted_for in ((await tenant.smith(customer_id=customer))["id"], smith_id):
+        counted = {"smith_id": counted_for, "meter": "pages", "quantity": 1}
+        ok(await tenant.api.post("/v1/usage/events", json=counted))
 
 
 async def pause(tenant: Tenant, smith_id: str) -> None:

@@ -26,10 +26,11 @@ def calls(world: World, run: dict[str, Any], what: str) -> list[tuple[Any, ...]]
 
 
 async def test_every_call_of_a_run_is_kept_and_the_run_counts_once(world: World, project: Tenant) -> None:
-    smith = await project.smith(model="test/tools", enabled_hosted_tools=["calculator"], customer_id="cus_acme")
+    acme = await project.customer()
+    smith = await project.smith(model="test/tools", enabled_hosted_tools=["calculator"], customer_id=acme)
     run = await project.run(smith["id"], '[[call add {"a": 1, "b": 2}]] [[call add {"a": 3, "b": 4}]]', channel="web")
     kept = calls(world, run, "smith_id, agent_id, agent_version, model, customer_id, app, source, runs, estimated")
-    stamp = (smith["id"], smith["agent_id"], 1, "test/tools", "cus_acme", "web", "local")
+    stamp = (smith["id"], smith["agent_id"], 1, "test/tools", acme, "web", "local")
     assert kept == [(*stamp, 1, False), (*stamp, 0, False), (*stamp, 0, False)]
     sums = calls(world, run, "sum(input_tokens) over (), sum(output_tokens) over (), sum(cost_micros) over ()")[0]
     used = run["usage"]
@@ -38,12 +39,13 @@ async def test_every_call_of_a_run_is_kept_and_the_run_counts_once(world: World,
 
 
 async def test_a_stamp_stays_when_the_smith_gets_another_customer(world: World, project: Tenant) -> None:
-    smith = await project.smith(customer_id="cus_first")
+    before, after = await project.customer(), await project.customer()
+    smith = await project.smith(customer_id=before)
     first = await project.run(smith["id"])
-    ok(await project.api.patch(f"/v1/smiths/{smith['id']}", json={"customer_id": "cus_second"}))
+    ok(await project.api.patch(f"/v1/smiths/{smith['id']}", json={"customer_id": after}))
     second = await project.run(smith["id"])
-    assert calls(world, first, "customer_id") == [("cus_first",)]
-    assert calls(world, second, "customer_id") == [("cus_second",)]
+    assert calls(world, first, "customer_id") == [(before,)]
+    assert calls(world, second, "customer_id") == [(after,)]
 
 
 async def test_reasoning_is_told_apart(world: World, project: Tenant) -> None:
@@ -101,7 +103,7 @@ async def test_what_was_said_when_a_process_died_counts(world: World, project: T
 
 
 async def test_calls_made_beside_runs_are_the_smith_s(world: World, project: Tenant, tenant: Caller) -> None:
-    smith = await project.smith(customer_id="cus_beside")
+    smith = await project.smith(customer_id=await project.customer())
     run = await project.run(smith["id"])
     call = Call("test/echo", "local", 5, 6, 1, 2, 3, 7)
     for run_id in (run["id"], None):

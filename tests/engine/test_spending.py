@@ -14,7 +14,7 @@ from pydantic_ai.usage import RequestUsage
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
 from ingram_app.core.settings import settings
-from ingram_app.domain import budgets, model_calls, projects, runs
+from ingram_app.domain import budgets, customers, model_calls, projects, runs
 from ingram_app.domain.access import PERMISSIONS
 from ingram_app.domain.budgets import Budget, Status
 from ingram_app.domain.runs import Run, RunStatus
@@ -276,9 +276,11 @@ async def test_what_was_spent_before_counts_and_runs_that_work_learn_of_it(world
 
 
 async def test_each_scope_counts_its_own(world: World, working: None) -> None:
-    ann, bob = await world.smith(MODEL, customer_id="cus_a", **SHORT), await world.smith(MODEL, **SHORT)
+    async with transaction(world.caller.tenancy) as session:
+        customer = (await customers.create(session, world.caller, name="Hotel Post")).id
+    ann, bob = await world.smith(MODEL, customer_id=customer, **SHORT), await world.smith(MODEL, **SHORT)
     of_ann = await budget(world, 50, scope="smith", scope_id=ann)
-    of_customer = await budget(world, 10_000, scope="customer", scope_id="cus_a")
+    of_customer = await budget(world, 10_000, scope="customer", scope_id=customer)
     anns = await world.says(ann, "hello")
     bobs = await world.says(bob, "hello")
     of_agent = await budget(world, 10_000, scope="agent", scope_id=anns.agent_id)
