@@ -3,9 +3,9 @@
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
-threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals · runs ·
-replays · guards · tryouts · leases · answers · memory · memories · recollections · vectors · recalling · speech ·
-conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
+threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals ·
+memory · memories · runs · guards · tryouts · leases · answers · recollections · vectors · recalling · retrievals ·
+replays · speech · conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
 """
 
 from ingram_app.domain import (
@@ -49,6 +49,7 @@ from ingram_app.domain import (
     recollections,
     rendering,
     replays,
+    retrievals,
     revisions,
     rollouts,
     rosters,
@@ -113,6 +114,7 @@ __all__ = [
     "recollections",
     "rendering",
     "replays",
+    "retrievals",
     "revisions",
     "rollouts",
     "rosters",

@@ -26,6 +26,7 @@ from ingram_app.domain.frames import Frame
 from ingram_app.domain.memories import Memory
 from ingram_app.domain.memory import MemoryDocument
 from ingram_app.domain.model_keys import ModelKey
+from ingram_app.domain.retrievals import Retrieval
 from ingram_app.domain.revisions import Revision
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
@@ -81,6 +82,7 @@ SECTIONS = (
         ("id", "thread_id", "agent_id", "agent_version", "model", "status", "channel", "input", "output", "stop_reason",
          "error", "warnings", "usage", "about", "rendered_instructions", "created_at", "started_at", "finished_at"),
         parts=(
+            Section("retrieval", Retrieval, ("run_id", "document", "facts", "model", "began_at"), ("run_id",)),
             Section("message", Transcript, ("run_id", "thread_id", "complete"), ("run_id",), each="messages"),
             Section(
                 "tool_call",

@@ -23,7 +23,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute, keepable
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import event_types, events, smiths
+from ingram_app.domain import event_types, events, memory as document, smiths
 from ingram_app.domain.access import Caller
 from ingram_app.domain.paging import FIRST, Page, Place, page
 
@@ -202,6 +202,11 @@ async def remove(session: AsyncSession, caller: Caller, smith_id: str, memory_id
     await _one(session, caller, smith_id, memory_id, to_change=True)
     await execute(session, _FORGET, {"project_id": caller.project_id, "smith_id": smith_id, "it": memory_id})
     await events.tell(session, caller, event_types.MemoryUpdated("fact", memory_id), smith_id=smith_id)
+
+
+def are_there(smith_id: Any) -> Any:
+    """Return the condition, for a query, that a smith holds a fact or a document."""
+    return sa.or_(*(sa.exists().where(col(table.smith_id) == smith_id) for table in (Memory, document.MemoryDocument)))
 
 
 async def _become(session: AsyncSession, caller: Caller, memory: Memory, values: dict[str, Any]) -> Memory:

@@ -94,6 +94,23 @@ async def embedding(session: AsyncSession, project_id: str, smith_id: str, model
     return Embedding(wanted, access.credential)
 
 
+async def ranked(
+    session: AsyncSession,
+    project_id: str,
+    smith_id: str,
+    kind: Kind,
+    query: str,
+    model: str,
+    vector: Sequence[float],
+    limit: int,
+) -> list[Recalled]:
+    """Return what a question, and its `vector` by this `model`, is about; without a vector the words alone count."""
+    known = {"project_id": project_id, "smith_id": smith_id, "query": query, "limit": limit}
+    known |= {"model": model, "vector": vectors.spelt(vector) if vector else None, "ranked": _RANKED}
+    rows = (await execute(session, _FUSED[kind], known)).all()
+    return [Recalled(id, said, min(1.0, score / _FIRST), thread, at) for id, said, score, thread, at in rows]
+
+
 async def _search(caller: Caller, smith_id: str, kind: Kind, query: str, limit: int) -> list[Recalled]:
     caller.require("memories:read")
     if not 1 <= len(query.strip()) <= QUERY_LENGTH or not 1 <= limit <= MOST:
@@ -101,11 +118,8 @@ async def _search(caller: Caller, smith_id: str, kind: Kind, query: str, limit: 
     async with transaction(caller.tenancy) as session:
         await smiths.embody(session, caller, smith_id)
     model, vector = await _understood(caller, smith_id, kind, query)
-    known = {"project_id": caller.project_id, "smith_id": smith_id, "query": query, "limit": limit}
-    known |= {"model": model, "vector": vectors.spelt(vector) if vector else None, "ranked": _RANKED}
     async with transaction(caller.tenancy) as session:
-        rows = (await execute(session, _FUSED[kind], known)).all()
-    return [Recalled(id, said, min(1.0, score / _FIRST), thread, at) for id, said, score, thread, at in rows]
+        return await ranked(session, caller.project_id, smith_id, kind, query, model, vector, limit)
 
 
 async def _understood(caller: Caller, smith_id: str, kind: Kind, query: str) -> tuple[str, Sequence[float]]:
@@ -114,7 +128,7 @@ async def _understood(caller: Caller, smith_id: str, kind: Kind, query: str) -> 
         await embed_new(caller, smith_id, kind)
         async with transaction(caller.tenancy) as session:
             wanted = (await projects.at(session, caller.project_id)).embedding_model
-            model = await vectors.serving(session, caller.project_id, smith_id, kind, wanted)
+            model = await vectors.serving(session, caller.project_id, smith_id, kind, wanted) or wanted
             how = await embedding(session, caller.project_id, smith_id, model)
         return model, (await embeddings.embed(model, how.credential, [query], as_queries=True))[0]
     except IngramError:

@@ -32,6 +32,7 @@ from ingram_app.domain import (
     event_types,
     events,
     frames,
+    memories,
     model_keys,
     projects,
     slots,
@@ -158,6 +159,7 @@ class Birth:
     access: Access
     limits: projects.Limits
     past: summaries.Past
+    remembers: bool = False
 
 
 _INSERTED = insertion(Run)
@@ -165,7 +167,8 @@ _INSERT = Prepared(_INSERTED)
 _BORN = _INSERTED.returning(col(Run.id), col(Run.project_id), col(Run.created_at)).cte("born")
 _EVENT = sa.bindparam("event", type_=sa.Text), sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON)
 _FRAME = ["run_id", "project_id", "created_at", "seq", "event", "data"]
-_INSERT_BORN = Prepared(sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT)))
+_BEGIN = sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT))
+_INSERT_BORN = Prepared(_BEGIN.returning(memories.are_there(sa.bindparam("holder", type_=sa.Text))))
 
 
 class RunNotPaused(Conflict):
@@ -202,7 +205,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
         past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
-        await _bear(session, Birth(run, access, project.limits, past))
+        await _bear(session, Birth(run, access, project.limits, past, remembers=turn.recorded is not None))
     else:
         await _queue(session, run, ahead)
     changed(session, run)
@@ -328,7 +331,9 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     run.lease_owner = process.NAME
     run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    await _INSERT_BORN.execute(session, columns(run) | {"event": started.event, "data": started.data})
+    about = {"event": started.event, "data": started.data, "holder": run.smith_id}
+    holds = bool((await _INSERT_BORN.execute(session, columns(run) | about)).scalar())
+    birth = replace(birth, remembers=birth.remembers or holds)
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 

@@ -1,6 +1,8 @@
-"""Traces: how a run went, as spans, read off what it has left: its row, its transcript, its tool calls and approvals.
+"""Traces: how a run went, as spans, read off what it has left: its row, its transcript, its tool calls,
+approvals and memory.
 
 run                     the whole, from its start to its end
+├── retrieval           what of its memory the smith had before it
 ├── model_call          each answer of a model: which one, how long, what it took
 │   └── tool_call       each call that the answer asked for
 │       └── runtime_event   the wait for a person who was to approve it
@@ -20,9 +22,10 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.domain import approvals, runs, tool_calls, transcripts
+from ingram_app.domain import approvals, retrievals, runs, tool_calls, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.approvals import Approval, ApprovalStatus
+from ingram_app.domain.retrievals import Retrieval
 from ingram_app.domain.runs import OVER, Run, RunStatus
 from ingram_app.domain.tool_calls import CallState, ToolCall
 
@@ -106,16 +109,23 @@ async def find(session: AsyncSession, caller: Caller, run_id: str) -> Trace:
     written = json.loads(await transcripts.of_run(session, run.project_id, run.id))
     calls = await tool_calls.of_run(session, run.project_id, run.id)
     asked = await approvals.of_run(session, run.project_id, run.id)
-    return Trace(run, spans(run, written, calls, asked))
+    retrieval = await retrievals.of_run(session, run.project_id, run.id)
+    return Trace(run, spans(run, written, calls, asked, retrieval))
 
 
 def spans(
-    run: Run, written: Sequence[dict[str, Any]], calls: Sequence[ToolCall], asked: Sequence[Approval]
+    run: Run,
+    written: Sequence[dict[str, Any]],
+    calls: Sequence[ToolCall],
+    asked: Sequence[Approval],
+    retrieval: Retrieval | None = None,
 ) -> list[Span]:
     """Return what a run's remains tell, its own span first."""
     root = _of_run(run)
     found = _of_answers(run, root, written)
-    by_step = {span.attributes["ingram.step"]: span for span in found}
+    if retrieval is not None:
+        found.append(_of_retrieval(root, retrieval))
+    by_step = {span.attributes.get("ingram.step"): span for span in found}
     for call in calls:
         parent = by_step.get(call.step, root)
         span = _of_call(run, parent, call)
@@ -210,6 +220,26 @@ def _of_answer(run: Run, root: Span, step: int, message: dict[str, Any]) -> Span
         input_tokens=used.get("input_tokens"),
         output_tokens=used.get("output_tokens"),
         cost=None if told.get("cost_micros") is None else told["cost_micros"] / 1_000_000,
+        attributes=_said(details),
+    )
+
+
+def _of_retrieval(root: Span, retrieval: Retrieval) -> Span:
+    details = {
+        "gen_ai.operation.name": "retrieval",
+        "gen_ai.request.model": retrieval.model,
+        "ingram.memory.document": _cut(retrieval.document) or None,
+        "ingram.memory.facts": [{**fact, "content": _cut(fact["content"])} for fact in retrieval.facts],
+    }
+    return Span(
+        id=_id(retrieval.run_id, "retrieval"),
+        trace_id=root.trace_id,
+        parent_span_id=root.id,
+        kind=SpanKind.retrieval,
+        name="retrieval memory",
+        status=SpanStatus.ok,
+        started_at=retrieval.began_at,
+        ended_at=retrieval.ended_at,
         attributes=_said(details),
     )
 

@@ -105,10 +105,14 @@ async def keep(
         await execute(session, _of(kind, _KEPT), row)
 
 
-async def serving(session: AsyncSession, project_id: str, smith_id: str, kind: Kind, wanted: str) -> str:
-    """Return the model whose vectors a search uses: `wanted`, unless another knows more of the smith's things."""
+async def serving(session: AsyncSession, project_id: str, smith_id: str, kind: Kind, wanted: str) -> str | None:
+    """Return the model whose vectors a search uses: `wanted`, unless another knows more of the smith's things.
+
+    Nothing, when there are no vectors.
+    """
     known = {"project_id": project_id, "smith_id": smith_id, "facts": kind == "fact", "wanted": wanted}
-    return (await execute(session, _SERVING, known)).scalar() or wanted
+    model: str | None = (await execute(session, _SERVING, known)).scalar()
+    return model
 
 
 def spelt(vector: Sequence[float]) -> str:

@@ -17,7 +17,7 @@ from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
-from ingram_app.engine import prompt, servers
+from ingram_app.engine import prompt, reminding, servers
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.attaching import Attaching
 from ingram_app.engine.candidates import answered_by
@@ -54,6 +54,8 @@ class Loop:
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends or pauses: they are written together with its row."""
         self._past: list[ModelMessage] | None = None
+        self._notes: list[ModelMessage] = []
+        """What of the smith's memory is told just before the turn's own words."""
         self._step: Step | None = None
         """The step whose tool calls are being made."""
 
@@ -88,9 +90,11 @@ class Loop:
         if self._steps >= (self.limits.max_steps or 0):
             raise StepLimitExceeded(steps=self.limits.max_steps)
         if self._past is None:
-            self._past = await self.history.of(self.standing.past, self.added)
+            if self.standing.remembers:
+                self._notes = await reminding.notes(self.run, self.lease, self.limits, self._warn)
+            self._past = await self.history.of(self.standing.past, [*self._notes, *self.added])
         self.asking.context = {"since_turn": self.history.since_turn}
-        messages = await self.attaching.shown([*self._past, *self.added])
+        messages = await self.attaching.shown([*self._past, *self._notes, *self.added])
         response = await self.asking.ask(messages, self.said, self.usage())
         self.said = ""
         make_distinct(response, self.added)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic_ai.messages import ModelMessage
 
 from ingram_app.core.database import transaction
-from ingram_app.domain import frames, leases, model_keys, projects, summaries, transcripts
+from ingram_app.domain import frames, leases, model_keys, projects, retrievals, summaries, transcripts
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Birth, Run
@@ -26,6 +26,8 @@ class Standing:
     """The number of its last frame."""
     said: str = ""
     """The words of the message that it was in the middle of."""
+    remembers: bool = False
+    """There is something of the smith's memory to be told, or was."""
     access: Access | None = None
     """How its model is reached, if that is known already."""
     summarised: tuple[int, int, int] | None = None
@@ -35,7 +37,7 @@ class Standing:
 def at_birth(birth: Birth) -> Standing:
     """Return where a run stands that has just begun here: nothing needs to be read."""
     added = prompt.of_input(birth.run)
-    return Standing(birth.limits, birth.past, added, latest=1, access=birth.access)
+    return Standing(birth.limits, birth.past, added, latest=1, remembers=birth.remembers, access=birth.access)
 
 
 async def read(run: Run) -> Standing:
@@ -47,8 +49,9 @@ async def read(run: Run) -> Standing:
         said = await frames.unfinished(session, run.project_id, run.id) if run.attempt > 1 else ""
         summarised = await summaries.spent(session, run.project_id, run.id) if run.attempt > 1 else None
         latest = await frames.latest(session, run.id)
+        remembers = await retrievals.is_due(session, run.project_id, run.smith_id, run.id)
     added = prompt.read(mine) or prompt.of_input(run)
-    return Standing(limits, past, added, latest, said, summarised=summarised)
+    return Standing(limits, past, added, latest, said, remembers, summarised=summarised)
 
 
 async def reach(run: Run, model: str) -> Access:

@@ -11,7 +11,17 @@ from ingram_app.domain.claims import THREADS
 from tests.world import Client, Tenant, World, error, ok, until
 
 SLOW = "[[words 40]] [[pause 20ms]] said"
-MOVES = {"memories", "vectors", "summaries", "attachments", "tool_calls", "approvals", "connections", *THREADS}
+MOVES = {
+    "memories",
+    "vectors",
+    "retrievals",
+    "summaries",
+    "attachments",
+    "tool_calls",
+    "approvals",
+    "connections",
+    *THREADS,
+}
 STAYS = {"model_keys", "smith_revisions", "events", "erasures", "memory_documents", "authorizations"}
 """What is the anonymous smith's own: its keys and config give way to the user's, its document is added to theirs."""
 

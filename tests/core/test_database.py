@@ -31,7 +31,7 @@ DISPATCHED = {
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
         *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
-        *("memory_documents", "memories", "recollections", "vectors"),
+        *("memory_documents", "memories", "recollections", "vectors", "retrievals"),
         *("connections", "authorizations"),
     ),
     "smith_id",
