@@ -80,6 +80,8 @@ class Fact:
     source_run_id: str | None = None
     confidence: float = 1.0
     expires_at: datetime | None = None
+    id: str = ""
+    """Given by whoever may have to write it twice: the second time changes nothing."""
 
 
 class InvalidMemory(Invalid):
@@ -105,8 +107,15 @@ async def write(
     await smiths.embody(session, caller, smith_id, stays=True)
     checked = _checked({name: value for name, value in asdict(fact).items() if name in _FIELDS})
     digest = _digest(fact.content)
+    if fact.id and (written := (await session.exec(_whose(caller, smith_id).where(Memory.id == fact.id))).first()):
+        return written, False
     fresh = Memory(
-        project_id=caller.project_id, smith_id=smith_id, source_run_id=fact.source_run_id, digest=digest, **checked
+        id=fact.id or new_id("mem"),
+        project_id=caller.project_id,
+        smith_id=smith_id,
+        source_run_id=fact.source_run_id,
+        digest=digest,
+        **checked,
     )
     await _check_room(session, caller, smith_id)
     older = None if supersedes is None else await _one(session, caller, smith_id, supersedes, to_change=True)
