@@ -1,4 +1,7 @@
-"""Let turns be remembered: what of its memory a smith had before it in a turn is kept beside the run."""
+"""Let turns be remembered: what a smith had before it in a turn is kept, and what is to be learnt from it is done once.
+
+The dispatcher sees what is to be done, and neither of whom nor why.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -46,7 +49,42 @@ def upgrade() -> None:
     for column in ("project_id", "smith_id"):
         op.create_index(op.f(f"ix_retrievals_{column}"), "retrievals", [column])
     _wall("retrievals")
+    op.create_table(
+        "memory_ops",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("smith_id", sa.String(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=True),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("state", sa.String(32), nullable=False),
+        sa.Column("due_at", MOMENT, nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("agent_id", sa.String(), nullable=True),
+        sa.Column("agent_version", sa.Integer(), nullable=True),
+        sa.Column("customer_id", sa.String(), nullable=True),
+        sa.Column("model", sa.String(), nullable=True),
+        sa.Column("input_tokens", sa.Integer(), nullable=False),
+        sa.Column("output_tokens", sa.Integer(), nullable=False),
+        sa.Column("cost_micros", sa.Integer(), nullable=False),
+        sa.Column("outcome", JSONB(), nullable=False),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.Column("began_at", MOMENT, nullable=True),
+        sa.Column("ended_at", MOMENT, nullable=True),
+        sa.Column("created_at", MOMENT, nullable=False),
+        *_keys("memory_ops"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_memory_ops")),
+    )
+    due, waits = sa.text("due_at is not null"), sa.text("state = 'waiting' and kind <> 'learn'")
+    op.create_index("ix_memory_ops_due", "memory_ops", ["project_id", "due_at", "id"], postgresql_where=due)
+    op.create_index("ix_memory_ops_ended", "memory_ops", ["project_id", "ended_at"])
+    op.create_index("ix_memory_ops_smith", "memory_ops", ["smith_id", "kind", "began_at"])
+    op.create_index("uq_memory_ops_run", "memory_ops", ["run_id", "kind"], unique=True)
+    op.create_index("uq_memory_ops_waiting", "memory_ops", ["smith_id", "kind"], unique=True, postgresql_where=waits)
+    _wall("memory_ops")
+    op.execute("grant select (id, project_id, due_at) on memory_ops to ingram_engine")
+    op.execute("create policy dispatch on memory_ops for select to ingram_engine using (true)")
 
 
 def downgrade() -> None:
+    op.drop_table("memory_ops")
     op.drop_table("retrievals")

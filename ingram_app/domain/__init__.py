@@ -4,8 +4,9 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
 oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
 threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals ·
-memory · memories · runs · guards · tryouts · leases · answers · recollections · vectors · recalling · retrievals ·
-replays · speech · conversations · claims · erasures · exports · activity · webhooks · deliveries · prompts · traces
+memory · memory_ops · memories · runs · guards · tryouts · leases · answers · recollections · vectors · recalling ·
+retrievals · replays · speech · conversations · claims · erasures · exports · activity · webhooks · deliveries ·
+prompts · traces
 """
 
 from ingram_app.domain import (
@@ -39,6 +40,7 @@ from ingram_app.domain import (
     mcp_servers,
     memories,
     memory,
+    memory_ops,
     model_keys,
     oauth_providers,
     organizations,
@@ -104,6 +106,7 @@ __all__ = [
     "mcp_servers",
     "memories",
     "memory",
+    "memory_ops",
     "model_keys",
     "oauth_providers",
     "organizations",

@@ -132,7 +132,7 @@ _FACTS = sa.text(
 """What both know is held once: of the anonymous smith's it becomes history."""
 _PLAIN = [
     sa.text(f"update {table} set smith_id = :to where project_id = :project_id and smith_id = :from")
-    for table in ("vectors", "retrievals", "tool_calls", "approvals")
+    for table in ("vectors", "retrievals", "memory_ops", "tool_calls", "approvals")
 ]
 _CONNECTIONS = sa.text(
     "update connections c set smith_id = cast(:to as varchar) where c.project_id = :project_id and c.smith_id = :from"

@@ -37,7 +37,7 @@ class Erasure(SQLModel, table=True):
 
 
 class ErasedUsage(SQLModel, table=True):
-    """What the runs of an erased smith used, a row for each agent version, model, customer and day (UTC).
+    """What an erased smith's runs and memory used, a row for each agent version, model, customer and day (UTC).
 
     Totals of a project's usage are those of its runs and of these rows.
     """
@@ -93,6 +93,14 @@ _KEEP_USAGE = sa.text(
     " (created_at at time zone 'UTC')::date, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
     f" coalesce(sum(cost_micros), 0) from runs {_OF_SMITH} group by project_id, agent_id, agent_version, model, 7"
 )
+_KEEP_MEMORY_USAGE = sa.text(
+    "insert into erased_usage (project_id, erasure_id, agent_id, agent_version, model, customer_id, day,"
+    " run_count, input_tokens, output_tokens, cost_micros)"
+    " select project_id, :erasure_id, agent_id, agent_version, model, customer_id,"
+    " (ended_at at time zone 'UTC')::date, 0, sum(input_tokens), sum(output_tokens), sum(cost_micros)"
+    f" from memory_ops {_OF_SMITH} and agent_id is not null and model is not null and ended_at is not null"
+    " group by project_id, agent_id, agent_version, model, customer_id, 7"
+)
 _DELETE = (
     *(f"delete from {_COUNT[kind]}" for kind in ("runs", "threads", "events", "tokens")),
     "delete from smiths where project_id = :project_id and id = :smith_id",
@@ -117,6 +125,7 @@ async def erase(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure
     session.add(receipt)
     await session.flush()
     await execute(session, _KEEP_USAGE, known | {"erasure_id": receipt.id, "customer_id": smith.customer_id})
+    await execute(session, _KEEP_MEMORY_USAGE, known | {"erasure_id": receipt.id})
     for statement in _DELETE:
         await execute(session, sa.text(statement), known)
     session.expunge(smith)

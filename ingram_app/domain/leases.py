@@ -4,6 +4,7 @@ Every write of a carrier is fenced: it names its process and its attempt, and do
 A run that pauses is let go of; when all that it waits for has been answered, it is leased anew.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,9 +17,21 @@ from ingram_app.core import process, signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Tenancy, afterwards, compact, execute, keepable
 from ingram_app.core.settings import settings
-from ingram_app.domain import access, approvals, event_types, events, frames, runs, slots, tool_calls, transcripts
+from ingram_app.domain import (
+    access,
+    approvals,
+    event_types,
+    events,
+    frames,
+    memory_ops,
+    runs,
+    slots,
+    tool_calls,
+    transcripts,
+)
 from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
+from ingram_app.domain.memory_ops import OpKind
 from ingram_app.domain.runs import BUSY, Run, RunStatus
 from ingram_app.domain.tool_calls import ToolCall
 from ingram_app.domain.transcripts import Transcript
@@ -34,6 +47,7 @@ _TAKE = text(
 )
 _RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
 _RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
+_LATER = memory_ops.AND_LATER.format(of="project_id", smith="smith_id", run=":run_id", rows="closed,")
 _FINISH = text(
     "with held as (select t.id as thread from runs r join threads t on t.smith_id = r.smith_id and t.id = r.thread_id"
     " where r.id = :run_id and r.project_id = :project_id and t.project_id = :project_id for no key update of t),"
@@ -52,7 +66,8 @@ _FINISH = text(
     " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, turn, messages, complete)"
     " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
     " from closed where cast(:messages as text) is not null"
-    " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
+    " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete),"
+    f" later as ({_LATER})"
     " select smith_id, thread_id from closed"
 )
 _PAUSE = text(
@@ -131,6 +146,8 @@ class Ending:
     reason: str | None = None
     """Said by who cancelled it."""
     at: datetime = field(default_factory=now)
+    later: Sequence[tuple[OpKind, float]] = ()
+    """What is to be done for the smith's memory afterwards, and in how many seconds."""
 
     def show_on(self, run: Run) -> None:
         """Have a run in memory say what its row says now: whoever waits for it here need not read that."""
@@ -208,7 +225,7 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
     about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
-    values = lease.fence | outcome | about | told
+    values = lease.fence | outcome | about | told | memory_ops.columns(ending.later)
     thread = (await execute(session, _FINISH, values)).first()
     if thread is None:  # it may have been moved while we waited for it: then it is found where it is now
         thread = (await execute(session, _FINISH, values)).first()
@@ -217,6 +234,8 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
     events.told(session, lease.project_id)
+    if ending.later:
+        signals.send(session, memory_ops.DUE)
     await slots.next_in_thread(session, lease.project_id, thread[0], thread[1])
 
 

@@ -6,6 +6,7 @@ run                     the whole, from its start to its end
 ├── model_call          each answer of a model: which one, how long, what it took
 │   └── tool_call       each call that the answer asked for
 │       └── runtime_event   the wait for a person who was to approve it
+├── memory_op           what was learnt from it afterwards
 └── …
 
 A trace has its run's id behind `trc_`. Spans are named and described by OpenTelemetry's semantic conventions for
@@ -22,9 +23,10 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.domain import approvals, retrievals, runs, tool_calls, transcripts
+from ingram_app.domain import approvals, memory_ops, retrievals, runs, tool_calls, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.approvals import Approval, ApprovalStatus
+from ingram_app.domain.memory_ops import MemoryOp, OpState
 from ingram_app.domain.retrievals import Retrieval
 from ingram_app.domain.runs import OVER, Run, RunStatus
 from ingram_app.domain.tool_calls import CallState, ToolCall
@@ -110,7 +112,8 @@ async def find(session: AsyncSession, caller: Caller, run_id: str) -> Trace:
     calls = await tool_calls.of_run(session, run.project_id, run.id)
     asked = await approvals.of_run(session, run.project_id, run.id)
     retrieval = await retrievals.of_run(session, run.project_id, run.id)
-    return Trace(run, spans(run, written, calls, asked, retrieval))
+    ops = await memory_ops.of_run(session, run.project_id, run.id)
+    return Trace(run, spans(run, written, calls, asked, retrieval, ops))
 
 
 def spans(
@@ -119,12 +122,14 @@ def spans(
     calls: Sequence[ToolCall],
     asked: Sequence[Approval],
     retrieval: Retrieval | None = None,
+    ops: Sequence[MemoryOp] = (),
 ) -> list[Span]:
     """Return what a run's remains tell, its own span first."""
     root = _of_run(run)
     found = _of_answers(run, root, written)
     if retrieval is not None:
         found.append(_of_retrieval(root, retrieval))
+    found += [_of_op(root, op) for op in ops]
     by_step = {span.attributes.get("ingram.step"): span for span in found}
     for call in calls:
         parent = by_step.get(call.step, root)
@@ -240,6 +245,35 @@ def _of_retrieval(root: Span, retrieval: Retrieval) -> Span:
         status=SpanStatus.ok,
         started_at=retrieval.began_at,
         ended_at=retrieval.ended_at,
+        attributes=_said(details),
+    )
+
+
+def _of_op(root: Span, op: MemoryOp) -> Span:
+    status = {OpState.done: SpanStatus.ok, OpState.failed: SpanStatus.error}
+    details = {
+        "gen_ai.operation.name": "memory",
+        "gen_ai.request.model": op.model,
+        "gen_ai.usage.input_tokens": op.input_tokens,
+        "gen_ai.usage.output_tokens": op.output_tokens,
+        "ingram.memory.operation": op.kind.value,
+        "ingram.memory.attempts": op.attempts,
+        "ingram.memory.outcome": op.outcome or None,
+        "error.type": op.error,
+    }
+    return Span(
+        id=_id(root.trace_id, f"memory {op.id}"),
+        trace_id=root.trace_id,
+        parent_span_id=root.id,
+        kind=SpanKind.memory_op,
+        name=f"memory {op.kind.value}",
+        status=status.get(op.state, SpanStatus.running),
+        started_at=op.began_at or op.created_at,
+        ended_at=op.ended_at,
+        model=op.model,
+        input_tokens=op.input_tokens,
+        output_tokens=op.output_tokens,
+        cost=op.cost_micros / 1_000_000,
         attributes=_said(details),
     )
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelResponse
 
 from ingram_app.core.clock import now
 from ingram_app.core.errors import IngramError
@@ -17,7 +17,7 @@ from ingram_app.domain.frames import ReasoningDelta
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
-from ingram_app.engine import attaching, prompt
+from ingram_app.engine import aside, attaching, prompt
 from ingram_app.engine.candidates import Candidates, Warn
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
@@ -81,18 +81,7 @@ class Asking:
 
         Raises `ModelRequestFailed`, `ModelKeyMissing`.
         """
-        messages = [ModelRequest(parts=[UserPromptPart(said)])]
-
-        async def listen(model: str, access: Access) -> ModelResponse:
-            settings = {"max_tokens": max_tokens}
-            async with providers.stream(
-                model, access.credential, messages, instructions=instructions, settings=settings
-            ) as answer:
-                async for _ in answer:
-                    pass
-            return answer.response
-
-        return await self._candidates.answer(listen)
+        return await aside.ask(self._candidates, said, instructions, max_tokens=max_tokens)
 
     async def _unless_it_breaks(self, messages: Sequence[ModelMessage], retelling: Retelling) -> ModelResponse | None:
         """Return the answer; nothing, if it breaks off. Raises the other kinds of `ModelRequestFailed`."""

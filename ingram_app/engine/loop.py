@@ -17,7 +17,7 @@ from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
-from ingram_app.engine import prompt, reminding, servers
+from ingram_app.engine import prompt, remembering, reminding, servers
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.attaching import Attaching
 from ingram_app.engine.candidates import answered_by
@@ -189,6 +189,7 @@ class Loop:
             RunStatus.completed,
             {"output": output, "stop_reason": stop_reason, "warnings": self.warnings, **used},
             self.transcript(complete=True),
+            later=remembering.after(self.run),
         )
 
     def _warn(self, code: str, message: str) -> None:

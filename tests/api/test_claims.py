@@ -15,6 +15,7 @@ MOVES = {
     "memories",
     "vectors",
     "retrievals",
+    "memory_ops",
     "summaries",
     "attachments",
     "tool_calls",

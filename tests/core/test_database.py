@@ -25,13 +25,14 @@ DISPATCHED = {
     "approvals": ["smith_id", "run_id", "tool", "args", "reason", "actor"],
     "events": ["type", "smith_id", "data", "actor", "created_at"],
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
+    "memory_ops": ["smith_id", "run_id", "kind", "model", "outcome", "error"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
 }
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
         *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
-        *("memory_documents", "memories", "recollections", "vectors", "retrievals"),
+        *("memory_documents", "memories", "recollections", "vectors", "retrievals", "memory_ops"),
         *("connections", "authorizations"),
     ),
     "smith_id",
@@ -64,12 +65,13 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
 
 
 async def remember(tenant: Tenant, smith_id: str) -> None:
-    """Have a smith hold a document, a fact and a past turn, with their vectors."""
+    """Have a smith hold a document, facts and a past turn, with their vectors, and learn from a turn."""
     path = f"/v1/smiths/{smith_id}"
     ok(await tenant.api.put(f"{path}/memory", json={"content": "Likes tea."}))
     ok(await tenant.api.post(f"{path}/memories", json={"content": "Likes tea."}))
     ok(await tenant.api.post(f"{path}/memories/search", json={"query": "tea"}))
     ok(await tenant.api.post(f"{path}/memory/recall", json={"query": "hello"}))
+    await tenant.run(smith_id, "[[remember Likes coffee.]]")
 
 
 async def connect(tenant: Tenant, smith_id: str) -> None:
