@@ -15,13 +15,8 @@ SMITH = "nullif(current_setting('app.smith_id', true), '')"
 MOMENT = sa.DateTime(timezone=True)
 
 
-def _key(table: str, column: str, to: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint([column], [to], name=op.f(f"fk_{table}_{column}"), ondelete="CASCADE")
-
-
-def _keys(table: str) -> list[sa.ForeignKeyConstraint]:
-    whose = {"run_id": "runs.id", "project_id": "projects.id", "smith_id": "smiths.id"}
-    return [_key(table, column, to) for column, to in whose.items()]
+def _of_run(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f(f"fk_{table}_run_id"), ondelete="CASCADE")
 
 
 def _wall(table: str) -> None:
@@ -43,11 +38,10 @@ def upgrade() -> None:
         sa.Column("model", sa.String(), nullable=True),
         sa.Column("began_at", MOMENT, nullable=False),
         sa.Column("ended_at", MOMENT, nullable=False),
-        *_keys("retrievals"),
+        _of_run("retrievals"),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_retrievals")),
     )
-    for column in ("project_id", "smith_id"):
-        op.create_index(op.f(f"ix_retrievals_{column}"), "retrievals", [column])
+    op.create_index(op.f("ix_retrievals_smith_id"), "retrievals", ["smith_id"])
     _wall("retrievals")
     op.create_table(
         "memory_ops",
@@ -71,7 +65,7 @@ def upgrade() -> None:
         sa.Column("began_at", MOMENT, nullable=True),
         sa.Column("ended_at", MOMENT, nullable=True),
         sa.Column("created_at", MOMENT, nullable=False),
-        *_keys("memory_ops"),
+        _of_run("memory_ops"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_memory_ops")),
     )
     due, waits = sa.text("due_at is not null"), sa.text("state = 'waiting' and kind <> 'learn'")

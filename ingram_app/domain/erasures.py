@@ -103,6 +103,7 @@ _KEEP_MEMORY_USAGE = sa.text(
 )
 _DELETE = (
     *(f"delete from {_COUNT[kind]}" for kind in ("runs", "threads", "events", "tokens")),
+    f"delete from memory_ops {_OF_SMITH}",
     "delete from smiths where project_id = :project_id and id = :smith_id",
 )
 

@@ -136,6 +136,18 @@ async def write(
     return held, is_new
 
 
+async def held_since(
+    session: AsyncSession, caller: Caller, smith_id: str, since: datetime | None, most: int
+) -> list[Memory]:
+    """Return the newest of the facts that are held and were written or changed after that moment, oldest first."""
+    caller.require("memories:read")
+    query = _held(caller, smith_id)
+    if since is not None:
+        query = query.where(Memory.updated_at > since)
+    newest = (await session.exec(query.order_by(col(Memory.updated_at).desc()).limit(most))).all()
+    return list(reversed(newest))
+
+
 async def find(session: AsyncSession, caller: Caller, smith_id: str, memory_id: str) -> Memory:
     """Return one fact, also one that is history. Raises `SmithMismatch`, `NotFound`."""
     caller.require("memories:read")

@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
-from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.domain import event_types, events, smiths
 from ingram_app.domain.access import Caller
 
@@ -44,6 +44,10 @@ class InvalidMemoryContent(Invalid):
     code = "invalid_content"
 
 
+class MemoryDocumentChanged(Conflict):
+    """The memory document is not at version {version} any more: somebody has written it meanwhile."""
+
+
 _ALONE = text(
     "select id from smiths where project_id = :project_id and id = :smith_id and archived_at is null for no key update"
 )
@@ -71,10 +75,12 @@ async def revisions(session: AsyncSession, caller: Caller, smith_id: str) -> lis
     return list((await session.exec(query)).all())
 
 
-async def write(session: AsyncSession, caller: Caller, smith_id: str, content: str) -> MemoryDocument:
-    """Write the document anew; the same words again change nothing.
+async def write(
+    session: AsyncSession, caller: Caller, smith_id: str, content: str, *, after: int | None = None
+) -> MemoryDocument:
+    """Write the document anew, if it is to be only `after` that version; the same words again change nothing.
 
-    Raises `SmithMismatch`, `NotFound`, `InvalidMemoryContent`.
+    Raises `SmithMismatch`, `NotFound`, `InvalidMemoryContent`, `MemoryDocumentChanged`.
     """
     caller.require("memories:write")
     if (size := len(content.encode())) > MOST_BYTES:
@@ -83,6 +89,8 @@ async def write(session: AsyncSession, caller: Caller, smith_id: str, content: s
     if (await execute(session, _ALONE, {"project_id": caller.project_id, "smith_id": smith_id})).first() is None:
         raise NotFound(noun="smith", id=smith_id)  # it was claimed just now
     last = await newest(session, caller.project_id, smith_id)
+    if after is not None and after != (last.version if last else 0):
+        raise MemoryDocumentChanged(version=after)
     if last is not None and last.content == content:
         return last
     fresh = MemoryDocument(

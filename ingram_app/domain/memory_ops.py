@@ -64,8 +64,9 @@ class MemoryOp(SQLModel, table=True):
     )
 
     id: str = Field(default_factory=lambda: new_id("mop"), primary_key=True)
-    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
-    smith_id: str = Field(foreign_key="smiths.id", ondelete="CASCADE")
+    project_id: str
+    smith_id: str
+    """No key, like that of the project: whoever ends a run holds it already, and would wait for who holds the smith."""
     run_id: str | None = Field(default=None, foreign_key="runs.id", ondelete="CASCADE")
     kind: OpKind = Field(sa_type=one_of(OpKind))
     state: OpState = Field(default=OpState.waiting, sa_type=one_of(OpState))
@@ -202,6 +203,14 @@ async def let_go(session: AsyncSession, op: MemoryOp) -> None:
     """Leave an operation that nothing came of to whoever comes next. Raises `OpLost`."""
     held = await _held(session, op)
     held.attempts, held.due_at = held.attempts - 1, await _moment(session, 0)
+
+
+async def last_fold(session: AsyncSession, project_id: str, smith_id: str) -> datetime | None:
+    """Return when facts of a smith were last looked through to be folded."""
+    ours = (MemoryOp.project_id == project_id, MemoryOp.smith_id == smith_id)
+    folded = (MemoryOp.kind == OpKind.fold, MemoryOp.state == OpState.done)
+    latest: datetime | None = (await session.exec(select(func.max(MemoryOp.began_at)).where(*ours, *folded))).one()
+    return latest
 
 
 async def of_run(session: AsyncSession, project_id: str, run_id: str) -> list[MemoryOp]:

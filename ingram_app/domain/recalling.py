@@ -128,7 +128,9 @@ async def _understood(caller: Caller, smith_id: str, kind: Kind, query: str) -> 
         await embed_new(caller, smith_id, kind)
         async with transaction(caller.tenancy) as session:
             wanted = (await projects.at(session, caller.project_id)).embedding_model
-            model = await vectors.serving(session, caller.project_id, smith_id, kind, wanted) or wanted
+            model = await vectors.serving(session, caller.project_id, smith_id, kind, wanted)
+            if model is None:
+                return "", []
             how = await embedding(session, caller.project_id, smith_id, model)
         return model, (await embeddings.embed(model, how.credential, [query], as_queries=True))[0]
     except IngramError:

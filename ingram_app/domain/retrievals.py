@@ -41,8 +41,8 @@ class Retrieval(SQLModel, table=True):
     __tablename__ = "retrievals"
 
     run_id: str = Field(foreign_key="runs.id", ondelete="CASCADE", primary_key=True)
-    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE", index=True)
-    smith_id: str = Field(foreign_key="smiths.id", ondelete="CASCADE", index=True)
+    project_id: str
+    smith_id: str = Field(index=True)
     document: str = ""
     """As it was then."""
     facts: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSONB)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.tools import ToolDefinition
+from sqlmodel import select
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
@@ -98,10 +99,11 @@ async def learn(op: MemoryOp) -> None:
     async with transaction(caller.tenancy) as session:
         run = await runs.find(session, caller, op.smith_id, op.run_id or "")
         clone = await smiths.embody(session, caller, op.smith_id)
+        holds = (await session.exec(select(memories.are_there(op.smith_id)))).one()
     said = words(run)
     if not said or not clone.config["auto_memory"]:  # the thread was deleted, or memory switched off, since then
         return await keep(op, caller, [], {})
-    known = await recalling.facts(caller, op.smith_id, said[: recalling.QUERY_LENGTH], KNOWN)
+    known = await recalling.facts(caller, op.smith_id, said[: recalling.QUERY_LENGTH], KNOWN) if holds else []
     response = await _ask(run, clone.smith, said, known)
     await keep(op, caller, read(response, known, run.id) if response else [], stamps(run, clone.smith, response))
 

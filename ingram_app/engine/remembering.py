@@ -12,30 +12,36 @@ from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingram_app.core import signals
+from ingram_app.core import process, signals
 from ingram_app.core.database import Tenancy, dispatching, transaction
-from ingram_app.core.errors import IngramError, NotFound
+from ingram_app.core.errors import Conflict, IngramError, NotFound
 from ingram_app.core.settings import settings
 from ingram_app.domain import memory_ops
 from ingram_app.domain.memory_ops import MemoryOp, OpKind, OpLost
 from ingram_app.domain.runs import Run
-from ingram_app.engine import learning
+from ingram_app.engine import consolidating, learning
 from ingram_app.gateways.providers import ModelRequestFailed
 
 log = logging.getLogger(__name__)
 SHARE = 3
 """A project may have this many times the seats that are free: the last quarter is kept for others."""
+GIVES_WAY = 4
+"""While runs that somebody waits for have the seats of a process, it takes what they leave, at least so many."""
 SECONDS = 150
 """As long as one operation may take: less than it is held for."""
 _LOOK_AGAIN_SECONDS = 1.0
 _APART_SECONDS = 0.1
 """The table is looked through at most so often."""
-_DEEDS: dict[OpKind, Callable[[MemoryOp], Awaitable[None]]] = {OpKind.learn: learning.learn}
+_DEEDS: dict[OpKind, Callable[[MemoryOp], Awaitable[None]]] = {
+    OpKind.learn: learning.learn,
+    OpKind.fold: consolidating.consolidate,
+}
 
 
 def after(run: Run) -> list[tuple[OpKind, float]]:
     """Return what is to be done once a run has completed, and in how many seconds."""
-    return [(OpKind.learn, 0.0)] if learning.is_worth_it(run) else []
+    later = [(OpKind.learn, 0.0)] if learning.is_worth_it(run) else []
+    return [*later, *([(OpKind.fold, settings().memory_quiet_seconds)] if consolidating.is_wanted(run) else [])]
 
 
 async def remember_forever() -> None:
@@ -68,7 +74,7 @@ class Desk:
 
     async def take_up(self) -> None:
         """Begin with what is due, as far as there are seats."""
-        if not self._free:
+        if self._free <= 0:
             return
         async with dispatching() as session:
             found = await memory_ops.next_up(session, self._free)
@@ -87,7 +93,7 @@ class Desk:
 
     @property
     def _free(self) -> int:
-        return self._seats - self._seated.total()
+        return max(GIVES_WAY, self._seats - process.SEATS.taken) - self._seated.total()
 
     async def _do(self, project_id: str, op_id: str) -> None:
         try:
@@ -129,7 +135,7 @@ def _may_help(failure: Exception) -> bool:
     """Tell whether it may go better later; a smith that is not there may have become another's."""
     if isinstance(failure, ModelRequestFailed):
         return failure.retryable
-    return isinstance(failure, NotFound | TimeoutError) or not isinstance(failure, IngramError)
+    return isinstance(failure, NotFound | Conflict | TimeoutError) or not isinstance(failure, IngramError)
 
 
 async def _let_go(tenancy: Tenancy, op: MemoryOp) -> None:

@@ -173,7 +173,7 @@ async def test_claims_deletes_and_erasures_that_race_end_in_one_story(api: Clien
 
 def test_whatever_is_held_about_a_smith_goes_with_its_row() -> None:
     """A noun that refers to a smith goes along when that is deleted; what does not is deleted by name."""
-    of_runs = {"transcripts", "tool_calls", "approvals"}
+    of_runs = {"transcripts", "tool_calls", "approvals", "retrievals", "memory_ops"}
     by_name = {"summaries", "attachments", "events", *of_runs, *REMAINS}
     for table in SQLModel.metadata.sorted_tables:
         if "smith_id" in table.columns and table.name not in by_name:

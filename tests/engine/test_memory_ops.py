@@ -6,10 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlmodel import col, select
 
 from ingram_app.core.database import dispatching
-from ingram_app.domain import memories, memory_ops, prompts, traces
+from ingram_app.core.settings import settings
+from ingram_app.domain import memories, memory, memory_ops, prompts, traces
 from ingram_app.domain.memories import Memory
+from ingram_app.domain.memory import MemoryDocument, MemoryDocumentChanged
 from ingram_app.domain.memory_ops import MemoryOp, OpKind, OpLost, OpState
 from ingram_app.domain.runs import Run
 from ingram_app.domain.traces import SpanKind
@@ -31,21 +34,21 @@ async def ops(world: World, run: Run) -> list[MemoryOp]:
 
 
 async def learnt(world: World, run: Run) -> MemoryOp:
-    """Return what was done for a run, once it is over."""
+    """Return how a run was learnt from, once it is over."""
 
     async def is_over() -> bool:
-        found = await ops(world, run)
-        return bool(found) and all(op.due_at is None for op in found)
+        return any(op.kind is OpKind.learn and op.due_at is None for op in await ops(world, run))
 
     await until(is_over)
-    [op] = await ops(world, run)
+    [op] = [op for op in await ops(world, run) if op.kind is OpKind.learn]
     return op
 
 
-async def due(world: World, run: Run) -> MemoryOp:
-    """Have a run, of the queue and carried elsewhere, leave something to be done that nobody here is at."""
-    async with engine():
-        run = await world.says(run.smith_id, "x")
+async def due(world: World, run: Run | None = None) -> MemoryOp:
+    """Return what is to be learnt from a run, with nobody here to do it."""
+    if run is None:
+        async with engine():
+            run = await world.says(await world.smith(), "x")
     add = (
         "insert into memory_ops (id, project_id, smith_id, run_id, kind, state, due_at, attempts, input_tokens,"
         " output_tokens, cost_micros, outcome, created_at) select 'mop_' || id, project_id, smith_id, id, 'learn',"
@@ -136,9 +139,8 @@ async def asked(address: str) -> dict[str, Any]:
 
 
 async def test_what_is_lost_on_the_way_is_done_by_another_once(world: World) -> None:
-    smith_id = await world.smith()
-    run = Run(smith_id=smith_id)
-    op = await due(world, run)
+    op = await due(world)
+    smith_id = op.smith_id
     claims = await asyncio.gather(*(claim(world, op) for _ in range(4)))
     [lost] = [one for one in claims if one]
     await world.sql("update memory_ops set due_at = clock_timestamp() where id = :id", id=op.id)
@@ -161,7 +163,7 @@ async def claim(world: World, op: MemoryOp) -> MemoryOp | None:
 
 
 async def test_what_fails_is_tried_again_later_and_not_for_ever(world: World) -> None:
-    op = await due(world, Run(smith_id=await world.smith()))
+    op = await due(world)
     for attempt in range(1, 6):
         await world.sql("update memory_ops set due_at = clock_timestamp() where id = :id", id=op.id)
         taken = await claim(world, op)
@@ -175,7 +177,7 @@ async def test_what_fails_is_tried_again_later_and_not_for_ever(world: World) ->
 
 
 async def test_a_model_that_refuses_is_not_asked_again(world: World) -> None:
-    op = await due(world, Run(smith_id=await world.smith()))
+    op = await due(world)
     await world.sql("update runs set model = 'nobody/knows' where id = :id", id=op.run_id)
     assert await remembering.do(op.project_id, op.id)
     [row] = (await world.sql("select state, error from memory_ops where id = :id", id=op.id)).all()
@@ -183,9 +185,11 @@ async def test_a_model_that_refuses_is_not_asked_again(world: World) -> None:
 
 
 async def test_projects_take_turns_and_nobody_sees_whose_it_is(world: World, other: World) -> None:
-    mine = [await due(world, Run(smith_id=await world.smith())) for _ in range(4)]
-    await world.sql("update memory_ops set due_at = due_at - interval '1 hour'")
-    theirs = await due(other, Run(smith_id=await other.smith()))
+    async with engine():
+        ran = [await world.says(await world.smith(), "x") for _ in range(4)]
+        last = await other.says(await other.smith(), "x")
+    mine = [await due(world, run) for run in ran]
+    theirs = await due(other, last)
     async with dispatching() as session:
         found = await memory_ops.next_up(session, 2)
     assert {project for project, _ in found} == {world.caller.project_id, other.caller.project_id}
@@ -195,7 +199,7 @@ async def test_projects_take_turns_and_nobody_sees_whose_it_is(world: World, oth
 
 
 async def test_a_turn_of_a_smith_that_was_claimed_is_learnt_by_the_person_s_own(world: World) -> None:
-    op = await due(world, Run(smith_id=await world.smith()))
+    op = await due(world)
     taken = await claim(world, op)
     assert taken is not None
     heir = await world.smith()
@@ -204,3 +208,57 @@ async def test_a_turn_of_a_smith_that_was_claimed_is_learnt_by_the_person_s_own(
         await learning.keep(taken, world.caller, [learning.Noted(memories.Fact("x"), None)], {})
     assert await facts(world, op.smith_id) == []
     assert op.kind is OpKind.learn
+
+
+@working
+async def test_a_quiet_smith_folds_its_facts_into_its_document_once(world: World, quiet: float) -> None:
+    smith_id = await world.smith(memory_consolidation=True)
+    await learnt(world, await world.says(smith_id, "[[remember Likes tea.]]", thread_id="t"))
+    run = await world.says(smith_id, "bye", thread_id="t")
+    [fold] = [op for op in await ops(world, run) if op.kind is OpKind.fold]
+    assert fold.due_at is not None
+    assert (fold.due_at - run.finished_at).total_seconds() > quiet - 1  # the first turn's was put off to here
+    for expected in (1, 1):
+        await world.sql("update memory_ops set due_at = clock_timestamp() where kind = 'fold' and due_at is not null")
+        op = await folded(world, smith_id)
+        [document] = await documents(world, smith_id)
+        assert (document.version, "Likes tea." in document.content) == (expected, True)
+        assert document.actor == {"kind": "smith", "id": smith_id, "token_id": None, "email": None}
+        await world.says(smith_id, "nothing new", thread_id="t")
+    assert op.model is None  # the second had nothing to fold, and asked nobody
+
+
+async def folded(world: World, smith_id: str) -> MemoryOp:
+    """Return the last consolidation of a smith once none is due."""
+    async with world.transaction() as session:
+        newest = select(MemoryOp).where(MemoryOp.smith_id == smith_id, MemoryOp.kind == OpKind.fold)
+        newest = newest.order_by(col(MemoryOp.created_at).desc())
+
+        async def is_over() -> bool:
+            async with world.transaction() as fresh:
+                return all(op.due_at is None for op in (await fresh.exec(newest)).all())
+
+        await until(is_over)
+        found: MemoryOp | None = (await session.exec(newest)).first()
+    assert found is not None
+    assert found.state is OpState.done, found.error
+    return found
+
+
+async def documents(world: World, smith_id: str) -> list[MemoryDocument]:
+    async with world.transaction() as session:
+        return await memory.revisions(session, world.caller, smith_id)
+
+
+async def test_a_document_that_somebody_wrote_meanwhile_is_not_overwritten(world: World) -> None:
+    smith_id = await world.smith()
+    async with world.transaction() as session:
+        await memory.write(session, world.caller, smith_id, "One.", after=0)
+    with pytest.raises(MemoryDocumentChanged):
+        async with world.transaction() as session:
+            await memory.write(session, world.caller, smith_id, "Two.", after=0)
+
+
+@pytest.fixture
+def quiet() -> float:
+    return settings().memory_quiet_seconds
