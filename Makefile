@@ -4,7 +4,7 @@
 # make check          style, types, layers and migrations
 # make stop           stop what serves from this folder
 # make bench          measure what a run costs beyond its model; SHORT=1 takes a few seconds
-# make stress         kill processes while customers work, and count; SECONDS=60 SEED=7
+# make stress         kill processes while customers work, and count; SECONDS=60 SEED=7 OUTAGE=60
 # make requirements   choose the versions again, after a change of requirements.in or requirements-dev.in
 
 PYTHON ?= python3
@@ -39,7 +39,7 @@ bench: setup-dev
 	$(BIN)/python -m benchmarks.run $(if $(SHORT),--short)
 
 stress: setup-dev
-	$(BIN)/python -m tests.stress $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.stress $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(OUTAGE),--outage $(OUTAGE))
 
 requirements: setup-dev
 	@for list in requirements requirements-dev; do \

@@ -95,7 +95,11 @@
   });
   const tally = (field) => {
     const place = document.getElementById(field.dataset.counted);
-    if (place) place.textContent = `${field.value.length.toLocaleString()} of ${field.maxLength.toLocaleString()} characters.`;
+    if (!place) return;
+    const most = Number(field.dataset.mostBytes);
+    const [size, limit, unit] = most ? [new TextEncoder().encode(field.value).length, most, "bytes"] : [field.value.length, field.maxLength, "characters"];
+    place.textContent = `${size.toLocaleString()} of ${limit.toLocaleString()} ${unit}.`;
+    place.classList.toggle("error", size > limit);
   };
   document.addEventListener("reset", (event) => setTimeout(() => {
     if (event.target.matches("[data-guarded]")) weigh(event.target);

@@ -32,15 +32,21 @@ Deed = Callable[[AsyncSession], Awaitable[Any]]
 
 async def measure(serving: Serving, project_id: str, *, short: bool) -> list[tuple[str, str, str]]:
     """Return (what, with one smith, with many), the head first."""
-    url = Cluster(serving.data / "postgres").url
-    os.environ |= {"IC_DATABASE_URL": url, "IC_DATA_DIR": str(serving.data)}
-    settings.cache_clear()
+    url = stand(serving)
     caller = Caller(Actor("tenant", project_id), frozenset({TENANT}), project_id=project_id)
     many = 10_000 if short else 100_000
     few, crowded = [await _figures(url, caller, number, 50 if short else 500) for number in (1, many)]
     await pool().dispose()
     head = ("", "1 smith", f"{many:,} smiths")
     return [head, *((what, few[what], crowded[what]) for what in few)]
+
+
+def stand(serving: Serving) -> str:
+    """Have this process stand on the database of a server; return where it is, for its owner."""
+    url = Cluster(serving.data / "postgres").url
+    os.environ |= {"IC_DATABASE_URL": url, "IC_DATA_DIR": str(serving.data)}
+    settings.cache_clear()
+    return url
 
 
 async def _figures(url: str, caller: Caller, number: int, times: int) -> dict[str, str]:

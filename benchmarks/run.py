@@ -26,6 +26,7 @@ import psutil
 import uvloop
 
 from benchmarks import crowd
+from benchmarks.memory import scale
 from benchmarks.wire import Target, Timed, times
 from tests.serving import ROOT, Serving
 
@@ -191,7 +192,7 @@ def _show(rows: list[Row], load_before: float) -> None:
         print(f"{row.what:{width}}  {row.figure:>14}  {row.direct:>11}")
 
 
-def _show_crowd(figures: list[tuple[str, str, str]]) -> None:
+def _show_pairs(figures: list[tuple[str, str, str]]) -> None:
     width = max(len(what) for what, _, _ in figures)
     print()
     for what, few, many in figures:
@@ -205,7 +206,8 @@ def main() -> None:
     load_before = os.getloadavg()[0]
     with _world() as world:
         _show(uvloop.run(measure(world, short=short)), load_before)
-        _show_crowd(uvloop.run(crowd.measure(world.serving, world.project_id, short=short)))
+        for figures in (crowd.measure, scale.measure):
+            _show_pairs(uvloop.run(figures(world.serving, world.project_id, short=short)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "5b9e27c41d83"
-down_revision = "90b6e3d1f57c"
+down_revision = "e735f999c62e"
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 SMITH = "nullif(current_setting('app.smith_id', true), '')"

@@ -12,7 +12,7 @@ from pydantic import Field
 from ingram_app.api.deps import Caller, InTransaction, Route
 from ingram_app.api.shapes import In, ListOut, Out, When
 from ingram_app.domain import authorizations, connections, credentials
-from ingram_app.domain.authorizations import ConsentFailed, InvalidState, Outcome
+from ingram_app.domain.authorizations import ConsentFailed, InvalidState, Outcome, Return
 from ingram_app.domain.connections import Connection, ConnectionStatus
 from ingram_app.domain.designs import Name
 
@@ -121,15 +121,32 @@ async def refresh_connection(smith_id: str, connection_id: str, caller: Caller) 
 
 @way_back.get("/callback", response_model=None)
 async def come_back(
-    request: Request, state: str = "", code: str | None = None, error: str | None = None
+    request: Request, state: str = "", code: str | None = None, error: str | None = None, iss: str | None = None
 ) -> Response | dict[str, str]:
     """Take in a person who comes back from a service; the `state` is all they are known by. Needs no token.
 
     With a `return_url` they are sent there, `connection=ok` or `connection=error` added; without one, they are told.
     """
+    return await _take_in(request, Return(state, code, error, iss))
+
+
+@way_back.get("/callback/{provider_id}", response_model=None)
+async def come_back_registered(
+    provider_id: str,
+    request: Request,
+    state: str = "",
+    code: str | None = None,
+    error: str | None = None,
+    iss: str | None = None,
+) -> Response | dict[str, str]:
+    """The same, for a service that has registered us by itself: no two of those share an address."""
+    return await _take_in(request, Return(state, code, error, iss, provider_id))
+
+
+async def _take_in(request: Request, back: Return) -> Response | dict[str, str]:
     is_browser = "text/html" in request.headers.get("accept", "")
     try:
-        outcome = await authorizations.complete(state, code, error)
+        outcome = await authorizations.complete(back)
     except InvalidState as invalid:
         if not is_browser:
             raise

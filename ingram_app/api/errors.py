@@ -18,6 +18,10 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 log = logging.getLogger(__name__)
 
 
+_CHANGED = ("42703", "42P01", "0A000")
+"""SQLSTATE of a column, a table or a plan that is not there any more as it was."""
+
+
 class InvalidInput(BadRequest):
     """The request holds what can not be stored: a NUL, half of a surrogate pair, or a number that is not finite."""
 
@@ -28,6 +32,13 @@ class ServiceOverloaded(Unavailable):
 
 class DatabaseAway(Unavailable):
     """The database does not answer. Nothing was changed; try again a little later."""
+
+    code = "storage_unavailable"
+
+
+class DatabaseAhead(Unavailable):
+    """The database was changed by a newer version than this process is of. Nothing was changed; try again a little
+    later, when it has been replaced."""
 
     code = "storage_unavailable"
 
@@ -112,6 +123,9 @@ def _allowed(request: Request) -> str:
 async def _database(_: Request, error: Any) -> Response:
     if isinstance(error, DataError):
         return answer(InvalidInput())
+    if getattr(error.orig, "sqlstate", None) in _CHANGED:
+        log.error("the tables are not those that this version knows: %s", error.orig)
+        return answer(DatabaseAhead())
     if not error.connection_invalidated and type(error).__name__ != "OperationalError":
         raise error
     log.error("the database failed: %s", error.orig)

@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter
 
-from ingram_app.api.deps import Caller, Route
+from ingram_app.api.deps import Caller, InTransaction, Route
 from ingram_app.api.shapes import ListOut, Out
-from ingram_app.domain.hosted_tools import HOSTED_TOOLS, HostedTool
+from ingram_app.domain import searches
+from ingram_app.domain.hosted_tools import HOSTED_TOOLS
 
 router = APIRouter(prefix="/tenant/hosted_tools", tags=["tools"], route_class=Route)
 
@@ -14,11 +15,21 @@ class HostedToolOut(Out):
     title: str
     description: str
     available: bool
-    """Whether this installation has what it takes; a search of the web takes a search service."""
+    """Whether it has what it takes; a search of the web takes a search service."""
 
 
 @router.get("", response_model=ListOut[HostedToolOut])
-async def list_hosted_tools(caller: Caller) -> dict[str, list[HostedTool]]:
+async def list_hosted_tools(caller: Caller, session: InTransaction) -> ListOut[HostedToolOut]:
     """List the tools that run in the platform; enable one by its name in `enabled_hosted_tools`."""
-    caller.require("agents:read")
-    return {"data": list(HOSTED_TOOLS.values())}
+    search = (await searches.find(session, caller)).available
+    return ListOut(
+        data=[
+            HostedToolOut(
+                name=tool.name,
+                title=tool.title,
+                description=tool.description,
+                available=tool.available(search=search),
+            )
+            for tool in HOSTED_TOOLS.values()
+        ]
+    )

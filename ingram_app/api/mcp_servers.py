@@ -9,8 +9,7 @@ from pydantic import Field
 from ingram_app.api.deps import Caller, InTransaction, Route
 from ingram_app.api.models import ApiKey
 from ingram_app.api.shapes import In, ListOut, Out
-from ingram_app.core.database import transaction
-from ingram_app.domain import catalog, mcp_servers
+from ingram_app.domain import catalog, mcp_servers, registrations
 from ingram_app.domain.catalog import AuthKind, Entry
 from ingram_app.domain.designs import ApprovalRule, Name
 from ingram_app.domain.mcp_servers import McpServer
@@ -102,9 +101,7 @@ async def list_mcp_servers(caller: Caller, session: InTransaction) -> ListOut[Mc
 @router.put("/tenant/mcp/{name}", response_model=McpServerOut)
 async def put_mcp_server(name: str, body: McpServerIn, caller: Caller) -> McpServerOut:
     """Register a server, or replace one, and ask it for its tools; `discovery_error` says if it did not answer."""
-    async with transaction(caller.tenancy) as session:
-        await mcp_servers.put(session, caller, name, body.model_dump(exclude_unset=True))
-    return McpServerOut.of(await mcp_servers.discover(caller, name))
+    return McpServerOut.of(await registrations.put(caller, name, body.model_dump(exclude_unset=True)))
 
 
 @router.get("/tenant/mcp/{name}", response_model=McpServerOut)

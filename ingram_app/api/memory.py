@@ -19,6 +19,8 @@ router = APIRouter(prefix="/smiths/{smith_id}", tags=["memory"], route_class=Rou
 
 class Document(In):
     content: str
+    version: int | None = None
+    """The one that was read: if somebody has written since, nothing is overwritten."""
 
 
 class DocumentOut(Out):
@@ -100,8 +102,8 @@ async def get_memory(smith_id: str, caller: Caller, session: InTransaction) -> D
 
 @router.put("/memory", response_model=DocumentOut)
 async def put_memory(smith_id: str, body: Document, caller: Caller, session: InTransaction) -> DocumentOut:
-    """Write the working document anew: Markdown, at most 32 KiB."""
-    return DocumentOut.of(await memory.write(session, caller, smith_id, body.content))
+    """Write the working document anew: Markdown, at most 32 KiB; over one `version` alone if you name it."""
+    return DocumentOut.of(await memory.write(session, caller, smith_id, body.content, over=body.version))
 
 
 @router.get("/memory/revisions", response_model=ListOut[DocumentRevisionOut])

@@ -12,7 +12,7 @@ from ingram_app.api.shapes import In, ListOut, Out
 from ingram_app.domain import oauth_providers
 from ingram_app.domain.designs import Name
 from ingram_app.domain.oauth_providers import OAuthProvider
-from ingram_app.gateways.oauth import AuthMethod
+from ingram_app.gateways.oauth_presets import AuthMethod
 
 Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,300}$")]
 router = APIRouter(prefix="/tenant/providers", tags=["connections"], route_class=Route)
@@ -23,7 +23,7 @@ class ProviderIn(In):
 
     client_id: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[\x21-\x7e]+$")]
     client_secret: ApiKey | None = None
-    """Kept when left out, while `client_id` and `token_uri` stay the same."""
+    """Kept when left out, while `client_id` and the addresses stay the same. None with the `auth_method` none."""
     authorize_url: str | None = None
     token_uri: str | None = None
     revoke_uri: str | None = None
@@ -31,6 +31,15 @@ class ProviderIn(In):
     scopes_allowed: Annotated[list[Scope], Field(max_length=100)] = []
     refresh_webhook: str | None = None
     return_origins: Annotated[list[Name], Field(max_length=50)] = []
+
+
+class RegistrationOut(Out):
+    """Us as a server's authorization server has registered us by itself."""
+
+    mcp_server: str
+    issuer: str
+    resource: str
+    secret_expires_at: datetime | None
 
 
 class ProviderOut(Out):
@@ -43,6 +52,8 @@ class ProviderOut(Out):
     scopes_allowed: list[str]
     refresh_webhook: str | None
     return_origins: list[str]
+    registration: RegistrationOut | None
+    """Null when somebody has registered us by hand."""
     redirect_uri: str
     """Tell it to the service: where people come back to."""
     created_at: datetime

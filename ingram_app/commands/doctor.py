@@ -1,5 +1,6 @@
 """doctor: what is wrong with an installation, in sentences; nothing is changed."""
 
+import asyncio
 import importlib.util
 import sys
 from argparse import Namespace
@@ -11,9 +12,17 @@ from ingram_app.core import cluster, migrations, secrets
 from ingram_app.core.errors import IngramError
 from ingram_app.core.roles import ROLE
 from ingram_app.core.settings import settings
+from ingram_app.gateways import mail
+
+
+class Note(str):
+    """Something that is not there, and need not be."""
+
+    __slots__ = ()
+
 
 Finding = str | None
-"""What is wrong and what to do; none when all is well."""
+"""What is wrong and what to do, or a `Note`; none when all is well."""
 
 
 def run(arguments: Namespace) -> int:
@@ -21,8 +30,9 @@ def run(arguments: Namespace) -> int:
     wrong = 0
     for name, check in CHECKS.items():
         finding = _asked(check)
-        wrong += finding is not None
-        print(f"{'wrong' if finding else 'well ':5}  {name}{f': {finding}' if finding else ''}")
+        word = "well" if finding is None else "note" if isinstance(finding, Note) else "wrong"
+        wrong += word == "wrong"
+        print(f"{word:5}  {name}{f': {finding}' if finding else ''}")
     return 1 if wrong else 0
 
 
@@ -73,6 +83,15 @@ def _local_model() -> Finding:
     return f"{' and '.join(missing)} is not installed, so local/smollm2-135m can not answer." if missing else None
 
 
+def _mail() -> Finding:
+    if not settings().sends_mail:
+        if settings().smtp_url or settings().mail_from:
+            return "none is sent: IC_SMTP_URL and IC_MAIL_FROM go together, and one of them is not set."
+        return Note("none is sent. Set IC_SMTP_URL and IC_MAIL_FROM, and owners are written to when it matters.")
+    failed = asyncio.run(mail.knock())
+    return failed and f"the server of IC_SMTP_URL would not take any: {failed}"
+
+
 CHECKS: dict[str, Callable[[], Finding]] = {
     "Python": _python,
     "settings": _settings,
@@ -80,4 +99,5 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "database": _database,
     "stored secrets": _sealed,
     "embedded model": _local_model,
+    "mail": _mail,
 }

@@ -14,7 +14,7 @@ from ingram_app.console.session import Session, standing
 from ingram_app.core.database import compact, transaction
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.secrets import digest
-from ingram_app.domain import agents, mcp_servers
+from ingram_app.domain import agents, mcp_servers, searches
 from ingram_app.domain.access import Caller
 
 _INSTRUCTIONS_LENGTH = 100_000
@@ -72,6 +72,7 @@ class Design(rx.State):
             agent = await agents.find(session, caller, wanted)
             choices = await model_field.choices(session, caller)
             registered = [server.name for server in await mcp_servers.browse(session, caller)]
+            search = (await searches.find(session, caller)).available
         draft = agent.draft
         self.name = agent.name
         self.revision = digest(compact([agent.id, agent.name, draft]))[:12]
@@ -80,7 +81,8 @@ class Design(rx.State):
         self.other = (draft.get("model") or "") if self.chosen == model_field.OTHER else ""
         self.texts, self.variables = design_form.texts(draft), design_form.variables(draft)
         self.memory = design_form.memory(draft)
-        self.hosted, self.servers = design_form.hosted(draft), design_form.servers(draft, registered)
+        self.hosted = design_form.hosted(draft, search=search)
+        self.servers = design_form.servers(draft, registered)
         self.error = self.error_at = ""
 
 

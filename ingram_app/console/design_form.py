@@ -17,7 +17,7 @@ HOSTED, SERVER = "hosted:", "server:"
 """What stands before a choice's name in the form."""
 _AS_JSON = ("client_tools", "approval_policy", "skills")
 _SETTINGS = ("temperature", "max_tokens", "reasoning_effort")
-_NO_SERVICE = "This installation has no search service."
+_NO_SERVICE = "There is no search service to ask; the Tools page says which."
 _SWITCHES = ("auto_memory", "memory_consolidation")
 
 
@@ -40,11 +40,16 @@ class Choice:
     on: bool
 
 
-def hosted(draft: dict[str, Any]) -> list[Choice]:
+def hosted(draft: dict[str, Any], *, search: bool) -> list[Choice]:
     """Return the built-in tools, and what the draft names that is none."""
     named = draft.get("enabled_hosted_tools") or []
     choices = [
-        Choice(tool.name, tool.title, tool.description if tool.available else _NO_SERVICE, tool.name in named)
+        Choice(
+            tool.name,
+            tool.title,
+            tool.description if tool.available(search=search) else _NO_SERVICE,
+            tool.name in named,
+        )
         for tool in hosted_tools.HOSTED_TOOLS.values()
     ]
     unknown = [name for name in named if name not in hosted_tools.HOSTED_TOOLS]

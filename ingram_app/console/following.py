@@ -80,7 +80,11 @@ async def gulped(tab: rx.State, following: AsyncIterator[Told | None]) -> AsyncG
         listening.cancel()
 
 
-async def stirred(heard: "asyncio.Queue[signals.Item]", within_seconds: float | None = None) -> None:
+async def stirred(
+    heard: "asyncio.Queue[signals.Item]",
+    within_seconds: float | None = None,
+    apart_seconds: float = _LISTS_APART_SECONDS,
+) -> None:
     """Return some time after something was heard, with all that came meanwhile; or when the time is over.
 
     So a list is read no more often than people can look.
@@ -88,7 +92,7 @@ async def stirred(heard: "asyncio.Queue[signals.Item]", within_seconds: float | 
     with suppress(TimeoutError):
         async with asyncio.timeout(within_seconds):
             await heard.get()
-    await asyncio.sleep(_LISTS_APART_SECONDS)
+    await asyncio.sleep(apart_seconds)
     while not heard.empty():
         heard.get_nowait()
 

@@ -22,6 +22,7 @@ _SHOWN = {
     "max_memory_tokens": ("Tokens of facts", "What is told of the smith's memory, besides its document."),
     "max_input_bytes": ("Input", "In bytes."),
     "max_concurrent_runs": ("Runs at work", "Of the whole project. Those beyond wait."),
+    "max_queued_runs": ("Runs that wait", "Of the whole project. One more is refused."),
 }
 
 

@@ -21,6 +21,7 @@ from ingram_app.console.looks import (
     split,
     whole_id,
 )
+from ingram_app.console.retention import RetentionPart, retention
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
@@ -82,7 +83,7 @@ def _loss(figures: Figures) -> str:
     return f"{gone} go with it. {keys} will be refused at once, and live runs end."
 
 
-@page("/p/[project]/settings/project", title="Project", on_load=[ProjectPage.load, LimitsPart.load])
+@page("/p/[project]/settings/project", title="Project", on_load=[ProjectPage.load, LimitsPart.load, RetentionPart.load])
 def project() -> rx.Component:
     body = rx.el.div(
         guarded(
@@ -102,6 +103,7 @@ def project() -> rx.Component:
             on_submit=ProjectPage.rename,
         ),
         limits(),
+        retention(),
         rx.cond(Session.manages, _danger()),
         class_name="stack",
     )

@@ -8,7 +8,7 @@ import reflex as rx
 from ingram_app.console.dialogs import form_dialog
 from ingram_app.console.looks import field
 from ingram_app.domain.oauth_providers import OAuthProvider
-from ingram_app.gateways.oauth import PRESETS
+from ingram_app.gateways.oauth_presets import PRESETS
 
 _KNOWN = ", ".join(PRESETS)
 
@@ -26,6 +26,8 @@ class ProviderRow:
     changed: str = ""
     refresh_webhook: str = ""
     auth_method: str = ""
+    registered_for: str = ""
+    """What is said of how we came to be its client, when nobody has registered us by hand."""
 
     @classmethod
     def of(cls, row: OAuthProvider) -> "ProviderRow":
@@ -41,6 +43,7 @@ class ProviderRow:
             changed=row.updated_at.isoformat(),
             refresh_webhook=row.refresh_webhook or "",
             auth_method=row.auth_method,
+            registered_for=f"registered by itself, for {row.registered.mcp_server}" if row.registered else "",
         )
 
 

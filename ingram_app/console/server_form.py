@@ -7,12 +7,18 @@ import reflex as rx
 from ingram_app.console.dialogs import curl, form_dialog
 from ingram_app.console.looks import field
 from ingram_app.console.session import Session
-from ingram_app.core.errors import Invalid
+from ingram_app.core.errors import IngramError
+from ingram_app.domain.mcp_servers import McpServer
 
 BLANK = {"name": "", "url": "", "kind": "none", "provider": ""}
 _NAME = "a-z, 0-9, - and _. It stands before a tool's name where two would be called the same."
 _ADDRESS = "Streamable HTTP. Calls to it are signed; the guide of the API says how to verify them."
-_KINDS = [("none", "Nothing"), ("bearer", "A secret"), ("oauth", "The account of the smith's person")]
+_KINDS = [
+    ("none", "Nothing"),
+    ("bearer", "A secret"),
+    ("registered", "The account of the smith's person; we register by ourselves"),
+    ("oauth", "The account of the smith's person, with a service under Accounts"),
+]
 
 
 def wished(slug: str, url: str, kind: str) -> dict[str, str]:
@@ -20,20 +26,30 @@ def wished(slug: str, url: str, kind: str) -> dict[str, str]:
     return BLANK | {"name": slug, "url": url, "kind": kind}
 
 
+def stands(server: McpServer) -> dict[str, str]:
+    """Return what stands in the form for a server that there is."""
+    kind = "registered" if server.client_mode == "platform" else server.auth_kind
+    provider = "" if kind == "registered" else server.provider or ""
+    return {"name": server.name, "url": server.url, "kind": kind, "provider": provider}
+
+
 def read(form: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return a server's name and what is given of it."""
     said = {name: str(form.get(name, "")).strip() for name in (*BLANK, "secret")}
     auth = {"kind": said["kind"] if said["kind"] in ("bearer", "oauth") else "none"}
+    if said["kind"] == "registered":
+        auth = {"kind": "oauth", "client_mode": "platform"}
     if auth["kind"] == "bearer" and said["secret"]:
         auth["secret"] = said["secret"]
-    if auth["kind"] == "oauth":
+    if said["kind"] == "oauth":
         auth["provider"] = said["provider"]
     return said["name"], {"url": said["url"], "auth": auth}
 
 
-def told(error: Invalid) -> dict[str, str]:
+def told(error: IngramError) -> dict[str, str]:
     """Return an error at its field."""
-    return {(error.param or "url").rpartition(".")[2]: error.sentence}
+    at = (error.param or "url").rpartition(".")[2]
+    return {"kind" if at == "client_mode" else at: error.sentence}
 
 
 def dialog(
@@ -50,7 +66,7 @@ def dialog(
         one("url", "Address", _ADDRESS, required=True, placeholder="https://tools.example.com/mcp"),
         one("kind", "What it is shown", "", kind="select", options=_KINDS),
         one("secret", "Secret", "Sent as a bearer token. Sealed; empty keeps the one that is there.", kind="password"),
-        one("provider", "Service of the account", "One of those under Accounts, such as github."),
+        one("provider", "Service of the account", "Only with a service under Accounts: its name, such as github."),
     ]
     if is_new:
         fields.insert(0, one("name", "Name", _NAME, required=True, max_length=63))

@@ -44,6 +44,7 @@ _SECTIONS = [
             ("Models", "cpu", "/settings/models", ""),
             ("API keys", "key-round", "/settings/api-keys", ""),
             ("Webhooks", "webhook", "/settings/webhooks", ""),
+            ("Trace export", "telescope", "/settings/traces", ""),
             ("Audit log", "scroll-text", "/settings/audit-log", ""),
         ],
     ),

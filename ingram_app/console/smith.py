@@ -12,6 +12,7 @@ from ingram_app.console import (
     person,
     playground,
     profile,
+    smith_memory,
     smith_revisions,
     smith_story,
     smith_tokens,
@@ -29,6 +30,7 @@ from ingram_app.console.profile import Profile
 from ingram_app.console.run_rows import COLUMNS, RunRow, called, cells, rows_of
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
+from ingram_app.console.smith_memory import SmithMemory
 from ingram_app.console.smith_revisions import SmithRevisions
 from ingram_app.console.smith_story import SmithStory
 from ingram_app.console.smith_tokens import SmithTokens
@@ -42,6 +44,7 @@ _VIEWS = [
     ("", "Overview"),
     ("threads", "Threads"),
     ("runs", "Runs"),
+    ("memory", "Memory"),
     ("connections", "Connections"),
     ("tokens", "Tokens"),
     ("revisions", "Revisions"),
@@ -56,6 +59,7 @@ _LOADS = [
     SmithRevisions.load,
     Profile.load,
     Person.load,
+    *smith_memory.LOADS,
 ]
 
 
@@ -132,7 +136,7 @@ class SmithPage(rx.State):
 @page(
     "/p/[project]/smiths/[smith_id]",
     title="Smith",
-    on_load=[*_LOADS, Playground.load, SmithPage.load, Playground.follow],
+    on_load=[*_LOADS, Playground.load, SmithPage.load, SmithMemory.follow, Playground.follow],
 )
 def smith_page() -> rx.Component:
     return rx.cond(
@@ -143,6 +147,7 @@ def smith_page() -> rx.Component:
                 SmithPage.tab,
                 ("threads", _threads()),
                 ("runs", _runs()),
+                (smith_memory.TAB, smith_memory.tab()),
                 (accounts.TAB, accounts.accounts()),
                 ("tokens", smith_tokens.tab()),
                 ("revisions", smith_revisions.tab()),
@@ -157,6 +162,7 @@ def smith_page() -> rx.Component:
             person.dialogs(),
             smith_tokens.dialogs(),
             smith_revisions.dialog(),
+            smith_memory.dialogs(),
             overrides.dialog(),
             _code(),
         ),
@@ -249,6 +255,8 @@ def _code() -> rx.Component:
                 f'{{"smith_id": "{SmithPage.id}", "permissions": ["runs:read", "runs:write"], "ttl_seconds": 3600}}',
             ),
         ),
+        ("Remember a fact", curl("POST", Session.address, f"{path}/memories", '{"content": "Likes tea."}')),
+        ("What it would recall", curl("POST", Session.address, f"{path}/memories/search", '{"query": "drinks"}')),
         ("Go back to a revision", curl("POST", Session.address, f"{path}/revisions/1/restore")),
         ("All that is held about the person", curl("GET", Session.address, f"{path}/export")),
     )

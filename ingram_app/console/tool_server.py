@@ -14,8 +14,8 @@ from ingram_app.console.looks import button, facts, link, one_thing, relative_ti
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
-from ingram_app.core.errors import Invalid
-from ingram_app.domain import mcp_servers
+from ingram_app.core.errors import Invalid, UpstreamFailed
+from ingram_app.domain import mcp_servers, registrations
 from ingram_app.domain.access import Caller
 from ingram_app.domain.mcp_servers import DiscoveryFailed, McpServer, Tool
 
@@ -45,6 +45,7 @@ class ToolServer(rx.State):
     name: str = ""
     state: str = ""
     stands: dict[str, str] = server_form.BLANK
+    provider: str = ""
     tools: list[ToolRow] = []
     lists: bool = False
     """There is an allowlist."""
@@ -108,15 +109,14 @@ class ToolServer(rx.State):
         caller = await standing(self)
         wanted = named(self, "tools")
         _, given = server_form.read(form)
+        async with transaction(caller.tenancy) as session:
+            old = await mcp_servers.find(session, caller, wanted)
+        kept = {"tool_allowlist": old.tool_allowlist, "approval_policy": old.approval_policy}
         try:
-            async with transaction(caller.tenancy) as session:
-                old = await mcp_servers.find(session, caller, wanted)
-                kept = {"tool_allowlist": old.tool_allowlist, "approval_policy": old.approval_policy}
-                await mcp_servers.put(session, caller, wanted, given | kept)
-        except Invalid as error:
+            self._show(await registrations.put(caller, wanted, given | kept))
+        except (Invalid, UpstreamFailed) as error:
             self.errors = server_form.told(error)
             return None
-        self._show(await mcp_servers.discover(caller, wanted))
         return [close_dialog("edit-server"), rx.toast.success("Saved.")]
 
     @rx.event
@@ -133,8 +133,7 @@ class ToolServer(rx.State):
 
     def _show(self, server: McpServer) -> None:
         self.id, self.name, self.state = server.id, server.name, server.status
-        named_ = {"name": server.name, "url": server.url, "kind": server.auth_kind, "provider": server.provider or ""}
-        self.stands = server_form.BLANK | named_
+        self.stands, self.provider = server_form.stands(server), server.provider or ""
         self.tools = [ToolRow.of(tool) for tool in server.tools]
         self.lists = server.tool_allowlist is not None
         self.discovery_error, self.call_error = server.discovery_error or "", server.last_call_error or ""
@@ -235,7 +234,8 @@ def _facts() -> rx.Component:
     kind = rx.match(
         ToolServer.stands["kind"],
         ("bearer", "a secret"),
-        ("oauth", f"the person's account with {ToolServer.stands['provider']}"),
+        ("oauth", f"the person's account with {ToolServer.provider}"),
+        ("registered", f"the person's account with {ToolServer.provider}, where we registered by ourselves"),
         "nothing",
     )
     return facts(

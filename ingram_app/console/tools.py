@@ -5,17 +5,18 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console import provider_form, server_form
+from ingram_app.console import provider_form, search_form, server_form
 from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm, curl, open_dialog
 from ingram_app.console.figures import counted, moment
 from ingram_app.console.lists import empty, list_table
 from ingram_app.console.looks import badge, button, copy_button, head, relative_time, section, skeleton
 from ingram_app.console.provider_form import NEW_PROVIDER, ProviderRow
+from ingram_app.console.search_form import UNKNOWN, SearchRow
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
-from ingram_app.core.errors import Invalid
-from ingram_app.domain import agents, catalog, mcp_servers, oauth_providers
+from ingram_app.core.errors import Invalid, UpstreamFailed
+from ingram_app.domain import agents, catalog, mcp_servers, oauth_providers, registrations, searches
 from ingram_app.domain.agents import Agent
 from ingram_app.domain.hosted_tools import HOSTED_TOOLS
 from ingram_app.domain.mcp_servers import McpServer
@@ -65,6 +66,7 @@ class Tools(rx.State):
     built_in: list[BuiltInRow] = []
     providers: list[ProviderRow] = []
     entries: list[EntryRow] = []
+    search: SearchRow = UNKNOWN
     chosen: ProviderRow = NEW_PROVIDER
     """The provider that a dialog is about; one without a name is a new one."""
     wished: dict[str, str] = {}
@@ -79,12 +81,20 @@ class Tools(rx.State):
         async with transaction(caller.tenancy) as session:
             servers = await mcp_servers.browse(session, caller)
             providers = await oauth_providers.browse(session, caller)
+            search = await searches.find(session, caller)
             found = (await agents.browse(session, caller, _PAGE)).data
         self.servers = [ServerRow.of(server) for server in servers]
         self.providers = [ProviderRow.of(provider) for provider in providers]
-        self.built_in = _built_in(list(found))
+        self.search = SearchRow.of(search)
+        self.built_in = _built_in(list(found), search=search.available)
         self.entries = [
-            EntryRow(entry.slug, entry.name, entry.description, entry.url, entry.auth_kind)
+            EntryRow(
+                entry.slug,
+                entry.name,
+                entry.description,
+                entry.url,
+                "registered" if entry.registers else entry.auth_kind,
+            )
             for entry in catalog.browse(caller)
         ]
         self.errors, self.loaded = {}, True
@@ -104,13 +114,35 @@ class Tools(rx.State):
         caller = await standing(self)
         name, given = server_form.read(form)
         try:
-            async with transaction(caller.tenancy) as session:
-                await mcp_servers.put(session, caller, name, given)
-        except Invalid as error:
+            await registrations.put(caller, name, given)
+        except (Invalid, UpstreamFailed) as error:
             self.errors = server_form.told(error)
             return None
-        await mcp_servers.discover(caller, name)
+        self.errors = {}
         return [close_dialog("new-server"), rx.redirect(f"/p/{caller.project_id}/tools/{name}")]
+
+    @rx.event
+    async def choose_search(self):
+        """Open the dialog about whom smiths ask when they search the web."""
+        await standing(self)
+        self.errors = {}
+        return open_dialog("search")
+
+    @rx.event
+    async def put_search(self, form: dict[str, Any]):
+        """Choose whom the project's smiths ask."""
+        caller = await standing(self)
+        provider, given = search_form.read(form)
+        try:
+            async with transaction(caller.tenancy) as session:
+                if provider is not None:
+                    await searches.put(session, caller, provider, **given)
+                elif self.search.is_own:
+                    await searches.remove(session, caller)
+        except Invalid as error:
+            self.errors = {error.param or "provider": error.sentence}
+            return None
+        return [close_dialog("search"), Tools.load, rx.toast.success("Kept.")]
 
     @rx.event
     async def choose(self, provider: str, dialog: str):
@@ -142,12 +174,12 @@ class Tools(rx.State):
         return [Tools.load, rx.toast.success("Forgotten.")]
 
 
-def _built_in(found: list[Agent]) -> list[BuiltInRow]:
+def _built_in(found: list[Agent], *, search: bool) -> list[BuiltInRow]:
     rows = []
     for tool in HOSTED_TOOLS.values():
         users = [agent.name for agent in found if tool.name in (agent.draft.get("enabled_hosted_tools") or [])]
         shown = ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
-        state = "available" if tool.available else "no search service"
+        state = "available" if tool.available(search=search) else "no search service"
         rows.append(BuiltInRow(tool.name, tool.title, tool.description, state, shown))
     return rows
 
@@ -160,6 +192,7 @@ def tools() -> rx.Component:
         head("Tools", "What smiths can do besides talk, and with whose accounts.", code_button(), new),
         rx.cond(Tools.loaded, shown, skeleton()),
         server_form.dialog("new-server", Tools.wished, Tools.errors, Tools.register),
+        search_form.dialog(Tools.search, Tools.errors, Tools.put_search),
         provider_form.dialog(Tools.chosen, Tools.errors, Tools.put_provider),
         confirm(
             "remove-provider",
@@ -171,6 +204,10 @@ def tools() -> rx.Component:
         code_drawer(
             ("Register a server", server_form.example()),
             ("List servers", curl("GET", Session.address, "/v1/tenant/mcp")),
+            (
+                "Search with a key of your own",
+                curl("PUT", Session.address, "/v1/tenant/search", '{"provider": "tavily", "api_key": "…"}'),
+            ),
             ("List built-in tools", curl("GET", Session.address, "/v1/tenant/hosted_tools")),
             (
                 "Set up a provider",
@@ -226,6 +263,7 @@ def _hosted() -> rx.Component:
             ],
             label="Built-in tools",
         ),
+        search_form.line(Tools.search, Tools.choose_search),
     )
 
 
@@ -259,8 +297,12 @@ def _provider_cells(row: ProviderRow) -> list[Any]:
         class_name="row end",
     )
     return [
-        rx.el.strong(row.provider),
-        rx.el.code(row.client_id, class_name="clip"),
+        rx.el.div(
+            rx.el.strong(row.provider),
+            rx.cond(row.registered_for != "", rx.el.span(row.registered_for, class_name="muted small")),
+            class_name="stack tight",
+        ),
+        rx.el.code(row.client_id, class_name="clip", title=row.client_id),
         rx.el.span(rx.el.code(row.redirect_uri), copy_button(row.redirect_uri, "Copy the address"), class_name="id"),
         rx.cond(row.scopes != "", rx.el.span(row.scopes, class_name="clip"), rx.el.span("nothing", class_name="muted")),
         rx.cond(Session.manages, deeds),
@@ -277,7 +319,9 @@ def _catalog() -> rx.Component:
             lambda row: [
                 rx.el.strong(row.name),
                 rx.el.span(row.about, class_name="muted"),
-                rx.match(row.auth, ("oauth", "an account"), ("bearer", "a secret"), "nothing"),
+                rx.match(
+                    row.auth, ("oauth", "an account"), ("registered", "an account"), ("bearer", "a secret"), "nothing"
+                ),
                 rx.cond(
                     Session.manages,
                     rx.el.div(

@@ -14,7 +14,8 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
 from ingram_app.domain import traces
-from ingram_app.domain.traces import Branch, Span, SpanKind, Trace
+from ingram_app.domain.spans import SpanKind
+from ingram_app.domain.traces import Branch, Span, Trace
 
 _MOST = 100
 """Spans that are shown; the API has the rest."""
@@ -94,6 +95,8 @@ def _bar(whole: Span, span: Span, depth: int) -> Bar:
 
 
 def _name(span: Span) -> str:
+    if "ingram.sent" in span.attributes:
+        return span.name
     if span.kind is SpanKind.run:
         return "Run"
     if span.kind is SpanKind.model_call:

@@ -50,6 +50,7 @@ class Tenancy:
 NOBODY = Tenancy()
 _PLAIN = re.compile(r"\w*", re.ASCII)
 Driver = psycopg.AsyncConnection[Any]
+_MOMENT_IN = text("select clock_timestamp() + make_interval(secs => :seconds)")
 _ALONE = text("select pg_advisory_xact_lock(hashtext(:deed))")
 
 
@@ -133,6 +134,12 @@ async def enter(session: AsyncSession, tenancy: Tenancy) -> None:
 async def alone(session: AsyncSession, deed: str) -> None:
     """Wait until nobody else is at this deed; nobody else begins it until the transaction ends."""
     await execute(session, _ALONE, {"deed": deed})
+
+
+async def moment_in(session: AsyncSession, seconds: float = 0) -> datetime:
+    """Return the moment so far from now, by the one clock that all processes share: the database's."""
+    moment: datetime = (await execute(session, _MOMENT_IN, {"seconds": seconds})).scalar().astimezone(UTC)
+    return moment
 
 
 class Rows:

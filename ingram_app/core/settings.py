@@ -4,9 +4,11 @@ import os
 import re
 import secrets
 from contextlib import suppress
+from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, HttpUrl, PostgresDsn, RedisDsn, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -65,6 +67,12 @@ class Settings(BaseSettings):
     commit: str | None = None
     """The build that runs, as /health tells it."""
 
+    smtp_url: SecretStr | None = None
+    """Who takes our e-mail: `smtp://user:password@host:587`, or `smtps://…:465`. Unset, none is sent."""
+
+    mail_from: str | None = None
+    """Whom our e-mail comes from, as its readers see it: `Ingram Cloud <cloud@example.com>`. Needed to send any."""
+
     openai_api_key: SecretStr | None = None
     """The platform's own key, for projects that bring none; likewise the next two."""
     anthropic_api_key: SecretStr | None = None
@@ -99,6 +107,30 @@ class Settings(BaseSettings):
             if not long_enough:
                 raise ValueError("it must be 64 hex digits, as `openssl rand -hex 32` prints them")
         return key
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            parts = urlsplit(url.get_secret_value())
+            try:
+                well = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+            except ValueError:
+                well = False
+            if not well:
+                raise ValueError("it must look like smtp://user:password@host:587 or smtps://user:password@host:465")
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_an_address(cls, sender: str | None) -> str | None:
+        if sender is not None and (not sender.isprintable() or "@" not in parseaddr(sender)[1]):
+            raise ValueError("it must look like Ingram Cloud <cloud@example.com>")
+        return sender
+
+    @property
+    def sends_mail(self) -> bool:
+        return self.smtp_url is not None and self.mail_from is not None
 
     @property
     def address(self) -> str:

@@ -1,12 +1,12 @@
 """The nouns, in reading order: each may lean on the ones before it, never on the ones after.
 
 access · paging · audit · event_types · events · hosted_tools · designs · rendering · agents · versions · keyrings ·
-organizations · teammates · sessions · projects · slots · tokens · idempotency · model_keys · catalog · signatures ·
-oauth_providers · mcp_servers · revisions · smiths · connections · credentials · authorizations · rosters · rollouts ·
-threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls · approvals ·
-memory · memory_ops · memories · runs · guards · tryouts · leases · answers · recollections · vectors · recalling ·
-retrievals · replays · speech · conversations · claims · erasures · exports · activity · webhooks · deliveries ·
-prompts · traces
+organizations · teammates · sessions · projects · mails · slots · tokens · idempotency · model_keys · catalog ·
+signatures · oauth_providers · mcp_servers · registrations · searches · revisions · smiths · connections · credentials ·
+authorizations · rosters · rollouts · threads · arrivals · turns · attachments · transcripts · summaries · frames ·
+folds · tool_calls · approvals · memory · memory_ops · memories · runs · spans · guards · tryouts · leases · answers ·
+recollections · vectors · recalling · retrievals · replays · speech · conversations · claims · erasures · exports ·
+activity · webhooks · deliveries · prompts · traces · semantics · trace_exports · retention
 """
 
 from ingram_app.domain import (
@@ -37,6 +37,7 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    mails,
     mcp_servers,
     memories,
     memory,
@@ -49,23 +50,29 @@ from ingram_app.domain import (
     prompts,
     recalling,
     recollections,
+    registrations,
     rendering,
     replays,
+    retention,
     retrievals,
     revisions,
     rollouts,
     rosters,
     runs,
+    searches,
+    semantics,
     sessions,
     signatures,
     slots,
     smiths,
+    spans,
     speech,
     summaries,
     teammates,
     threads,
     tokens,
     tool_calls,
+    trace_exports,
     traces,
     transcripts,
     tryouts,
@@ -103,6 +110,7 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "mails",
     "mcp_servers",
     "memories",
     "memory",
@@ -115,23 +123,29 @@ __all__ = [
     "prompts",
     "recalling",
     "recollections",
+    "registrations",
     "rendering",
     "replays",
+    "retention",
     "retrievals",
     "revisions",
     "rollouts",
     "rosters",
     "runs",
+    "searches",
+    "semantics",
     "sessions",
     "signatures",
     "slots",
     "smiths",
+    "spans",
     "speech",
     "summaries",
     "teammates",
     "threads",
     "tokens",
     "tool_calls",
+    "trace_exports",
     "traces",
     "transcripts",
     "tryouts",

@@ -26,7 +26,7 @@ from ingram_app.domain import connections, keyrings, oauth_providers, smiths, to
 from ingram_app.domain.access import Actor, Caller, platform
 from ingram_app.domain.connections import Connection
 from ingram_app.domain.oauth_providers import OAuthProvider
-from ingram_app.gateways import oauth
+from ingram_app.gateways import oauth, outbound
 from ingram_app.gateways.oauth import Application, OAuthFailed
 
 LIFETIME = timedelta(minutes=10)
@@ -110,27 +110,41 @@ async def begin(
         )
     )
     await session.flush()
-    return oauth.authorize_url(await oauth_providers.application(session, row), state, verifier, row.scopes_allowed)
+    return oauth.authorize_url(await oauth_providers.application(session, row), state, verifier, row.asked_for)
 
 
-async def complete(state: str, code: str | None, error: str | None) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Return:
+    """What a person brings back from a service."""
+
+    state: str
+    code: str | None = None
+    error: str | None = None
+    issuer: str | None = None
+    """Who says to have sent them (RFC 9207)."""
+    door: str | None = None
+    """The provider's id in the address they came to, if there was one."""
+
+
+async def complete(back: Return) -> Outcome:
     """Make a connection of what a person has brought back. Opens transactions of its own. Raises `InvalidState`."""
+    state, code = back.state, back.code
     project_id = state.partition(".")[0]
     if not is_id(project_id, "proj"):
         raise InvalidState(param="state")
     async with transaction(Tenancy(project_id=project_id)) as session:
         way = await _take(session, project_id, state)
-    if way is None:
+    if way is None or not way.leads_from(back):
         raise InvalidState(param="state")
     if code is None:
-        return way.outcome(error=oauth.word(error))
+        return way.outcome(error=oauth.word(back.error))
     try:
         granted = await oauth.exchange(way.application, code, way.verifier)
     except OAuthFailed as failed:
         return way.outcome(error=failed.code)
     try:
         async with transaction(way.caller.tenancy) as session:
-            smith_id, scopes = way.asked.smith_id, way.provider.scopes_allowed
+            smith_id, scopes = way.asked.smith_id, way.provider.asked_for
             await smiths.embody(session, way.caller, smith_id, stays=True)
             made = await connections.keep(session, way.caller, smith_id, way.provider, granted, scopes)
     except NotFound:  # the smith has gone meanwhile: nobody needs them
@@ -152,6 +166,14 @@ class _Way:
     def caller(self) -> Caller:
         actor: Any = self.asked.actor
         return Caller(Actor(**actor), frozenset(), project_id=self.asked.project_id)
+
+    def leads_from(self, back: Return) -> bool:
+        """Tell whether a person comes from where they were sent to, and through the door that is for it."""
+        registered = self.provider.registered
+        if registered is None:
+            return back.door is None
+        is_named = back.issuer == registered.issuer or (back.issuer is None and not registered.names_itself)
+        return back.door == self.provider.id and is_named
 
     def outcome(self, error: str | None = None, connection: Connection | None = None) -> Outcome:
         return Outcome(self.asked.provider, self.asked.return_url, error, connection)
@@ -186,6 +208,6 @@ def _over(project_id: str) -> tuple[Any, Any]:
 def _check_return(caller: Caller, row: OAuthProvider, url: str | None) -> None:
     if url is None:
         return
-    origin = oauth_providers.origin_of(url) if len(url) <= oauth_providers.URL_LETTERS else None
+    origin = oauth_providers.origin_of(url) if len(url) <= outbound.URL_LETTERS else None
     if origin is None or "#" in url or (caller.smith_id and origin not in row.return_origins):
         raise InvalidReturnUrl(param="return_url")

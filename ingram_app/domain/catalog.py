@@ -17,6 +17,8 @@ class Entry:
     url: str
     auth_kind: AuthKind
     """What its operator asks for, as a rule."""
+    registers: bool = False
+    """Clients become such without anybody's help."""
 
 
 CATALOG = {
@@ -33,7 +35,7 @@ CATALOG = {
             "github", "GitHub", "Repositories, issues and pull requests.", "https://api.githubcopilot.com/mcp/", "oauth"
         ),
         Entry("hugging-face", "Hugging Face", "Models, data sets and papers.", "https://huggingface.co/mcp", "bearer"),
-        Entry("linear", "Linear", "Issues, projects and cycles.", "https://mcp.linear.app/mcp", "oauth"),
+        Entry("linear", "Linear", "Issues, projects and cycles.", "https://mcp.linear.app/mcp", "oauth", True),
         Entry(
             "microsoft-learn",
             "Microsoft Learn",
@@ -41,9 +43,14 @@ CATALOG = {
             "https://learn.microsoft.com/api/mcp",
             "none",
         ),
-        Entry("notion", "Notion", "Pages and databases of a workspace.", "https://mcp.notion.com/mcp", "oauth"),
+        Entry("notion", "Notion", "Pages and databases of a workspace.", "https://mcp.notion.com/mcp", "oauth", True),
         Entry(
-            "sentry", "Sentry", "Errors of a product, and where they come from.", "https://mcp.sentry.dev/mcp", "oauth"
+            "sentry",
+            "Sentry",
+            "Errors of a product, and where they come from.",
+            "https://mcp.sentry.dev/mcp",
+            "oauth",
+            True,
         ),
         Entry("stripe", "Stripe", "Customers, payments and invoices.", "https://mcp.stripe.com", "bearer"),
     )

@@ -132,7 +132,7 @@ _FACTS = sa.text(
 """What both know is held once: of the anonymous smith's it becomes history."""
 _PLAIN = [
     sa.text(f"update {table} set smith_id = :to where project_id = :project_id and smith_id = :from")
-    for table in ("vectors", "retrievals", "memory_ops", "tool_calls", "approvals")
+    for table in ("vectors", "retrievals", "memory_ops", "tool_calls", "approvals", "sent_traces", "sent_spans")
 ]
 _DONE_FOR_BOTH = sa.text(
     "delete from memory_ops op where op.project_id = :project_id and op.smith_id = :from and op.state = 'waiting'"

@@ -21,10 +21,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, execute, keepable, one_of
+from ingram_app.core.database import Moment, execute, keepable, moment_in, one_of
 from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import audit, events, keyrings, projects, webhooks
+from ingram_app.domain import audit, events, keyrings, mails, projects, webhooks
 from ingram_app.domain.access import Caller
 from ingram_app.domain.event_types import WebhookTest
 from ingram_app.domain.events import Event
@@ -173,7 +173,7 @@ _DUE = text(
 )
 
 
-async def due(session: AsyncSession, most: int) -> list[tuple[str, str]]:
+async def due(session: AsyncSession, most: int) -> list[tuple[str, ...]]:
     """Return (project, webhook) where something is to be sent, those first that have waited longest for a turn.
 
     For the dispatcher's transaction, which sees no more of them than this.
@@ -195,7 +195,7 @@ async def take(session: AsyncSession, project_id: str, webhook_id: str) -> Attem
         return None
     of_feed = select(Event).where(Event.project_id == project_id, Event.id == delivery.event_id)
     event = (await session.exec(of_feed)).one()
-    until = await _moment(session, HOLD_SECONDS)
+    until = await moment_in(session, HOLD_SECONDS)
     webhook.busy_until = until
     delivery.attempts += 1
     return Attempt(
@@ -216,7 +216,7 @@ async def settle(session: AsyncSession, attempt: Attempt, outcome: Outcome) -> N
     webhook = await _held_for(session, attempt)
     if webhook is None:
         return
-    webhook.busy_until = await _moment(session)
+    webhook.busy_until = await moment_in(session)
     signals.send(session, topic(webhook.id))
     mine = select(Delivery).where(Delivery.project_id == attempt.project_id, Delivery.id == attempt.delivery_id)
     delivery = (await session.exec(mine)).first()
@@ -234,16 +234,20 @@ async def settle(session: AsyncSession, attempt: Attempt, outcome: Outcome) -> N
     else:
         delivery.state = DeliveryState.failed
         wait = RETRIES_SECONDS[attempt.number - 1] * random.uniform(*JITTER)
-        delivery.next_attempt_at = await _moment(session, wait)
+        delivery.next_attempt_at = await moment_in(session, wait)
     if webhook.active and now() - webhook.failing_since >= FAILING_FOR:
-        await webhooks.switch_off(session, webhook, "For three days everything that was sent there has failed.")
+        reason = "For three days everything that was sent there has failed."
+        await webhooks.switch_off(session, webhook, reason)
+        said = f"Events were sent to {webhook.url}. {reason}\n\nSet it right and switch it on again:"
+        where = f"/settings/webhooks/{webhook.id}"
+        await mails.to_owners(session, webhook.project_id, "A webhook was switched off", said, where)
 
 
 async def let_go(session: AsyncSession, attempt: Attempt) -> None:
     """Leave an attempt that nothing came of to whoever comes next."""
     webhook = await _held_for(session, attempt)
     if webhook is not None:
-        webhook.busy_until = await _moment(session)
+        webhook.busy_until = await moment_in(session)
 
 
 def topic(webhook_id: str) -> str:
@@ -258,7 +262,7 @@ async def _ready(session: AsyncSession, caller: Caller, webhook_id: str) -> None
 
 
 async def _send(session: AsyncSession, caller: Caller, webhook_id: str, **about: Any) -> Delivery:
-    due_at = await _moment(session)
+    due_at = await moment_in(session)
     delivery = Delivery(project_id=caller.project_id, webhook_id=webhook_id, next_attempt_at=due_at, **about)
     session.add(delivery)
     await session.flush()
@@ -288,7 +292,7 @@ async def _read_on(session: AsyncSession, webhook: Webhook) -> None:
     if not fresh:
         return
     webhook.seen_position, webhook.seen_id = fresh[-1][:2]
-    due_at = await _moment(session)
+    due_at = await moment_in(session)
     for _, event_id, type in fresh:
         if type != WebhookTest.name and webhook.wants(type):
             delivery = Delivery(
@@ -313,10 +317,3 @@ def _first_due(webhook: Webhook) -> Any:
 
 def _of(caller: Caller, webhook_id: str) -> Any:
     return select(Delivery).where(Delivery.project_id == caller.project_id, Delivery.webhook_id == webhook_id)
-
-
-async def _moment(session: AsyncSession, seconds: float = 0) -> datetime:
-    """Return the moment so far from now, by the one clock that all processes share: the database's."""
-    later = func.clock_timestamp() + text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
-    moment: datetime = (await session.exec(select(later))).one()
-    return moment

@@ -79,6 +79,7 @@ _COUNT = {
     "approvals": f"approvals {_OF_SMITH}",
     "connections": f"connections {_OF_SMITH}",
     "frames": f"frames {_OF_RUNS}",
+    "spans": f"sent_spans {_OF_SMITH}",
     "revisions": f"smith_revisions {_OF_SMITH}",
     "memories": f"memories {_OF_SMITH}",
     "memory_documents": f"memory_documents {_OF_SMITH}",

@@ -178,6 +178,8 @@ class MemoryUpdated:
     """`document`, or `fact`."""
     memory_id: str | None
     """The fact."""
+    deed: str
+    """`written`, `changed`, `replaced` by a newer fact, `restored`, or `deleted`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,27 @@ class WebhookDisabled:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class TraceExportDisabled:
+    """The platform has stopped exporting traces, because for days the collector has taken none."""
+
+    name: ClassVar[str] = "trace_export.disabled"
+    endpoint: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmailSendFailed:
+    """The platform has given up an e-mail to owners, or some of them could not be reached."""
+
+    name: ClassVar[str] = "email.send_failed"
+    mail_id: str
+    subject: str
+    unreached: list[str]
+    """Addresses."""
+    reason: str
+
+
 AnyEvent = (
     RunPaused
     | RunCompleted
@@ -289,6 +312,8 @@ AnyEvent = (
     | ConnectionRequired
     | WebhookTest
     | WebhookDisabled
+    | TraceExportDisabled
+    | EmailSendFailed
 )
 TYPES = tuple(kind.name for kind in get_args(AnyEvent))
 FAMILIES = tuple(dict.fromkeys(name.partition(".")[0] for name in TYPES))

@@ -31,6 +31,7 @@ from ingram_app.domain.retrievals import Retrieval
 from ingram_app.domain.revisions import Revision
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
+from ingram_app.domain.spans import SentSpan
 from ingram_app.domain.summaries import Summary
 from ingram_app.domain.threads import Thread
 from ingram_app.domain.tokens import Token, subject
@@ -105,6 +106,14 @@ SECTIONS = (
             ),
             Section("frame", Frame, ("run_id", "seq", "event", "data", "created_at"), ("run_id", "seq"), at_once=500),
         ),
+    ),
+    Section(
+        "span",
+        SentSpan,
+        ("trace_id", "id", "parent_span_id", "kind", "name", "status", "started_at", "ended_at", "model",
+         "input_tokens", "output_tokens", "cost_micros", "attributes"),
+        ("smith_id", "trace_id", "id"),
+        at_once=200,
     ),
     Section("memory_document", MemoryDocument, ("version", "content", "created_at"), ("smith_id", "version")),
     Section(

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ingram_app.gateways import searching
-
 Schema = dict[str, Any]
 
 
@@ -34,10 +32,9 @@ class HostedTool:
     functions: tuple[Function, ...]
     searches_the_web: bool = False
 
-    @property
-    def available(self) -> bool:
-        """Tell whether this installation has what it takes."""
-        return not self.searches_the_web or searching.is_available()
+    def available(self, *, search: bool) -> bool:
+        """Tell whether it can do its work, given whether there is somebody to ask when the web is searched."""
+        return search or not self.searches_the_web
 
 
 def parameters(required: dict[str, Schema], **optional: Schema) -> Schema:
@@ -112,7 +109,7 @@ _REASONING = HostedTool(
 _WEB_SEARCH = HostedTool(
     "web_search",
     "Web search",
-    "Searches the web, with the search service of this installation.",
+    "Searches the web, with a search service that the project or the installation has.",
     (
         Function(
             "web_search",
@@ -203,9 +200,9 @@ _ALL = (_CALCULATOR, _REASONING, _WEB_SEARCH, _WEB_FETCH, _FILE_SEARCH, _REMEMBE
 HOSTED_TOOLS = {tool.name: tool for tool in _ALL}
 
 
-def available(enabled: Iterable[str]) -> list[str]:
+def available(enabled: Iterable[str], *, search: bool) -> list[str]:
     """Return those of these tools that are there and have what they take."""
-    return [name for name in enabled if name in HOSTED_TOOLS and HOSTED_TOOLS[name].available]
+    return [name for name in enabled if name in HOSTED_TOOLS and HOSTED_TOOLS[name].available(search=search)]
 
 
 def functions(enabled: Iterable[str]) -> list[Function]:

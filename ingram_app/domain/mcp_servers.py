@@ -25,17 +25,15 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, Tenancy, afterwards, alone, execute, transaction
 from ingram_app.core.errors import Invalid, NotFound, UpstreamFailed
 from ingram_app.core.ids import new_id
-from ingram_app.core.settings import settings
-from ingram_app.domain import audit, catalog, keyrings, signatures
+from ingram_app.domain import audit, catalog, keyrings, oauth_providers, signatures
 from ingram_app.domain.access import Caller
 from ingram_app.domain.catalog import AuthKind, Entry
 from ingram_app.domain.signatures import Person
-from ingram_app.gateways import mcp
+from ingram_app.gateways import mcp, outbound
 from ingram_app.gateways.mcp import Described, McpFailed, Peer
 
 FRESH = timedelta(hours=1)
 ERROR_LETTERS = 500
-URL_LETTERS = 2000
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 KNOWN_SECONDS = 1.0
 _KNOWN_AT_MOST = 1024
@@ -92,6 +90,20 @@ class McpServer(SQLModel, table=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a server is to be."""
+
+    url: str
+    entry: Entry | None
+    auth: dict[str, Any]
+    provider: str | None
+    registers: bool
+    """We are to become a client of its authorization server by ourselves."""
+    tool_allowlist: list[str] | None
+    approval_policy: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     described: Described
     enabled: bool
@@ -117,11 +129,7 @@ class McpSecretRequired(Invalid):
 
 
 class McpProviderRequired(Invalid):
-    """A server with the auth kind `oauth` needs the name of a `provider`."""
-
-
-class UnsupportedClientMode(Invalid):
-    """An account is connected with the project's own client of a provider: leave `client_mode` out, or say tenant."""
+    """A server with the auth kind `oauth` needs the name of a `provider`, or the client mode `platform`."""
 
 
 class UnsupportedPolicyRule(Invalid):
@@ -136,35 +144,48 @@ _known: OrderedDict[str, tuple[float, list[McpServer]]] = OrderedDict()
 """By project, with when it was read: most runs have no servers, and need not ask each time."""
 
 
-async def put(session: AsyncSession, caller: Caller, name: str, given: dict[str, Any]) -> McpServer:
-    """Register a server, in place of any of that name; a secret is kept while the address stays the same.
+def checked(caller: Caller, name: str, given: dict[str, Any]) -> "Wanted":
+    """Return what a server is to be, if it can be that.
 
-    Raises `InvalidMcpServerName`, `McpTargetRequired`, `InvalidMcpServerUrl`, `McpSecretRequired`,
-    `McpProviderRequired`, `UnsupportedClientMode`, `UnsupportedPolicyRule`, and `NotFound` for what is not in the
-    catalog.
+    Raises `InvalidMcpServerName`, `McpTargetRequired`, `InvalidMcpServerUrl`, `McpProviderRequired`,
+    `UnsupportedPolicyRule`, and `NotFound` for what is not in the catalog.
     """
     caller.require("project:write")
     if not NAME.fullmatch(name):
         raise InvalidMcpServerName(param="name")
     url, entry = _target(caller, given)
     auth = given.get("auth") or {"kind": entry.auth_kind if entry else "none"}
-    if auth["kind"] == "oauth" and not auth.get("provider"):
+    registers = auth["kind"] == "oauth" and auth.get("client_mode") == "platform"
+    if auth["kind"] == "oauth" and not auth.get("provider") and not registers:
         raise McpProviderRequired(param="auth.provider")
-    if auth.get("client_mode") == "platform":
-        raise UnsupportedClientMode(param="auth.client_mode")
-    rules = _checked(given.get("approval_policy") or [])
+    rules = given.get("approval_policy") or []
+    if any("when" in rule for rule in rules):
+        raise UnsupportedPolicyRule(param="approval_policy")
+    provider = auth.get("provider") or (f"mcp-{name}"[:63] if registers else None)
+    return Wanted(url, entry, auth, provider, registers, given.get("tool_allowlist"), rules)
+
+
+async def put(session: AsyncSession, caller: Caller, name: str, given: dict[str, Any]) -> McpServer:
+    """Keep a server, in place of any of that name; a secret is kept while the address stays the same.
+
+    `registrations.put` does all that goes with it. Raises what `checked` does, and `McpSecretRequired`.
+    """
+    wanted = checked(caller, name, given)
+    url = wanted.url
     await alone(session, f"{caller.project_id} mcp {name}")
     server = await _of(session, caller, name, held=True) or McpServer(project_id=caller.project_id, name=name, url=url)
     if server.url != url:
         server.sealed_secret, server.manifest, server.tools_refreshed_at = None, [], None
-    server.sealed_secret = await _sealed(session, caller, auth, server.sealed_secret)
-    server.url, server.catalog_slug = url, entry.slug if entry else None
-    server.auth_kind, server.provider = auth["kind"], auth.get("provider")
-    server.tool_allowlist, server.approval_policy = given.get("tool_allowlist"), rules
+    server.sealed_secret = await _sealed(session, caller, wanted.auth, server.sealed_secret)
+    server.url, server.catalog_slug = url, wanted.entry.slug if wanted.entry else None
+    server.auth_kind, server.provider = wanted.auth["kind"], wanted.provider
+    server.client_mode = "platform" if wanted.registers else "tenant"
+    server.tool_allowlist, server.approval_policy = wanted.tool_allowlist, wanted.approval_policy
     server.discovery_error = server.last_call_error = server.last_call_error_at = None
     server.updated_at = now()
     session.add(server)
     await session.flush()
+    await oauth_providers.release(session, caller, name, but=wanted.provider if wanted.registers else None)
     afterwards(session, lambda: _forget(caller.project_id))
     await audit.note(session, caller, "mcp_server.set", server.id, name=name, url=url, auth=server.auth_kind)
     return server
@@ -210,6 +231,7 @@ async def remove(session: AsyncSession, caller: Caller, name: str) -> None:
     """Forget a server. Raises `NotFound`."""
     server = await _held(session, caller, name)
     await session.delete(server)
+    await oauth_providers.release(session, caller, name)
     afterwards(session, lambda: _forget(caller.project_id))
     await audit.note(session, caller, "mcp_server.removed", server.id, name=name)
 
@@ -337,8 +359,7 @@ def _target(caller: Caller, given: dict[str, Any]) -> tuple[str, Entry | None]:
         return entry.url, entry
     if url is None or slug is not None:
         raise McpTargetRequired(param="url")
-    schemes = "https?" if settings().allow_private_addresses else "https"
-    if not re.fullmatch(rf"{schemes}://[^\s/@?#]+(/[^\s#]*)?", url) or len(url) > URL_LETTERS:
+    if not outbound.is_callable(url):
         raise InvalidMcpServerUrl(url=url[:200], param="url")
     return url, None
 
@@ -351,9 +372,3 @@ async def _sealed(session: AsyncSession, caller: Caller, auth: dict[str, Any], k
     if kept is None:
         raise McpSecretRequired(param="auth.secret")
     return kept
-
-
-def _checked(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if any("when" in rule for rule in rules):
-        raise UnsupportedPolicyRule(param="approval_policy")
-    return rules

@@ -7,7 +7,7 @@ A repeat changes nothing: of one text a smith holds one fact, however many write
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -23,8 +23,9 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute, keepable
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import event_types, events, memory as document, smiths
+from ingram_app.domain import memory as document, memory_ops, smiths
 from ingram_app.domain.access import Caller
+from ingram_app.domain.memory_ops import OpKind
 from ingram_app.domain.paging import FIRST, Page, Place, page
 
 CONTENT_LENGTH = 2000
@@ -121,7 +122,8 @@ async def write(
     older = None if supersedes is None else await _one(session, caller, smith_id, supersedes, to_change=True)
     row = fresh.model_dump(exclude={"words"})
     kept = await execute(session, insert(Memory).values(row).on_conflict_do_nothing().returning(col(Memory.id)))
-    is_new = kept.first() is not None
+    if is_new := kept.first() is not None:
+        await memory_ops.queue(session, caller.project_id, smith_id, OpKind.embed)
     mine = _whose(caller, smith_id).where(Memory.id == fresh.id)
     same = _held(caller, smith_id).where(Memory.digest == digest)
     held: Memory | None = (await session.exec(mine if is_new else same)).first()
@@ -131,8 +133,9 @@ async def write(
     if older is not None and older.superseded_by is None and older.id != held.id:
         older.superseded_by, older.updated_at = held.id, now()
         session.add(older)
+        await document.tell(session, caller, smith_id, "replaced", older.id)
     if is_new:
-        await _told(session, caller, held)
+        await document.tell(session, caller, smith_id, "written", held.id)
     return held, is_new
 
 
@@ -173,11 +176,29 @@ async def browse(
     return await page(session, query, Memory, place)
 
 
-async def predecessors(session: AsyncSession, caller: Caller, smith_id: str, memory_id: str) -> list[Memory]:
-    """Return the facts that this one replaced, newest first."""
+async def known(session: AsyncSession, caller: Caller, smith_id: str, ids: Collection[str]) -> dict[str, Memory]:
+    """Return those of the smith's facts that are there still, history too, by id."""
     caller.require("memories:read")
-    query = _of(caller, smith_id).where(Memory.superseded_by == memory_id).order_by(col(Memory.created_at).desc())
-    return list((await session.exec(query)).all())
+    await smiths.embody(session, caller, smith_id)
+    query = _of(caller, smith_id).where(col(Memory.id).in_(ids))
+    return {memory.id: memory for memory in (await session.exec(query)).all()}
+
+
+async def categories(session: AsyncSession, caller: Caller, smith_id: str) -> list[str]:
+    """Return the categories of a smith's facts, by name; at most a hundred."""
+    caller.require("memories:read")
+    await smiths.embody(session, caller, smith_id)
+    held = _of(caller, smith_id).subquery()
+    return list((await session.exec(select(held.c.category).distinct().order_by(held.c.category).limit(100))).all())
+
+
+async def predecessors(session: AsyncSession, caller: Caller, smith_id: str, memory_id: str) -> list[Memory]:
+    """Return the facts that this one replaced, and those that they had replaced, newest first."""
+    caller.require("memories:read")
+    await smiths.embody(session, caller, smith_id)
+    older = await execute(session, _REPLACED, {"project_id": caller.project_id, "smith_id": smith_id, "it": memory_id})
+    query = _of(caller, smith_id).where(col(Memory.id).in_([id for (id,) in older.all()]))
+    return list((await session.exec(query.order_by(col(Memory.created_at).desc()))).all())
 
 
 async def change(
@@ -197,7 +218,7 @@ async def change(
         "actor": caller.actor.as_json(),
     }
     memory.edits = [*memory.edits, before][-EDITS:]
-    return await _become(session, caller, memory, checked)
+    return await _become(session, caller, memory, checked, "changed")
 
 
 async def undo(session: AsyncSession, caller: Caller, smith_id: str, memory_id: str) -> Memory:
@@ -209,11 +230,12 @@ async def undo(session: AsyncSession, caller: Caller, smith_id: str, memory_id: 
     await smiths.embody(session, caller, smith_id, stays=True)
     memory = await _one(session, caller, smith_id, memory_id, to_change=True)
     if memory.superseded_by is not None:
-        return await _become(session, caller, memory, {"superseded_by": None})
+        return await _become(session, caller, memory, {"superseded_by": None}, "restored")
     if not memory.edits:
         raise InvalidMemory(field="history", why="nothing was changed that could be taken back")
     *memory.edits, before = memory.edits
-    return await _become(session, caller, memory, {field: before[field] for field in before if field in _FIELDS})
+    earlier = {field: before[field] for field in before if field in _FIELDS}
+    return await _become(session, caller, memory, earlier, "restored")
 
 
 async def remove(session: AsyncSession, caller: Caller, smith_id: str, memory_id: str) -> None:
@@ -222,7 +244,7 @@ async def remove(session: AsyncSession, caller: Caller, smith_id: str, memory_id
     await smiths.embody(session, caller, smith_id, stays=True)
     await _one(session, caller, smith_id, memory_id, to_change=True)
     await execute(session, _FORGET, {"project_id": caller.project_id, "smith_id": smith_id, "it": memory_id})
-    await events.tell(session, caller, event_types.MemoryUpdated("fact", memory_id), smith_id=smith_id)
+    await document.tell(session, caller, smith_id, "deleted", memory_id)
 
 
 def are_there(smith_id: Any) -> Any:
@@ -230,10 +252,11 @@ def are_there(smith_id: Any) -> Any:
     return sa.or_(*(sa.exists().where(col(table.smith_id) == smith_id) for table in (Memory, document.MemoryDocument)))
 
 
-async def _become(session: AsyncSession, caller: Caller, memory: Memory, values: dict[str, Any]) -> Memory:
+async def _become(session: AsyncSession, caller: Caller, memory: Memory, values: dict[str, Any], deed: str) -> Memory:
     for field, value in values.items():
         setattr(memory, field, value)
     memory.digest, memory.updated_at = _digest(memory.content), now()
+    await memory_ops.queue(session, caller.project_id, memory.smith_id, OpKind.embed)
     session.add(memory)
     try:
         async with session.begin_nested():
@@ -241,12 +264,8 @@ async def _become(session: AsyncSession, caller: Caller, memory: Memory, values:
     except sa.exc.IntegrityError:
         raise InvalidMemory(field="content", why="another memory of this smith says just that") from None
     await session.refresh(memory)
-    await _told(session, caller, memory)
+    await document.tell(session, caller, memory.smith_id, deed, memory.id)
     return memory
-
-
-async def _told(session: AsyncSession, caller: Caller, memory: Memory) -> None:
-    await events.tell(session, caller, event_types.MemoryUpdated("fact", memory.id), smith_id=memory.smith_id)
 
 
 async def _one(
@@ -315,15 +334,17 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _forgetting(which: str) -> sa.TextClause:
+def _lineage(which: str, then: str) -> sa.TextClause:
     return text(
-        "with recursive gone as ("
+        "with recursive line as ("
         f" select id from memories where project_id = :project_id and smith_id = :smith_id and {which}"
-        " union select older.id from memories older join gone on older.superseded_by = gone.id"
+        " union select older.id from memories older join line on older.superseded_by = line.id"
         " where older.project_id = :project_id and older.smith_id = :smith_id"
-        ") delete from memories where project_id = :project_id and smith_id = :smith_id and id in (select id from gone)"
+        f") {then}"
     )
 
 
-_FORGET = _forgetting("id = :it")
-_FORGET_LAPSED = _forgetting("digest = :it and superseded_by is null and expires_at <= now()")
+_GONE = "delete from memories where project_id = :project_id and smith_id = :smith_id and id in (select id from line)"
+_FORGET = _lineage("id = :it", _GONE)
+_FORGET_LAPSED = _lineage("digest = :it and superseded_by is null and expires_at <= now()", _GONE)
+_REPLACED = _lineage("id = :it", "select id from line where id <> :it")

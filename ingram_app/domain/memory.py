@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Conflict, Invalid, NotFound
@@ -45,7 +46,7 @@ class InvalidMemoryContent(Invalid):
 
 
 class MemoryDocumentChanged(Conflict):
-    """The memory document is not at version {version} any more: somebody has written it meanwhile."""
+    """The memory document was written anew in the meantime: it is at version {version}. Nothing was overwritten."""
 
 
 _ALONE = text(
@@ -76,9 +77,15 @@ async def revisions(session: AsyncSession, caller: Caller, smith_id: str) -> lis
 
 
 async def write(
-    session: AsyncSession, caller: Caller, smith_id: str, content: str, *, after: int | None = None
+    session: AsyncSession,
+    caller: Caller,
+    smith_id: str,
+    content: str,
+    *,
+    over: int | None = None,
+    deed: str = "written",
 ) -> MemoryDocument:
-    """Write the document anew, if it is to be only `after` that version; the same words again change nothing.
+    """Write the document anew, `over` that version alone if one is named; the same words again change nothing.
 
     Raises `SmithMismatch`, `NotFound`, `InvalidMemoryContent`, `MemoryDocumentChanged`.
     """
@@ -89,26 +96,22 @@ async def write(
     if (await execute(session, _ALONE, {"project_id": caller.project_id, "smith_id": smith_id})).first() is None:
         raise NotFound(noun="smith", id=smith_id)  # it was claimed just now
     last = await newest(session, caller.project_id, smith_id)
-    if after is not None and after != (last.version if last else 0):
-        raise MemoryDocumentChanged(version=after)
     if last is not None and last.content == content:
         return last
+    version = last.version if last else 0
+    if over not in (None, version):
+        raise MemoryDocumentChanged(version=version)
     fresh = MemoryDocument(
         smith_id=smith_id,
-        version=last.version + 1 if last else 1,
+        version=version + 1,
         project_id=caller.project_id,
         content=content,
         actor=caller.actor.as_json(),
     )
     session.add(fresh)
     await session.flush()
-    old = sa.delete(MemoryDocument).where(
-        col(MemoryDocument.project_id) == caller.project_id,
-        col(MemoryDocument.smith_id) == smith_id,
-        col(MemoryDocument.version) <= fresh.version - REVISIONS,
-    )
-    await execute(session, old)
-    await events.tell(session, caller, event_types.MemoryUpdated("document", None), smith_id=smith_id)
+    await _forget_old(session, fresh)
+    await tell(session, caller, smith_id, deed)
     return fresh
 
 
@@ -121,7 +124,28 @@ async def restore(session: AsyncSession, caller: Caller, smith_id: str, version:
     await smiths.embody(session, caller, smith_id)
     if found is None:
         raise NotFound(noun="revision", id=version)
-    return await write(session, caller, smith_id, found.content)
+    return await write(session, caller, smith_id, found.content, deed="restored")
+
+
+async def tell(session: AsyncSession, caller: Caller, smith_id: str, deed: str, memory_id: str | None = None) -> None:
+    """Tell what was done to the document, or to a fact, and wake whoever looks at the smith's memory."""
+    what = "document" if memory_id is None else "fact"
+    await events.tell(session, caller, event_types.MemoryUpdated(what, memory_id, deed), smith_id=smith_id)
+    signals.send(session, topic(smith_id))
+
+
+def topic(smith_id: str) -> str:
+    """Return what to listen to for changes of a smith's memory."""
+    return f"memory:{smith_id}"
+
+
+async def _forget_old(session: AsyncSession, newest: MemoryDocument) -> None:
+    old = sa.delete(MemoryDocument).where(
+        col(MemoryDocument.project_id) == newest.project_id,
+        col(MemoryDocument.smith_id) == newest.smith_id,
+        col(MemoryDocument.version) <= newest.version - REVISIONS,
+    )
+    await execute(session, old)
 
 
 def _of(project_id: str, smith_id: str) -> Any:

@@ -34,6 +34,8 @@ DUE = "memory_ops.due"
 HOLD_SECONDS = 180
 """Longer than an operation may take."""
 RETRIES_SECONDS = (5, 30, 120, 600)
+EVER_AFTER_SECONDS = 3600
+"""What is to be embedded is not given up: until then it is found by its words."""
 
 
 class OpKind(StrEnum):
@@ -169,7 +171,7 @@ async def claim(session: AsyncSession, project_id: str, op_id: str) -> MemoryOp 
     op = (await session.exec(query.with_for_update(skip_locked=True))).first()
     if op is None:
         return None
-    if op.attempts > len(RETRIES_SECONDS):
+    if op.attempts > len(RETRIES_SECONDS) and op.kind is not OpKind.embed:
         op.state, op.due_at, op.ended_at = OpState.failed, None, now()
         op.error = op.error or "abandoned"
         return None
@@ -193,8 +195,8 @@ async def fail(session: AsyncSession, op: MemoryOp, error: str, *, again: bool) 
     """Keep why an operation came to nothing; it is tried again later if that may help. Raises `OpLost`."""
     held = await _held(session, op)
     held.error = error
-    if again and op.attempts <= len(RETRIES_SECONDS):
-        held.due_at = await _moment(session, RETRIES_SECONDS[op.attempts - 1])
+    if again and (op.attempts <= len(RETRIES_SECONDS) or op.kind is OpKind.embed):
+        held.due_at = await _moment(session, [*RETRIES_SECONDS, EVER_AFTER_SECONDS][min(op.attempts, 5) - 1])
     else:
         held.state, held.due_at, held.ended_at = OpState.failed, None, now()
 
@@ -215,7 +217,8 @@ async def last_fold(session: AsyncSession, project_id: str, smith_id: str) -> da
 
 async def of_run(session: AsyncSession, project_id: str, run_id: str) -> list[MemoryOp]:
     """Return what was done for memory because of a run, and took a model."""
-    query = select(MemoryOp).where(MemoryOp.project_id == project_id, MemoryOp.run_id == run_id)
+    ours = (MemoryOp.project_id == project_id, MemoryOp.run_id == run_id)
+    query = select(MemoryOp).where(*ours, MemoryOp.kind != OpKind.embed)
     return list((await session.exec(query.order_by(col(MemoryOp.created_at)))).all())
 
 

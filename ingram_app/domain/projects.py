@@ -5,7 +5,7 @@ live ──archive──▶ archived: every token dies, every run stops. Its row
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field as Shape
@@ -52,14 +52,26 @@ class Limits(BaseModel):
     """Of one picture or file."""
     max_concurrent_runs: int | None = Shape(default=None, ge=1, le=100_000)
     """Runs of the project that work at once; those beyond it wait."""
+    max_queued_runs: int | None = Shape(default=None, ge=1, le=1_000_000)
+    """Runs of the project that wait; one more is refused."""
+
+
+Days = Annotated[int, Shape(ge=1, le=36_500)]
 
 
 class Retention(BaseModel):
+    """For how many days what is over is kept. Unset means the platform's default, and where that is unset, for good."""
+
     model_config = ConfigDict(extra="forbid")
 
-    runs_days: int | None = Shape(default=None, ge=1)
-    events_days: int | None = Shape(default=None, ge=1)
-    threads_days: int | None = Shape(default=None, ge=1)
+    runs_days: Days | None = None
+    events_days: Days | None = None
+    """An event that is still to be sent somewhere stays until it is."""
+    threads_days: Days | None = None
+    deliveries_days: Days | None = None
+    """Of what was delivered or given up; a delivery goes with its event at the latest."""
+    traces_days: Days | None = None
+    """Of spans that programs have sent."""
 
 
 class Preferences(BaseModel):
@@ -84,7 +96,9 @@ PLATFORM = Preferences(
         max_memory_tokens=1000,
         max_input_bytes=1_048_576,
         max_attachment_bytes=5_242_880,
+        max_queued_runs=10_000,
     ),
+    retention=Retention(events_days=90, deliveries_days=30, traces_days=30),
 )
 """What holds where a project says nothing."""
 
@@ -121,8 +135,15 @@ class Project(SQLModel, table=True):
     @property
     def limits(self) -> Limits:
         """The limits that hold: the project's own on the platform's."""
-        own = {name: value for name, value in self.preferences.get("limits", {}).items() if value is not None}
-        return PLATFORM.limits.model_copy(update=own)
+        return PLATFORM.limits.model_copy(update=self._said_of("limits"))
+
+    @property
+    def retention(self) -> Retention:
+        """For how long things are kept: the project's own word on the platform's."""
+        return PLATFORM.retention.model_copy(update=self._said_of("retention"))
+
+    def _said_of(self, part: str) -> dict[str, Any]:
+        return {name: value for name, value in self.preferences.get(part, {}).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, compact, execute, transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import memory, projects, recalling, vectors
+from ingram_app.domain import memory, projects, recalling
 from ingram_app.domain.leases import Lease, LeaseLost
-from ingram_app.domain.recalling import Embedding, Recalled
+from ingram_app.domain.recalling import Recalled
 from ingram_app.gateways import embeddings, windows
 
 EMBEDDED_WITHIN_SECONDS = 3
@@ -115,7 +115,9 @@ async def retrieve(lease: Lease, words: str, tokens: int) -> tuple[Retrieval, In
             return kept, None
         document = await memory.newest(session, lease.project_id, lease.smith_id)
         try:
-            how = await _embedding(session, lease) if words else None
+            wanted = (await projects.at(session, lease.project_id)).embedding_model
+            whose = (session, lease.project_id, lease.smith_id)
+            how = await recalling.serving(*whose, "fact", wanted) if words else None
         except IngramError as unreachable:
             failed = unreachable
     vector: Sequence[float] = ()
@@ -140,15 +142,6 @@ async def retrieve(lease: Lease, words: str, tokens: int) -> tuple[Retrieval, In
         if not (await execute(session, _KEEP, row | lease.fence)).rowcount:
             raise LeaseLost(lease.run_id)
     return found, failed
-
-
-async def _embedding(session: AsyncSession, lease: Lease) -> Embedding | None:
-    """Return how to embed what is to be compared with the smith's facts; nothing when none has a vector."""
-    wanted = (await projects.at(session, lease.project_id)).embedding_model
-    model = await vectors.serving(session, lease.project_id, lease.smith_id, "fact", wanted)
-    if model is None:
-        return None
-    return await recalling.embedding(session, lease.project_id, lease.smith_id, model)
 
 
 async def _facts(

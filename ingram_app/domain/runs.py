@@ -43,11 +43,8 @@ from ingram_app.domain import (
 )
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
-from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.attachments import keep, unpack
-from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
-from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
 
 BORN = "runs.born"
@@ -88,6 +85,7 @@ class Run(SQLModel, table=True):
         ),
         Index("ix_runs_finished", "finished_at", "id"),
         Index("ix_runs_leases", "project_id", "lease_until", postgresql_where=sa.text("status = 'running'")),
+        Index("ix_runs_queued", "project_id", postgresql_where=sa.text("status = 'queued'")),
         Index("ix_runs_ready", "project_id", "ready_at", "id", postgresql_where=sa.text(slots.WAITS)),
     )
 
@@ -97,7 +95,7 @@ class Run(SQLModel, table=True):
     thread_id: str
     turn: int = 0
     """Its number on the thread. They work in this order; one that has not begun may step back for one that presses."""
-    on_busy: OnBusy = Field(default=OnBusy.queue, sa_type=one_of(OnBusy))
+    on_busy: arrivals.OnBusy = Field(default=arrivals.OnBusy.queue, sa_type=one_of(arrivals.OnBusy))
     agent_id: str
     agent_version: int | None
     model: str
@@ -156,7 +154,7 @@ class Birth:
     """A run that was claimed at birth, with what was read for it: its carrier need not read that again."""
 
     run: Run
-    access: Access
+    access: model_keys.Access
     limits: projects.Limits
     past: summaries.Past
     remembers: bool = False
@@ -188,7 +186,8 @@ def usage(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dic
 async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn) -> Run:
     """Take in a turn; the row is the hand-over to the engine.
 
-    Raises `AgentUnpublished`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`, `arrivals.place`.
+    Raises `AgentUnpublished`, `QueueFull`; as `smiths.embody`, `turns.check`, `model_keys.reach`, `threads.enter`,
+    `arrivals.place`.
     """
     caller.require("runs:write")
     clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
@@ -207,6 +206,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
         await _bear(session, Birth(run, access, project.limits, past, remembers=turn.recorded is not None))
     else:
+        await slots.check_room(session, project)
         await _queue(session, run, ahead)
     changed(session, run)
     return run
@@ -304,7 +304,7 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
     return run.project_id, run.smith_id, run.thread_id
 
 
-def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
+def _made_of(caller: Caller, clone: smiths.Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
     moment = now()  # given to the row as all else: defaults would be worked out anew for every run
     return Run(
         id=new_id("run"),
@@ -354,7 +354,7 @@ async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int
         stopped = (await session.exec(select(Run).where(col(Run.id).in_(place.making_way)))).all()
         for other in stopped:
             if other.cancel_asked_at is None:  # what was decided of one that is about to stop holds
-                other.interrupted = run.on_busy is OnBusy.interrupt
+                other.interrupted = run.on_busy is arrivals.OnBusy.interrupt
             await _stop(session, caller, other, f"The run {run.id} took its place.")
         ahead -= sum(other.over for other in stopped)
         if ahead and all(other.status is not RunStatus.running for other in stopped):

@@ -3,18 +3,37 @@
 A run that works with a live lease holds a slot of its project; a paused one holds none, and neither does one whose
 process died. Runs that wait are taken in turn from every project: the next is always of the project that has the
 fewest at work, and its oldest.
+
+How many may wait is bounded too, so that one project can not fill the table for all. They are not counted for each
+that comes: a process that has found room takes some of it on trust, an eighth of it for a second at most, so several
+processes may together let in a few more.
 """
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
 
 from sqlalchemy import TextClause, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.database import execute
+from ingram_app.core.errors import TooMany
 from ingram_app.domain.projects import Project
 
 READY = "runs.ready"
 """Told when a run waits for nothing but somebody to carry it."""
 WAITS = "status = 'queued' and ready_at is not null"
+_TRUST = 8
+_TRUST_SECONDS = 1.0
+_KNOWN_AT_MOST = 4096
+_WAITING = text(
+    "select count(*) from"
+    " (select from runs where project_id = :project_id and status = 'queued' limit :limit) as waiting"
+)
+_room: OrderedDict[tuple[str, int], tuple[float, int]] = OrderedDict()
+"""By project and limit: until when, and for how many more, there is known to be room."""
 _NEXT_IN_THREAD = text(
     "update runs set ready_at = clock_timestamp() where id = (select id from runs where project_id = :project_id"
     " and smith_id = :smith_id and thread_id = :thread_id and status = 'queued' order by turn limit 1)"
@@ -46,6 +65,34 @@ _NEXT = text(
     " or coalesce(at_work.runs, 0) + oldest.place <= projects.max_concurrent_runs"
     " order by coalesce(at_work.runs, 0) + oldest.place, oldest.ready_at limit :most"
 )
+
+
+class QueueFull(TooMany):
+    """{limit} runs of this project wait already; no more may (`max_queued_runs`). Send the next when some are done."""
+
+    code = "concurrency_limit_exceeded"
+
+
+async def check_room(session: AsyncSession, project: Project) -> None:
+    """See that one more run of the project may wait. Raises `QueueFull`."""
+    limit = project.limits.max_queued_runs or 0
+    until, trusted = _room.pop((project.id, limit), (0.0, 0))
+    if trusted <= 0 or until < monotonic():
+        left = limit - await _waiting(session, project.id, limit)
+        if left < _TRUST:  # so near to the end nobody else looks until the transaction ends
+            await execute(session, _QUEUE_UP, {"project_id": project.id})
+            left = limit - await _waiting(session, project.id, limit)
+        if left <= 0:
+            raise QueueFull(limit=limit)
+        until, trusted = monotonic() + _TRUST_SECONDS, left // _TRUST
+    _room[project.id, limit] = until, trusted - 1
+    if len(_room) > _KNOWN_AT_MOST:
+        _room.popitem(last=False)
+
+
+async def _waiting(session: AsyncSession, project_id: str, most: int) -> int:
+    async with _seeing_all(session):
+        return int((await execute(session, _WAITING, {"project_id": project_id, "limit": most})).scalar() or 0)
 
 
 async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
@@ -81,7 +128,13 @@ async def next_up(session: AsyncSession, most: int) -> list[tuple[str, str]]:
 async def _ask(session: AsyncSession, question: TextClause, project_id: str, limit: int) -> bool:
     known = {"project_id": project_id}
     await execute(session, _QUEUE_UP, known)  # first: what it waited for is seen by the next statement only
-    smith_id = (await execute(session, _SEE, {"smith_id": ""})).scalar()  # runs of all smiths count, whoever asks
-    answer = bool((await execute(session, question, known | {"limit": limit})).scalar())
+    async with _seeing_all(session):
+        return bool((await execute(session, question, known | {"limit": limit})).scalar())
+
+
+@asynccontextmanager
+async def _seeing_all(session: AsyncSession) -> AsyncIterator[None]:
+    """Have runs of all the project's smiths count, whoever asks."""
+    smith_id = (await execute(session, _SEE, {"smith_id": ""})).scalar()
+    yield
     await execute(session, _SEE, {"smith_id": smith_id or ""})
-    return answer

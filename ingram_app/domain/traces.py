@@ -6,8 +6,9 @@ run                     the whole, from its start to its end
 ├── model_call          each answer of a model: which one, how long, what it took
 │   └── tool_call       each call that the answer asked for
 │       └── runtime_event   the wait for a person who was to approve it
-├── memory_op           what was learnt from it afterwards
-└── …
+└── memory_op           what was learnt from it afterwards
+
+What the project's own programs have sent of a run hangs there too; they may also send traces of their own.
 
 A trace has its run's id behind `trc_`. Spans are named and described by OpenTelemetry's semantic conventions for
 generative AI (1.37); their ids are 16 hex digits, always the same for the same run.
@@ -16,39 +17,28 @@ generative AI (1.37); their ids are 16 hex digits, always the same for the same 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.domain import approvals, memory_ops, retrievals, runs, tool_calls, transcripts
+from ingram_app.core.errors import NotFound
+from ingram_app.domain import approvals, memory_ops, retrievals, runs, spans as sent, tool_calls, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.approvals import Approval, ApprovalStatus
 from ingram_app.domain.memory_ops import MemoryOp, OpState
+from ingram_app.domain.paging import FIRST, Page, Place, cursor, page
 from ingram_app.domain.retrievals import Retrieval
 from ingram_app.domain.runs import OVER, Run, RunStatus
+from ingram_app.domain.spans import SentSpan, SentTrace, SpanKind, SpanStatus
 from ingram_app.domain.tool_calls import CallState, ToolCall
 
+DEEPEST = 50
+"""Levels of a tree."""
 SHOWN_CHARACTERS = 4000
 """As much of arguments and results as a span holds."""
-
-
-class SpanKind(StrEnum):
-    run = "run"
-    model_call = "model_call"
-    tool_call = "tool_call"
-    memory_op = "memory_op"
-    retrieval = "retrieval"
-    runtime_event = "runtime_event"
-
-
-class SpanStatus(StrEnum):
-    running = "running"
-    ok = "ok"
-    error = "error"
-    cancelled = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +68,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    run: Run
+    whole: "Run | SentTrace"
+    """A run, or a trace that a program has sent."""
     spans: list[Span]
-    """The run's own first, the others in the order in which they began."""
-
-    @property
-    def id(self) -> str:
-        return id_of(self.run.id)
+    """A run's own first, the others in the order in which they began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +87,63 @@ def id_of(run_id: str) -> str:
     return run_id.replace("run_", "trc_", 1)
 
 
-def run_of(trace_id: str) -> str:
-    """Return the id of the run that a trace is of."""
-    return trace_id.replace("trc_", "run_", 1)
-
-
 async def find(session: AsyncSession, caller: Caller, run_id: str) -> Trace:
     """Return the trace of a run. Raises `NotFound`."""
     run = await runs.look_up(session, caller, run_id, may="traces:read")
+    own = await of_run(session, run)
+    told = await sent.of_trace(session, run.project_id, id_of(run.id))
+    return Trace(run, [own[0], *sorted([*own[1:], *(_sent(one, own[0]) for one in told)], key=lambda s: s.started_at)])
+
+
+async def find_sent(session: AsyncSession, caller: Caller, trace_id: str) -> Trace:
+    """Return a trace that a program has sent. Raises `NotFound`."""
+    caller.require("traces:read")
+    whole = (await session.exec(_visible(caller).where(SentTrace.id == trace_id))).first()
+    if whole is None:
+        raise NotFound(noun="trace", id=trace_id)
+    return Trace(whole, [_sent(one) for one in await sent.of_trace(session, whole.project_id, trace_id)])
+
+
+async def browse(
+    session: AsyncSession,
+    caller: Caller,
+    place: Place = FIRST,
+    *,
+    smith_id: str | None = None,
+    run_id: str | None = None,
+    status: RunStatus | None = None,
+    since: datetime | None = None,
+) -> Page[Run | SentTrace]:
+    """Return the project's runs, and the traces that its programs have sent, together newest first."""
+    among = None if run_id is None else [run_id]
+    about: dict[str, Any] = {"smith_id": smith_id, "status": status, "since": since}
+    of_runs = await runs.browse(session, caller, place, **about, among=among, may="traces:read")
+    if run_id is not None:
+        return Page(list(of_runs.data), of_runs.next_cursor)
+    query = _visible(caller)
+    if smith_id is not None:
+        query = query.where(SentTrace.smith_id == smith_id)
+    if status is not None:
+        query = query.where(SentTrace.status == status)
+    if since is not None:
+        query = query.where(SentTrace.created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
+    of_programs = await page(session, query, SentTrace, place)
+    both = [*of_runs.data, *of_programs.data]
+    both.sort(key=lambda one: (one.created_at, one.id.encode()), reverse=True)
+    shown = both[: place.limit]
+    if len(both) == len(shown) and not (of_runs.has_more or of_programs.has_more):
+        return Page(shown, None)
+    return Page(shown, cursor(shown[-1].created_at.isoformat(), shown[-1].id))
+
+
+async def of_run(session: AsyncSession, run: Run) -> list[Span]:
+    """Return the spans of a run that was found, its own first."""
     written = json.loads(await transcripts.of_run(session, run.project_id, run.id))
     calls = await tool_calls.of_run(session, run.project_id, run.id)
     asked = await approvals.of_run(session, run.project_id, run.id)
     retrieval = await retrievals.of_run(session, run.project_id, run.id)
     ops = await memory_ops.of_run(session, run.project_id, run.id)
-    return Trace(run, spans(run, written, calls, asked, retrieval, ops))
+    return spans(run, written, calls, asked, retrieval, ops)
 
 
 def spans(
@@ -140,13 +170,46 @@ def spans(
 
 
 def tree(spans: Sequence[Span]) -> list[Branch]:
-    """Return the spans as branches: those that hang on no other first."""
+    """Return the spans as branches: those first that hang on no other, or on themselves by a detour.
+
+    Below `DEEPEST` levels they hang side by side.
+    """
     branches = {span.id: Branch(span, []) for span in spans}
+    hangs: dict[str, tuple[int, str | None]] = {}
+    for branch in branches.values():
+        path: dict[str, Span] = {}
+        at: Branch | None = branch
+        while at is not None and at.span.id not in hangs and at.span.id not in path:
+            path[at.span.id] = at.span
+            at = branches.get(at.span.parent_span_id or "")
+        level, upon = hangs.get(at.span.id, (0, None)) if at is not None else (0, None)
+        parent = None if level == 0 or at is None else at.span.id
+        for id in reversed(path):
+            level, upon = level + 1, parent if level < DEEPEST else upon
+            hangs[id], parent = (level, upon), id
     roots: list[Branch] = []
     for branch in branches.values():
-        parent = branches.get(branch.span.parent_span_id or "")
-        (roots if parent is None else parent.children).append(branch)
+        upon = hangs[branch.span.id][1]
+        (roots if upon is None else branches[upon].children).append(branch)
     return roots
+
+
+def _visible(caller: Caller) -> Any:
+    query = select(SentTrace).where(SentTrace.project_id == caller.project_id, col(SentTrace.run_id).is_(None))
+    return query.where(SentTrace.smith_id == caller.smith_id) if caller.smith_id else query
+
+
+def _sent(told: SentSpan, root: Span | None = None) -> Span:
+    """Return a span that was sent; one that hangs on no other hangs on the run."""
+    same = ("id", "trace_id", "kind", "name", "status", "started_at", "ended_at", "model")
+    return Span(
+        **{name: getattr(told, name) for name in same},
+        parent_span_id=told.parent_span_id or (None if root is None else root.id),
+        input_tokens=told.input_tokens,
+        output_tokens=told.output_tokens,
+        cost=None if told.cost_micros is None else told.cost_micros / 1_000_000,
+        attributes={**told.attributes, "ingram.sent": True},
+    )
 
 
 def _of_run(run: Run) -> Span:
@@ -212,12 +275,12 @@ def _of_answer(run: Run, root: Span, step: int, message: dict[str, Any]) -> Span
         "ingram.tries": told.get("tries"),
         "ingram.step": step,
     }
-    return Span(
-        id=_id(run.id, f"model {step}"),
-        trace_id=root.trace_id,
-        parent_span_id=root.id,
-        kind=SpanKind.model_call,
-        name=f"chat {model}",
+    return _below(
+        root,
+        SpanKind.model_call,
+        f"chat {model}",
+        f"model {step}",
+        details,
         status=SpanStatus.ok,
         started_at=datetime.fromisoformat(told["began_at"]),
         ended_at=datetime.fromisoformat(told["ended_at"]) if "ended_at" in told else None,
@@ -225,7 +288,6 @@ def _of_answer(run: Run, root: Span, step: int, message: dict[str, Any]) -> Span
         input_tokens=used.get("input_tokens"),
         output_tokens=used.get("output_tokens"),
         cost=None if told.get("cost_micros") is None else told["cost_micros"] / 1_000_000,
-        attributes=_said(details),
     )
 
 
@@ -236,17 +298,8 @@ def _of_retrieval(root: Span, retrieval: Retrieval) -> Span:
         "ingram.memory.document": _cut(retrieval.document) or None,
         "ingram.memory.facts": [{**fact, "content": _cut(fact["content"])} for fact in retrieval.facts],
     }
-    return Span(
-        id=_id(retrieval.run_id, "retrieval"),
-        trace_id=root.trace_id,
-        parent_span_id=root.id,
-        kind=SpanKind.retrieval,
-        name="retrieval memory",
-        status=SpanStatus.ok,
-        started_at=retrieval.began_at,
-        ended_at=retrieval.ended_at,
-        attributes=_said(details),
-    )
+    told = {"status": SpanStatus.ok, "started_at": retrieval.began_at, "ended_at": retrieval.ended_at}
+    return _below(root, SpanKind.retrieval, "retrieval memory", "retrieval", details, **told)
 
 
 def _of_op(root: Span, op: MemoryOp) -> Span:
@@ -254,19 +307,17 @@ def _of_op(root: Span, op: MemoryOp) -> Span:
     details = {
         "gen_ai.operation.name": "memory",
         "gen_ai.request.model": op.model,
-        "gen_ai.usage.input_tokens": op.input_tokens,
-        "gen_ai.usage.output_tokens": op.output_tokens,
         "ingram.memory.operation": op.kind.value,
         "ingram.memory.attempts": op.attempts,
         "ingram.memory.outcome": op.outcome or None,
         "error.type": op.error,
     }
-    return Span(
-        id=_id(root.trace_id, f"memory {op.id}"),
-        trace_id=root.trace_id,
-        parent_span_id=root.id,
-        kind=SpanKind.memory_op,
-        name=f"memory {op.kind.value}",
+    return _below(
+        root,
+        SpanKind.memory_op,
+        f"memory {op.kind.value}",
+        f"memory {op.id}",
+        details,
         status=status.get(op.state, SpanStatus.running),
         started_at=op.began_at or op.created_at,
         ended_at=op.ended_at,
@@ -274,7 +325,6 @@ def _of_op(root: Span, op: MemoryOp) -> Span:
         input_tokens=op.input_tokens,
         output_tokens=op.output_tokens,
         cost=op.cost_micros / 1_000_000,
-        attributes=_said(details),
     )
 
 
@@ -293,16 +343,15 @@ def _of_call(run: Run, parent: Span, call: ToolCall) -> Span:
         "ingram.tool.state": call.state.value,
         "ingram.tool.refused": call.state is CallState.refused or None,
     }
-    return Span(
-        id=_id(run.id, f"tool {call.id}"),
-        trace_id=parent.trace_id,
-        parent_span_id=parent.id,
-        kind=SpanKind.tool_call,
-        name=f"execute_tool {call.tool}",
+    return _below(
+        parent,
+        SpanKind.tool_call,
+        f"execute_tool {call.tool}",
+        f"tool {call.id}",
+        details,
         status=status,
         started_at=call.begun_at or call.created_at,
         ended_at=ended,
-        attributes=_said(details),
     )
 
 
@@ -314,17 +363,21 @@ def _of_approval(parent: Span, approval: Approval) -> Span:
         "ingram.approval.by": (approval.actor or {}).get("email") or (approval.actor or {}).get("id"),
         "ingram.approval.reason": approval.reason,
     }
-    return Span(
-        id=_id(approval.run_id, f"approval {approval.id}"),
-        trace_id=parent.trace_id,
-        parent_span_id=parent.id,
-        kind=SpanKind.runtime_event,
-        name=f"approval of {approval.tool}",
+    return _below(
+        parent,
+        SpanKind.runtime_event,
+        f"approval of {approval.tool}",
+        f"approval {approval.id}",
+        details,
         status=SpanStatus.running if is_open and parent.ended_at is None else SpanStatus.ok,
         started_at=approval.created_at,
         ended_at=approval.resolved_at or parent.ended_at,
-        attributes=_said(details),
     )
+
+
+def _below(parent: Span, kind: SpanKind, name: str, which: str, details: dict[str, Any], **more: Any) -> Span:
+    more |= {"id": _id(parent.trace_id.replace("trc_", "run_", 1), which), "attributes": _said(details)}
+    return Span(kind=kind, name=name, trace_id=parent.trace_id, parent_span_id=parent.id, **more)
 
 
 def _told(message: dict[str, Any]) -> dict[str, Any]:

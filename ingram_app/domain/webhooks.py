@@ -116,7 +116,7 @@ async def create(
     Raises `InvalidWebhookUrl`, `ForbiddenTarget`, `InvalidEvents`, `TooManyWebhooks`.
     """
     caller.require("webhooks:write")
-    url, types = _checked_url(url), _checked_types(asked or [])
+    url, types = checked_url(url), _checked_types(asked or [])
     await alone(session, f"webhooks {caller.project_id}")
     if len(await browse(session, caller)) >= MOST:
         raise TooManyWebhooks(most=MOST)
@@ -158,7 +158,7 @@ async def change(session: AsyncSession, caller: Caller, webhook_id: str, changes
         raise NothingToUpdate()
     webhook = await _to_change(session, caller, webhook_id)
     if "url" in changes:
-        webhook.url = _checked_url(changes["url"])
+        webhook.url = checked_url(changes["url"])
     if "events" in changes:
         webhook.events = _checked_types(changes["events"])
     if changes.get("active") and not webhook.active:
@@ -207,23 +207,30 @@ async def switch_off(session: AsyncSession, webhook: Webhook, reason: str) -> No
     await audit.note(session, unasked, "webhook.disabled", webhook.id, reason=reason)
 
 
+async def end_of_the_feed(session: AsyncSession, project_id: str) -> tuple[int, str]:
+    """Return the place of the newest event, for who wants to hear of what is told from now on."""
+    newest = select(Event.position, Event.id).where(Event.project_id == project_id)
+    last = (await session.exec(newest.order_by(col(Event.position).desc(), col(Event.id).desc()).limit(1))).first()
+    return last or (0, "")
+
+
 def _new_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
-def _checked_url(url: str) -> str:
-    """Return the address as it is kept. Raises `InvalidWebhookUrl`, `ForbiddenTarget`."""
+def checked_url(url: str, param: str = "url") -> str:
+    """Return an address that the platform may send to, as it is kept. Raises `InvalidWebhookUrl`, `ForbiddenTarget`."""
     url = url.strip()
     shown = url[:200]
     if len(url) > URL_LENGTH or re.fullmatch(r"https?://[\x21-\x7e]+", url) is None:
-        raise InvalidWebhookUrl(url=shown, reason="it is no address that begins with https://", param="url")
+        raise InvalidWebhookUrl(url=shown, reason="it is no address that begins with https://", param=param)
     if url.startswith("http://") and not settings().allow_private_addresses:
-        raise InvalidWebhookUrl(url=shown, reason="it is sent over https only", param="url")
+        raise InvalidWebhookUrl(url=shown, reason="it is sent over https only", param=param)
     try:
         host = outbound.host_of(url)
     except ValueError as wrong:
-        raise InvalidWebhookUrl(url=shown, reason=str(wrong), param="url") from None
-    outbound.refuse_private(host, param="url")
+        raise InvalidWebhookUrl(url=shown, reason=str(wrong), param=param) from None
+    outbound.refuse_private(host, param=param)
     return url
 
 
@@ -236,9 +243,7 @@ def _checked_types(asked: list[str]) -> list[str]:
 
 
 async def _begin_at_the_end_of_the_feed(session: AsyncSession, webhook: Webhook) -> None:
-    newest = select(Event.position, Event.id).where(Event.project_id == webhook.project_id)
-    last = (await session.exec(newest.order_by(col(Event.position).desc(), col(Event.id).desc()).limit(1))).first()
-    webhook.seen_position, webhook.seen_id = last or (0, "")
+    webhook.seen_position, webhook.seen_id = await end_of_the_feed(session, webhook.project_id)
 
 
 async def _to_change(session: AsyncSession, caller: Caller, webhook_id: str) -> Webhook:

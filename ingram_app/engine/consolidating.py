@@ -67,7 +67,7 @@ async def consolidate(op: MemoryOp) -> None:
         raise NothingWritten(model=run.model)
     version = document.version if document else 0
     async with transaction(caller.tenancy) as session:
-        written = await memory.write(session, caller, op.smith_id, content, after=version)
+        written = await memory.write(session, caller, op.smith_id, content, over=version)
         outcome = {"facts": len(facts), "version": written.version}
         await memory_ops.finish(session, op, outcome=outcome, **stamps(run, clone.smith, response))
 

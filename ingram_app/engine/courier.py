@@ -5,15 +5,14 @@ Whoever is slow has only itself to wait for: each webhook has a lane of its own,
 
 import asyncio
 import logging
-import random
 from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingram_app.core import signals
-from ingram_app.core.database import Tenancy, dispatching, transaction
+from ingram_app.core.database import Tenancy, transaction
 from ingram_app.domain import deliveries, events
 from ingram_app.domain.deliveries import Attempt, Outcome
+from ingram_app.engine import lanes
 from ingram_app.gateways import signed_post
 
 log = logging.getLogger(__name__)
@@ -21,59 +20,22 @@ LANES = 200
 """Webhooks that one process delivers to at once."""
 TURN = 20
 """Deliveries to one webhook before others have their turn."""
-_LOOK_AGAIN_SECONDS = 1.0
-"""How long something that is due waits at most when no signal comes."""
-_APART_SECONDS = 0.05
-"""The feeds are looked through at most so often."""
 
 
 async def deliver_forever() -> None:
     """Look for what is due whenever something is told, and every second for what is to be tried again."""
-    lanes: set[asyncio.Task[None]] = set()
-    try:
-        with signals.listening(events.TOLD, deliveries.DUE) as heard:
-            while True:
-                try:
-                    await _begin(lanes)
-                except SQLAlchemyError as failed:
-                    log.warning("could not look for what is to be delivered: %s", failed)
-                await asyncio.sleep(_APART_SECONDS)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AGAIN_SECONDS * random.uniform(0.5, 1)):
-                        await heard.get()
-                while not heard.empty():
-                    heard.get_nowait()
-    finally:
-        for lane in lanes:
-            lane.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
-
-
-async def _begin(lanes: set[asyncio.Task[None]]) -> None:
-    if len(lanes) >= LANES:
-        return
-    async with dispatching() as session:
-        found = await deliveries.due(session, LANES - len(lanes))
-    for project_id, webhook_id in found:
-        lane = asyncio.create_task(_serve(project_id, webhook_id))
-        lanes.add(lane)
-        lane.add_done_callback(lanes.discard)
+    await lanes.go_forever(deliveries.due, _serve, most=LANES, seconds=1, told=(events.TOLD, deliveries.DUE))
 
 
 async def _serve(project_id: str, webhook_id: str) -> None:
-    """Deliver to one webhook, one after the other. A lane that is lost never stops the others."""
+    """Deliver to one webhook, one after the other."""
     tenancy = Tenancy(project_id=project_id)
-    try:
-        for _ in range(TURN):
-            async with transaction(tenancy) as session:
-                attempt = await deliveries.take(session, project_id, webhook_id)
-            if attempt is None:
-                return
-            await _make(tenancy, attempt)
-    except SQLAlchemyError as failed:
-        log.warning("the webhook %s is left to whoever takes it up again: %s", webhook_id, failed)
-    except Exception:
-        log.exception("the lane of the webhook %s was lost on the way", webhook_id)
+    for _ in range(TURN):
+        async with transaction(tenancy) as session:
+            attempt = await deliveries.take(session, project_id, webhook_id)
+        if attempt is None:
+            return
+        await _make(tenancy, attempt)
 
 
 async def _make(tenancy: Tenancy, attempt: Attempt) -> None:

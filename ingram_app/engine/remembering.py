@@ -14,12 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ingram_app.core import process, signals
 from ingram_app.core.database import Tenancy, dispatching, transaction
-from ingram_app.core.errors import Conflict, IngramError, NotFound
+from ingram_app.core.errors import Conflict, IngramError, NotFound, UpstreamFailed
 from ingram_app.core.settings import settings
 from ingram_app.domain import memory_ops
 from ingram_app.domain.memory_ops import MemoryOp, OpKind, OpLost
 from ingram_app.domain.runs import Run
-from ingram_app.engine import consolidating, learning
+from ingram_app.engine import consolidating, embedding, learning
 from ingram_app.gateways.providers import ModelRequestFailed
 
 log = logging.getLogger(__name__)
@@ -35,13 +35,18 @@ _APART_SECONDS = 0.1
 _DEEDS: dict[OpKind, Callable[[MemoryOp], Awaitable[None]]] = {
     OpKind.learn: learning.learn,
     OpKind.fold: consolidating.consolidate,
+    OpKind.embed: embedding.embed,
 }
 
 
 def after(run: Run) -> list[tuple[OpKind, float]]:
     """Return what is to be done once a run has completed, and in how many seconds."""
     later = [(OpKind.learn, 0.0)] if learning.is_worth_it(run) else []
-    return [*later, *([(OpKind.fold, settings().memory_quiet_seconds)] if consolidating.is_wanted(run) else [])]
+    if consolidating.is_wanted(run):
+        later.append((OpKind.fold, settings().memory_quiet_seconds))
+    if "recall" in run.config["enabled_hosted_tools"]:  # others' turns are embedded when somebody first asks for them
+        later.append((OpKind.embed, 0.0))
+    return later
 
 
 async def remember_forever() -> None:
@@ -135,7 +140,9 @@ def _may_help(failure: Exception) -> bool:
     """Tell whether it may go better later; a smith that is not there may have become another's."""
     if isinstance(failure, ModelRequestFailed):
         return failure.retryable
-    return isinstance(failure, NotFound | Conflict | TimeoutError) or not isinstance(failure, IngramError)
+    return isinstance(failure, NotFound | Conflict | UpstreamFailed | TimeoutError) or not isinstance(
+        failure, IngramError
+    )
 
 
 async def _let_go(tenancy: Tenancy, op: MemoryOp) -> None:

@@ -20,7 +20,7 @@ from pydantic_ai.tools import ToolDefinition
 from ingram_app.core import schemas
 from ingram_app.core.clock import now
 from ingram_app.core.database import keepable
-from ingram_app.domain import hosted_tools
+from ingram_app.domain import hosted_tools, searches
 from ingram_app.domain.designs import ApprovalRule, ClientTool
 from ingram_app.domain.mcp_servers import McpServer
 from ingram_app.domain.runs import Run
@@ -96,15 +96,17 @@ class Toolbox:
 async def assemble(run: Run) -> Toolbox:
     """Return the toolbox of a run, as its effective design says."""
     tools, warnings = {}, []
-    for tool in [*_hosted(run), *_of_caller(run)]:
+    enabled = run.config["enabled_hosted_tools"]
+    search = _may_search(enabled) and await searches.reach(run.project_id) is not None
+    for tool in [*_hosted(enabled, search=search), *_of_caller(run)]:
         if tool.name in tools:
             told = f"The built-in tool {tool.name} is left out: the agent's own of that name takes its place."
             warnings.append(("tool_name_taken", told))
         tools[tool.name] = tool
-    for name in run.config["enabled_hosted_tools"]:
+    for name in enabled:
         listed = hosted_tools.HOSTED_TOOLS.get(name)
-        if listed is None or not listed.available:
-            lacks = f"There is no hosted tool {name}" if listed is None else f"The tool {name} has no service here"
+        if listed is None or not listed.available(search=search):
+            lacks = f"There is no hosted tool {name}" if listed is None else f"{name} has no search service to ask"
             warnings.append(("hosted_tool_unavailable", f"{lacks}; the smith goes on without."))
     brought = await servers.bring(run, tools.keys())
     for tool in brought.tools:
@@ -121,8 +123,12 @@ def refused(call: ToolCall, told: str) -> ToolCall:
     return call
 
 
-def _hosted(run: Run) -> Iterator[Tool]:
-    for function in hosted_tools.functions(hosted_tools.available(run.config["enabled_hosted_tools"])):
+def _may_search(enabled: Sequence[str]) -> bool:
+    return any(name in enabled for name, tool in hosted_tools.HOSTED_TOOLS.items() if tool.searches_the_web)
+
+
+def _hosted(enabled: Sequence[str], *, search: bool) -> Iterator[Tool]:
+    for function in hosted_tools.functions(hosted_tools.available(enabled, search=search)):
         deed, repeatable = DEEDS[function.name], function.repeatable
         yield Tool(function.name, function.description, function.parameters, deed, repeatable)
 

@@ -8,7 +8,7 @@ from ingram_app.core import process, signals
 from ingram_app.core.settings import settings
 from ingram_app.domain import runs
 from ingram_app.domain.runs import Birth, Run
-from ingram_app.engine import courier, crew, expiry, folding, guards, remembering, sweeping
+from ingram_app.engine import courier, crew, expiry, exporter, folding, guards, mailer, remembering, sweeping
 from ingram_app.engine.dispatcher import Dispatcher
 from ingram_app.gateways import mcp, outbound
 
@@ -23,8 +23,11 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         _carry_born(),
         guards.watch_forever(),
         sweeping.sweep_forever(),
+        sweeping.sweep_old_forever(),
         expiry.expire_forever(),
         courier.deliver_forever(),
+        exporter.export_forever(),
+        mailer.send_forever(),
         folding.fold_forever(),
         remembering.remember_forever(),
     ]

@@ -1,12 +1,14 @@
 """OAuth 2: other services' accounts, by authorization code with PKCE, through Authlib.
 
-To add a preset: name it in `PRESETS`. What a service answers is bounded, and only the parts that are known are kept.
+What is known of well-known services stands in `oauth_presets`. What a service answers is bounded, and only the parts
+that are known are kept.
 """
 
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
+from urllib.parse import quote
 
 import httpx2
 from authlib.common.security import generate_token
@@ -15,58 +17,13 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from ingram_app.core.clock import now
 from ingram_app.gateways import outbound
+from ingram_app.gateways.oauth_presets import AuthMethod, TakesBack
 from ingram_app.gateways.outbound import ForbiddenTarget
 
 SECONDS = 20
 TOKEN_LETTERS = 16_000
-AuthMethod = Literal["client_secret_basic", "client_secret_post"]
+_AS_JSON = {"Accept": "application/vnd.github+json"}
 _CODE = re.compile(r"[a-z0-9_.-]{1,60}")
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """What is known of a service, so that an id and a secret are all there is to give."""
-
-    label: str
-    authorize_url: str
-    token_uri: str
-    revoke_uri: str | None = None
-    """Where it takes back tokens (RFC 7009)."""
-    auth_method: AuthMethod = "client_secret_basic"
-    asked_besides: dict[str, str] = field(default_factory=dict)
-    """What it wants to be told for a token that can be refreshed."""
-
-
-PRESETS = {
-    "google": Preset(
-        "Google",
-        "https://accounts.google.com/o/oauth2/v2/auth",
-        "https://oauth2.googleapis.com/token",
-        "https://oauth2.googleapis.com/revoke",
-        "client_secret_post",
-        {"access_type": "offline", "prompt": "consent"},
-    ),
-    "github": Preset(
-        "GitHub",
-        "https://github.com/login/oauth/authorize",
-        "https://github.com/login/oauth/access_token",
-        auth_method="client_secret_post",
-    ),
-    "slack": Preset("Slack", "https://slack.com/oauth/v2/authorize", "https://slack.com/api/oauth.v2.access"),
-    "notion": Preset(
-        "Notion",
-        "https://api.notion.com/v1/oauth/authorize",
-        "https://api.notion.com/v1/oauth/token",
-        asked_besides={"owner": "user"},
-    ),
-    "microsoft": Preset(
-        "Microsoft",
-        "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
-        "https://login.microsoftonline.com/common/oauth2/v2.0/token",
-        auth_method="client_secret_post",
-        asked_besides={"prompt": "select_account"},
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +37,10 @@ class Application:
     revoke_uri: str | None
     auth_method: AuthMethod
     redirect_uri: str
+    resource: str | None = None
+    """What tokens are for (RFC 8707), if that is to be said."""
     asked_besides: dict[str, str] = field(default_factory=dict)
+    takes_back: TakesBack = "rfc7009"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +78,7 @@ def authorize_url(application: Application, state: str, verifier: str, scopes: l
         state=state,
         code_verifier=verifier,
         **({"scope": " ".join(scopes)} if scopes else {}),
+        **_for(application),
         **application.asked_besides,
     )
     return str(url)
@@ -127,7 +88,11 @@ async def exchange(application: Application, code: str, verifier: str) -> Tokens
     """Return the tokens for a code that a person brought back. Raises `OAuthFailed`."""
     answer = await _asking(
         _client(application).fetch_token(
-            application.token_uri, code=code, code_verifier=verifier, grant_type="authorization_code"
+            application.token_uri,
+            code=code,
+            code_verifier=verifier,
+            grant_type="authorization_code",
+            **_for(application),
         )
     )
     return read(answer)
@@ -139,23 +104,45 @@ async def refresh(application: Application, refresh_token: str) -> Tokens:
     Raises `OAuthFailed`.
     """
     client = _client(application)
-    fresh = read(await _asking(client.refresh_token(application.token_uri, refresh_token=refresh_token)))
+    asking = client.refresh_token(application.token_uri, refresh_token=refresh_token, **_for(application))
+    fresh = read(await _asking(asking))
     return Tokens(fresh.access_token, fresh.refresh_token or refresh_token, fresh.expires_at, fresh.scopes)
 
 
 async def revoke(application: Application, tokens: Tokens) -> bool:
-    """Have a service take its tokens back (RFC 7009); tell whether it said that it did."""
+    """Have a service take its tokens back (RFC 7009, or its own way); tell whether it said that it did."""
     if application.revoke_uri is None:
         return False
     taken_back = True
     for token, kind in ((tokens.refresh_token, "refresh_token"), (tokens.access_token, "access_token")):
-        if token is not None:
+        if token is not None and (application.takes_back == "rfc7009" or kind == "access_token"):
             try:
-                revoking = _client(application).revoke_token(application.revoke_uri, token=token, token_type_hint=kind)
-                taken_back = (await _asking(revoking)).is_success and taken_back
+                answer = await _asking(_revoking(application, application.revoke_uri, token, kind))
+                taken_back = answer.is_success and not _says_no(answer) and taken_back
             except OAuthFailed:
                 taken_back = False
     return taken_back
+
+
+def _revoking(application: Application, address: str, token: str, kind: str) -> Any:
+    if application.takes_back == "rfc7009":
+        return _client(application).revoke_token(address, token=token, token_type_hint=kind)
+    client, us = outbound.bounded_client(timeout=SECONDS), (application.client_id, application.client_secret)
+    if application.takes_back == "github":
+        url = address.replace("{client_id}", quote(application.client_id, safe=""))
+        return client.request("DELETE", url, json={"access_token": token}, auth=us, headers=_AS_JSON)
+    if application.takes_back == "notion":
+        return client.post(address, json={"token": token}, auth=us, headers={"Notion-Version": "2022-06-28"})
+    return client.post(address, headers={"Authorization": f"Bearer {token}"})
+
+
+def _says_no(answer: httpx2.Response) -> bool:
+    """Tell whether a success is none: some services say so in the body alone."""
+    try:
+        said = answer.json()
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("ok") is False
 
 
 def word(error: Any) -> str:
@@ -167,12 +154,27 @@ def read(answer: Any) -> Tokens:
     """Return what a token endpoint, or one that stands in for it, has answered. Raises `OAuthFailed`."""
     if not isinstance(answer, dict):
         raise OAuthFailed("it answered something else than tokens", "malformed")
+    answer = _of_the_person(answer)
     access, later = answer.get("access_token"), answer.get("refresh_token")
     if not _is_token(access) or not (later is None or _is_token(later)):
         raise OAuthFailed("it answered something else than tokens", "malformed")
     scope = answer.get("scope")
     scopes = re.split(r"[ ,]+", scope.strip())[:100] if isinstance(scope, str) and scope.strip() else None
     return Tokens(str(access), later, _end(answer.get("expires_in")), scopes)
+
+
+def _for(application: Application) -> dict[str, str]:
+    return {"resource": application.resource} if application.resource else {}
+
+
+def _of_the_person(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the part that is the person's, of an answer that has another for a bot, as Slack's does."""
+    person = answer.get("authed_user")
+    if not isinstance(person, dict):
+        return answer
+    if "access_token" in person:
+        return person
+    return answer if answer.get("token_type") != "user" else {**answer, "scope": person.get("scope")}
 
 
 def _client(application: Application) -> AsyncOAuth2Client:

@@ -7,23 +7,25 @@ Redirects are not followed, proxies of the environment are not used, and no cook
 """
 
 import asyncio
+import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import httpcore2
 import httpx2
 
 from ingram_app.core.errors import Refused
 from ingram_app.core.settings import settings
+from ingram_app.gateways.wires import Address, Wires
 
 TIMEOUT = httpx2.Timeout(300, connect=10, write=60, pool=30)
 """Seconds. Reading may take long: some models think for minutes before the first token."""
+URL_LETTERS = 2000
 ANSWER_BYTES = 4 * 1024 * 1024
 """More than any answer but a model's is long."""
 
@@ -112,12 +114,21 @@ def host_of(url: str) -> str:
     return named.host
 
 
+def is_callable(url: str) -> bool:
+    """Tell whether an address is one that an operator may name: of https, and of http where private ones are allowed.
+
+    Where its name leads is looked at when it is called.
+    """
+    schemes = "https?" if settings().allow_private_addresses else "https"
+    return len(url) <= URL_LETTERS and re.fullmatch(rf"{schemes}://[^\s/@?#]+(/[^\s#]*)?", url) is not None
+
+
 def refuse_private(host: str, *, param: str | None = None) -> None:
     """Refuse a host that is known to be inside without asking anybody; of all others the transport makes sure.
 
     Raises `ForbiddenTarget`.
     """
-    if not settings().allow_private_addresses and _is_inside(host.rstrip(".").lower()):
+    if not settings().allow_private_addresses and _is_inside(host):
         raise ForbiddenTarget(host=host, param=param)
 
 
@@ -134,6 +145,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _is_inside(host: str) -> bool:
+    host = host.rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -195,65 +207,37 @@ def _ipv4_inside(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-class _Guarded(httpx2.AsyncHTTPTransport):
+class _Inside(OSError):
+    """An address that not everybody can reach."""
+
+
+class _Guarded(Wires):
     def __init__(self, *, liftable: bool) -> None:
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=_trust(),
-            max_connections=_MOST_CONNECTIONS,
-            keepalive_expiry=30,
-            network_backend=_GuardedNetwork(liftable),
-        )
+        super().__init__(self._socket_for, _trust(), most=_MOST_CONNECTIONS)
+        self._liftable = liftable
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self._stands and _is_inside(request.url.host):
+            raise ForbiddenTarget(host=request.url.host)
+        try:
+            return await super().handle_async_request(request)
+        except httpx2.ConnectError as failed:
+            if isinstance(getattr(failed.__cause__, "os_error", None), _Inside):
+                raise ForbiddenTarget(host=request.url.host) from None
+            raise
+
+    @property
+    def _stands(self) -> bool:
+        return not (self._liftable and settings().allow_private_addresses)
+
+    def _socket_for(self, address: Address) -> socket.socket:
+        """Return a socket for an address that a name resolved to; it will be connected to that very address."""
+        family, kind, protocol, _, (host, *_) = address
+        if self._stands and not is_public(ip_address(host)):
+            raise _Inside("it is inside")
+        return socket.socket(family, kind, protocol)
 
 
 @cache
 def _trust() -> ssl.SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
-
-
-class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
-    def __init__(self, liftable: bool) -> None:
-        self._network = httpcore2.AnyIOBackend()
-        self._liftable = liftable
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface of httpcore
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        if port > _LAST_PORT:
-            raise httpcore2.ConnectError(f"there is no port {port}")
-        if self._liftable and settings().allow_private_addresses:
-            return await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
-        failure: Exception | None = None
-        for address in await _public_addresses(host, port, within_seconds=timeout):
-            try:
-                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as down:
-                failure = down
-        raise failure or ForbiddenTarget(host=host)
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - as above
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        raise ForbiddenTarget(host=path)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-async def _public_addresses(host: str, port: int, within_seconds: float | None) -> list[str]:
-    try:
-        async with asyncio.timeout(within_seconds):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError:
-        raise httpcore2.ConnectTimeout(f"no answer to the name {host} in time") from None
-    except (OSError, UnicodeError) as unknown:
-        raise httpcore2.ConnectError(f"the name {host} is not known") from unknown
-    addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
-    return [address for address in addresses if is_public(ip_address(address))]

@@ -1,10 +1,10 @@
-"""Web search: one question, a few results, from whichever service the installation has a key for.
+"""Web search: one question, a few results, from whichever service somebody has a key for.
 
 To add one: write how it is asked, and name it in `SERVICES`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -30,30 +30,37 @@ class Service:
     """How a search service is asked, and where its answer has results and their snippets."""
 
     address: str
-    """Empty: the installation has to name one."""
+    """Empty: whoever uses it has to name one."""
     request: Callable[[str, str, str, int], httpx2.Request]
     """Of address, key, question and number of results."""
     results: Callable[[Any], list[dict[str, Any]]]
     snippet: str
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A search service as somebody uses it."""
+
+    name: str
+    """One of `SERVICES`."""
+    key: str = field(default="", repr=False)
+    address: str | None = None
+
+
 class SearchFailed(Exception):
     """No results were to be had; the text says why, for a model."""
 
 
-def is_available() -> bool:
-    """Tell whether there is a service to ask."""
-    return settings().search_provider is not None
+def installed() -> Engine | None:
+    """Return the service that this installation has for everybody, if there is one."""
+    name, key, url = settings().search_provider, settings().search_api_key, settings().search_url
+    return Engine(name, key.get_secret_value() if key else "", str(url) if url else None) if name else None
 
 
-async def search(question: str, most: int) -> list[Result]:
+async def search(engine: Engine, question: str, most: int) -> list[Result]:
     """Return what a search finds, the best first. Raises `SearchFailed`."""
-    name = settings().search_provider
-    if name is None:
-        raise SearchFailed("There is no search service here.")
-    service, key = SERVICES[name], settings().search_api_key
-    address = str(settings().search_url or service.address).rstrip("/")
-    request = service.request(address, key.get_secret_value() if key else "", question, most)
+    service = SERVICES[engine.name]
+    request = service.request((engine.address or service.address).rstrip("/"), engine.key, question, most)
     try:
         answer = await outbound.bounded_client(timeout=TIMEOUT_SECONDS).send(request)
         if not answer.is_success:
@@ -61,7 +68,7 @@ async def search(question: str, most: int) -> list[Result]:
         return [_result(found, service.snippet) for found in service.results(answer.json())[:most]]
     except (httpx2.HTTPError, httpx2.InvalidURL, ForbiddenTarget):
         raise SearchFailed("The search service can not be reached.") from None
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise SearchFailed("The search service answered something else than results.") from None
 
 

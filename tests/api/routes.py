@@ -8,6 +8,19 @@ from ingram_app.api import build
 
 RUN = {"input": [{"role": "user", "content": "hello"}]}
 BODIES: dict[str, Any] = {
+    "PUT /v1/tenant/trace_export": {"endpoint": "https://93.184.215.14/v1/traces"},
+    "POST /v1/traces:ingest": {
+        "spans": [
+            {
+                "id": "00f067aa0ba902b7",
+                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+                "kind": "retrieval",
+                "name": "look up",
+                "started_at": "2026-01-01T00:00:00Z",
+                "ended_at": "2026-01-01T00:00:01Z",
+            }
+        ]
+    },
     "PUT /v1/smiths/{smith_id}/memory": {"content": "Likes tea."},
     "POST /v1/smiths/{smith_id}/memory/recall": {"query": "hello"},
     "POST /v1/smiths/{smith_id}/memories": {"content": "Likes tea."},
@@ -32,6 +45,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/smiths/{smith_id}/connections/{connection_id}": {"metadata": {"account": "ann"}},
     "POST /v1/tenant/webhooks": {"url": "https://hooks.example.com/ingram"},
     "PATCH /v1/tenant/webhooks/{webhook_id}": {"events": ["run"]},
+    "PUT /v1/tenant/search": {"provider": "none"},
     "PUT /v1/tenant/mcp/{name}": {"url": "https://127.0.0.1:1/mcp"},
     "POST /v1/agents": {"name": "An agent"},
     "PATCH /v1/agents/{agent_id}": {"name": "Renamed"},
@@ -47,7 +61,7 @@ BODIES: dict[str, Any] = {
 }
 """A good body of each route that needs one."""
 
-OPEN = {"GET /v1/projects/{project_id}/jwks.json", "GET /v1/oauth/callback"}
+OPEN = {"GET /v1/projects/{project_id}/jwks.json", "GET /v1/oauth/callback", "GET /v1/oauth/callback/{provider_id}"}
 """Routes under /v1 that ask for no token."""
 
 NAMES = {

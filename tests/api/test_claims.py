@@ -1,28 +1,24 @@
 """Claims: someone who was anonymous signs in, and nothing of what was said is lost."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.core.database import transaction
+from ingram_app.core.errors import NotFound
+from ingram_app.domain import connections, memories, memory
+from ingram_app.domain.access import TENANT, Actor, Caller
 from ingram_app.domain.claims import THREADS
+from ingram_app.domain.memories import Fact
 from tests.world import Client, Tenant, World, error, ok, until
 
 SLOW = "[[words 40]] [[pause 20ms]] said"
-MOVES = {
-    "memories",
-    "vectors",
-    "retrievals",
-    "memory_ops",
-    "summaries",
-    "attachments",
-    "tool_calls",
-    "approvals",
-    "connections",
-    *THREADS,
-}
+MOVES = {"memories", "vectors", "summaries", "attachments", "tool_calls", "approvals", "connections", *THREADS}
+MOVES |= {"sent_traces", "sent_spans", "retrievals", "memory_ops"}
 STAYS = {"model_keys", "smith_revisions", "events", "erasures", "memory_documents", "authorizations"}
 """What is the anonymous smith's own: its keys and config give way to the user's, its document is added to theirs."""
 
@@ -175,6 +171,45 @@ async def test_twelve_strangers_who_turn_out_to_be_one_person_have_one_smith(
     assert world.ask("select count(*) from smiths where external_id = 'user-8' and archived_at is null") == [(1,)]
     told = await said(api, user_id)
     assert sorted(word for words in told.values() for word in words) == sorted(f"said by {n}" for n in range(12))
+
+
+async def test_what_is_written_of_a_stranger_in_the_instant_of_the_claim_is_the_user_s(
+    world: World, api: Client, project: Tenant
+) -> None:
+    caller = Caller(Actor("tenant", project.id), frozenset({TENANT}), project_id=project.id)
+    account = {"credential": {"access_token": "theirs"}, "scopes": []}
+    deeds: dict[str, Callable[[AsyncSession, str], Awaitable[Any]]] = {
+        "memories": lambda session, id: memories.write(session, caller, id, Fact("Likes tea.")),
+        "memory_documents": lambda session, id: memory.write(session, caller, id, "Likes tea."),
+        "connections": lambda session, id: connections.bring(session, caller, id, "acme", **account),
+    }
+    for table, deed in deeds.items():
+        user = await project.smith(external_id=f"user-{table}")
+        anonymous = await project.smith(external_id=f"anon:{table}")
+        async with transaction(caller.tenancy) as session:
+            await deed(session, anonymous["id"])
+            claiming = asyncio.create_task(claim(api, anonymous, f"user-{table}"))
+            await world.wait_for_us(1)
+        assert (await claiming)["id"] == user["id"]
+        assert world.ask(f"select count(*) from {table} where smith_id = %s", user["id"]) == [(1,)], table
+        async with transaction(caller.tenancy) as session:
+            with pytest.raises(NotFound):
+                await deed(session, anonymous["id"])
+
+
+async def test_facts_that_race_with_a_claim_are_held_by_whoever_was_told_that_they_are(
+    world: World, api: Client, project: Tenant
+) -> None:
+    for number in range(6):
+        user = await project.smith(external_id=f"user-r{number}")
+        anonymous = await project.smith(external_id=f"anon:r{number}")
+        path = f"/v1/smiths/{anonymous['id']}/memories"
+        writing = [api.post(path, json={"content": f"Fact {one}."}) for one in range(8)]
+        *written, _ = await asyncio.gather(*writing, claim(api, anonymous, f"user-r{number}"))
+        assert {answer.status_code for answer in written} <= {201, 404}
+        kept = sum(answer.status_code == 201 for answer in written)
+        held = "select count(*) filter (where smith_id = %s), count(*) from memories where smith_id in (%s, %s)"
+        assert world.ask(held, user["id"], user["id"], anonymous["id"]) == [(kept, kept)]
 
 
 async def test_claims_that_race_with_a_delete_lose_nothing(api: Client, project: Tenant) -> None:

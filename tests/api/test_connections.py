@@ -44,7 +44,7 @@ async def person(project: Tenant) -> Person:
 async def link(api: Client, smith_id: str, **asked: Any) -> str:
     path = f"/v1/smiths/{smith_id}/connections/authorize"
     answer = ok(await api.post(path, json={"provider": "acme", **asked}))
-    assert answer["provider"] == "acme"
+    assert answer["provider"] == asked.get("provider", "acme")
     return str(answer["authorize_url"])
 
 
@@ -79,7 +79,8 @@ async def test_a_provider_is_kept_without_showing_its_secret(world: World, api: 
     assert "s3cret" not in str(world.ask("select p::text from oauth_providers p"))
     kept = {name: value for name, value in service.registration().items() if name != "client_secret"}
     assert ok(await api.put(f"{PROVIDERS}/acme", json=kept))["client_id"] == "us"
-    for moved in ({"token_uri": f"{service.address}/elsewhere"}, {"client_id": "them"}):
+    elsewhere = f"{service.address}/elsewhere"
+    for moved in ({"token_uri": elsewhere}, {"revoke_uri": elsewhere}, {"client_id": "them"}):
         error(await api.put(f"{PROVIDERS}/acme", json=kept | moved), 422, "client_secret_required", "client_secret")
 
 
@@ -89,6 +90,14 @@ async def test_a_known_service_needs_only_an_id_and_a_secret(api: Client) -> Non
         assert made["token_uri"].startswith("https://")
         ok(await api.delete(f"{PROVIDERS}/{provider}"))
         error(await api.get(f"{PROVIDERS}/{provider}"), 404, "not_found")
+
+
+async def test_what_a_service_needs_for_a_token_that_lasts_is_asked_for_besides(api: Client, person: Person) -> None:
+    given = {"client_id": "us", "client_secret": "s", "scopes_allowed": ["Mail.Read"]}
+    ok(await api.put(f"{PROVIDERS}/microsoft", json=given))
+    asked = parse_qs(urlsplit(await link(person.api, person.id, provider="microsoft")).query)
+    assert asked["scope"] == ["Mail.Read offline_access"]
+    ok(await api.delete(f"{PROVIDERS}/microsoft"))
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,19 @@ async def test_ready_asks_the_database(nobody: Client, monkeypatch: pytest.Monke
     assert int(answer.headers["retry-after"]) > 0
 
 
+async def test_a_process_that_is_older_than_its_database_says_so_instead_of_failing(world: World, api: Client) -> None:
+    for change, back in (
+        ("alter table searches rename column url to address", "alter table searches rename column address to url"),
+        ("alter table searches rename to gone", "alter table gone rename to searches"),
+    ):
+        world.do(change)
+        answer = await api.get("/v1/tenant/search")
+        world.do(back)
+        assert "newer version" in error(answer, 503, "storage_unavailable")["message"]
+        assert int(answer.headers["retry-after"]) > 0
+        ok(await api.get("/v1/tenant/search"))
+
+
 @pytest.fixture
 def metrics_token(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("IC_METRICS_TOKEN", "for-prometheus")

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
+from tests.api.routes import BODIES
 from tests.world import Client, Tenant, World, error, ok, until
 
 REMAINS = {"erasures", "audit"}
@@ -37,6 +38,8 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
     ok(await api.put(f"/v1/smiths/{smith['id']}/model_keys/openai", json={"api_key": SECRET}))
     await project.smith_token(smith["id"])
     await remember(api, smith["id"], f"Likes {SECRET}.")
+    span = dict(BODIES["POST /v1/traces:ingest"]["spans"][0], smith_id=smith["id"], name=SECRET)
+    ok(await api.post("/v1/traces:ingest", json={"spans": [span]}))
     used = world.ask(
         "select count(*), sum(input_tokens), sum(output_tokens) from runs where smith_id = %s", smith["id"]
     )
@@ -47,7 +50,7 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
     assert counts.pop("events") > 0
     assert counts == {"threads": 1, "runs": 2, "messages": 4, "revisions": 1, "model_keys": 1, "tokens": 1,
                       "memories": 1, "memory_documents": 1, "summaries": 0, "attachments": 0,
-                      "approvals": 0, "connections": 0, "tool_calls": 0}  # fmt: skip
+                      "approvals": 0, "connections": 0, "tool_calls": 0, "spans": 1}  # fmt: skip
     kept = "select sum(run_count), sum(input_tokens), sum(output_tokens) from erased_usage where erasure_id = %s"
     assert world.ask(kept, receipt["id"]) == used
     shape = (
@@ -174,7 +177,8 @@ async def test_claims_deletes_and_erasures_that_race_end_in_one_story(api: Clien
 def test_whatever_is_held_about_a_smith_goes_with_its_row() -> None:
     """A noun that refers to a smith goes along when that is deleted; what does not is deleted by name."""
     of_runs = {"transcripts", "tool_calls", "approvals", "retrievals", "memory_ops"}
-    by_name = {"summaries", "attachments", "events", *of_runs, *REMAINS}
+    of_traces = {"sent_spans"}
+    by_name = {"summaries", "attachments", "events", *of_runs, *of_traces, *REMAINS}
     for table in SQLModel.metadata.sorted_tables:
         if "smith_id" in table.columns and table.name not in by_name:
             (key,) = table.columns["smith_id"].foreign_keys

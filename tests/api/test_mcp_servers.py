@@ -89,11 +89,6 @@ async def test_a_rule_gates_the_tools_whose_names_it_matches(api: Client, desk: 
         ({"url": "https://x.example/\nX-A: b"}, "invalid_mcp_server_url", "url"),
         ({"url": "https://x.example", "auth": {"kind": "bearer"}}, "mcp_secret_required", "auth.secret"),
         ({"url": "https://x.example", "auth": {"kind": "oauth"}}, "mcp_provider_required", "auth.provider"),
-        (
-            {"url": "https://x.example", "auth": {"kind": "oauth", "provider": "x", "client_mode": "platform"}},
-            "unsupported_client_mode",
-            "auth.client_mode",
-        ),
         ({"url": "https://x.example", "auth": {"kind": "basic"}}, "schema_error", "auth.kind"),
         (
             {"url": "https://x.example", "approval_policy": [{"match": "*", "when": {"cents": {"gt": 5}}}]},

@@ -28,7 +28,9 @@ async def test_unset_is_null_beside_what_holds(fresh: Client) -> None:
     assert shown["platform_defaults"]["default_model"] == "local/smollm2-135m"
     limits = shown["platform_defaults"]["limits"]
     assert (limits["max_steps"], limits["max_seconds"], limits["max_input_bytes"]) == (25, 600, 1_048_576)
-    assert set(shown["retention"]) == {"runs_days", "events_days", "threads_days"}
+    kept = {"runs_days": None, "events_days": 90, "threads_days": None, "deliveries_days": 30, "traces_days": 30}
+    assert shown["platform_defaults"]["retention"] == kept
+    assert shown["retention"] == dict.fromkeys(kept)
 
 
 async def test_one_setting_leaves_the_others(fresh: Client) -> None:

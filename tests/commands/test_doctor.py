@@ -1,5 +1,6 @@
 """bootstrap and doctor: an installation from the command line, and what is wrong with one."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.mail_server import mail_server
 from tests.serving import ROOT
 
 Say = Callable[..., subprocess.CompletedProcess[str]]
@@ -48,6 +50,17 @@ def test_an_installation_is_made_adopted_and_found_well_until_its_key_is_lost(sa
     assert lost.returncode == 1
     assert "wrong  stored secrets" in lost.stdout
     assert "master key" in lost.stdout
+
+
+async def test_the_doctor_says_whether_mail_is_sent(say: Say) -> None:
+    assert "note   mail: none is sent." in say("doctor").stdout
+    sender = {"IC_MAIL_FROM": "Ingram Cloud <cloud@example.com>"}
+    assert "wrong  mail: none is sent" in say("doctor", **sender).stdout
+    assert "would not take any" in say("doctor", IC_SMTP_URL="smtp://127.0.0.1:1", **sender).stdout
+    async with mail_server() as post_office:
+        answer = await asyncio.to_thread(say, "doctor", IC_SMTP_URL=post_office.url, **sender)
+    assert "well   mail" in answer.stdout
+    assert "IC_SMTP_URL is wrong: it must look like" in say("doctor", IC_SMTP_URL="mail.example.com").stdout
 
 
 def test_the_doctor_says_which_setting_is_wrong(say: Say) -> None:

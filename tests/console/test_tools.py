@@ -15,6 +15,7 @@ from ingram_app.domain.access import Role
 from ingram_app.gateways import mcp
 from tests.console.desk import Desk, call, sit
 from tests.fakes.mcp_server import Desk as Server, running_mcp_server
+from tests.fakes.registering_server import running_registering_server
 
 pytestmark = pytest.mark.usefixtures("private_addresses_allowed")
 GITHUB = {"provider": "github", "client_id": "us", "client_secret": "s3cret", "scopes_allowed": "repo user"}
@@ -105,11 +106,51 @@ async def test_built_in_tools_say_who_uses_them(desk: Desk) -> None:
     assert (rows["web_search"].where, rows["web_search"].state) == ("", "no search service")
 
 
+async def test_a_search_service_of_the_project_s_own_is_chosen_and_given_up(desk: Desk) -> None:
+    tab = desk.at(Tools, "/tools")
+    await call(tab, Tools.load)
+    assert tab.search.said == "Nobody is asked: the tool is not there, as this installation has it."
+    await call(tab, Tools.choose_search)
+    await call(tab, Tools.put_search, {"provider": "tavily"})
+    assert list(tab.errors) == ["api_key"]
+    await call(tab, Tools.put_search, {"provider": "tavily", "api_key": "the-key"})
+    await call(tab, Tools.load)
+    assert tab.search.said == "Tavily is asked, as this project chose."
+    assert {row.name: row.state for row in tab.built_in}["web_search"] == "available"
+    assert "the-key" not in str(tab.dict())
+    await call(tab, Tools.put_search, {"provider": "platform"})
+    await call(tab, Tools.load)
+    assert tab.search.chosen == "platform"
+
+
+async def test_a_server_where_we_register_by_ourselves_shows_as_whom(desk: Desk) -> None:
+    async with running_registering_server() as office:
+        tab = desk.at(Tools, "/tools")
+        asked = {"name": "orders", "url": office.url, "kind": "registered"}
+        office.told[office.about_the_office] = None
+        await call(tab, Tools.register, asked)
+        assert list(tab.errors) == ["kind"]
+        office.told.clear()
+        await call(tab, Tools.register, asked)
+        assert tab.errors == {}
+        await call(tab, Tools.load)
+        [row] = [row for row in tab.providers if row.provider == "mcp-orders"]
+        assert row.registered_for == "registered by itself, for orders"
+        page = desk.at(ToolServer, "/tools/orders")
+        await call(page, ToolServer.load)
+        assert (page.stands["kind"], page.stands["provider"], page.provider) == ("registered", "", "mcp-orders")
+        await call(page, ToolServer.change, {"url": office.url, "kind": "registered"})
+        assert (page.errors, len(office.clients)) == ({}, 1)
+        await mcp.close()
+
+
 async def test_a_server_of_the_catalog_is_offered_with_what_is_known(desk: Desk) -> None:
     tab = desk.at(Tools, "/tools")
     await call(tab, Tools.load)
     await call(tab, Tools.begin, "github")
     assert (tab.wished["name"], tab.wished["kind"]) == ("github", "oauth")
+    await call(tab, Tools.begin, "linear")
+    assert (tab.wished["name"], tab.wished["kind"]) == ("linear", "registered")
     await call(tab, Tools.begin, "")
     assert tab.wished["name"] == ""
 

@@ -10,7 +10,9 @@ from playwright.async_api import expect
 from standardwebhooks import Webhook
 
 from tests.console.served import OWNER, Window
+from tests.fakes.collector import Collector, collecting
 from tests.fakes.receiver import Receiver, receiving
+from tests.world import until
 
 
 @pytest.fixture
@@ -75,6 +77,46 @@ async def test_a_webhook_is_made_tried_fails_and_is_sent_again(window: Window, r
     await expect(page.get_by_role("region", name="Payload")).to_contain_text('"type": "webhook.test"')
 
 
+async def test_traces_are_exported_to_a_collector_and_spans_of_one_s_own_are_on_the_run_s_page(window: Window) -> None:
+    page = window.page
+    async with collecting() as collector:
+        await window.visitor.go(f"{window.root}/settings/traces", "Trace export")
+        await page.get_by_label("Endpoint").fill("ftp://nowhere")
+        await page.get_by_label("Headers").fill("authorization: Bearer sk-very-secret")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("alert").filter(has_text="begins with https://")).to_be_visible()
+        await page.get_by_label("Endpoint").fill(collector.address)
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_text("Kept, sealed: authorization.")).to_be_visible()
+        await expect(page.get_by_label("Endpoint")).to_have_value(f"{collector.address}/v1/traces")
+        smith = await window.smith(model="test/echo")
+        run_id = await window.start(smith, "hello")
+        await until(lambda: _is_heard(collector, run_id))
+        assert collector.requests[0].headers["authorization"] == "Bearer sk-very-secret"
+        span = {"id": "0" * 15 + "1", "trace_id": run_id.replace("run_", "trc_"), "kind": "retrieval"}
+        times = {"started_at": "2026-01-01T00:00:00Z", "duration_ms": 12}
+        told = await window.api.post("/v1/traces:ingest", json={"spans": [span | times | {"name": "Look up the docs"}]})
+        assert told.status_code == 202, told.text
+        await window.visitor.go(f"{window.root}/runs/{run_id}", "Run")
+        bar = page.locator(".waterfall").get_by_text("Look up the docs")
+        await expect(bar).to_be_visible()
+        await bar.click()
+        await expect(page.locator(".waterfall details[open]")).to_contain_text("ingram.sent")
+        await window.visitor.go(f"{window.root}/settings/traces", "Trace export")
+        await expect(page.locator(".facts")).to_contain_text("active")
+        await page.get_by_role("button", name="Switch off").click()
+        await expect(page.locator(".facts")).to_contain_text("switched off")
+        await page.get_by_role("button", name="Switch on").click()
+        await expect(page.get_by_role("button", name="Switch off")).to_be_visible()
+        await page.get_by_role("button", name="Remove", exact=True).click()
+        await page.get_by_role("button", name="Remove the export").click()
+        await expect(page.get_by_text("Nothing is exported yet.")).to_be_visible()
+
+
+async def _is_heard(collector: Collector, run_id: str) -> bool:
+    return bool(collector.of_run(run_id))
+
+
 async def test_an_event_appears_while_one_looks_and_is_shown_as_it_was_told(window: Window) -> None:
     page = window.page
     first = await window.smith(external_id="user-seen")
@@ -131,8 +173,13 @@ async def test_axe_finds_nothing(window: Window, receiver: Receiver, theme: str)
         f"{window.root}/settings/webhooks": "Webhooks",
         f"{window.root}/settings/webhooks/{hook['id']}": hook["url"],
         f"{window.root}/settings/audit-log": "Audit log",
+        f"{window.root}/settings/traces": "Trace export",
+        f"{window.root}/settings/project": "Project",
     }
+    export = {"endpoint": "https://otel.example.com", "headers": {"x-key": "1"}}
+    assert (await window.api.put("/v1/tenant/trace_export", json=export)).is_success
     found = await window.barriers_on(pages)
+    await window.visitor.go(f"{window.root}/settings/audit-log", "Audit log")
     await page.get_by_role("button", name="Details").first.click()
     found += await window.visitor.barriers()
     await window.visitor.go(f"{window.root}/settings/webhooks/{hook['id']}", hook["url"])

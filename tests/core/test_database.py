@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 import ingram_app.domain
 from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
 from ingram_app.domain.smiths import Smith
+from tests.api.routes import BODIES
 from tests.pictures import image, png, said
 from tests.world import Person, Tenant, World, ok
 
@@ -27,13 +28,15 @@ DISPATCHED = {
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
     "memory_ops": ["smith_id", "run_id", "kind", "model", "outcome", "error"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
+    "trace_exports": ["endpoint", "sealed_headers", "header_names", "last_error"],
+    "mails": ["subject", "body", "last_error"],
 }
 """What the dispatcher sees of, and what is not for it."""
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
         *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
         *("memory_documents", "memories", "recollections", "vectors", "retrievals", "memory_ops"),
-        *("connections", "authorizations"),
+        *("connections", "authorizations", "sent_spans"),
     ),
     "smith_id",
 )
@@ -48,6 +51,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await tenant.agent()
         ok(await tenant.api.put(f"/v1/smiths/{person.id}/model_keys/openai", json={"api_key": "sk-1"}))
         ok(await tenant.api.put("/v1/tenant/model_keys/openai", json={"api_key": "sk-1"}))
+        ok(await tenant.api.put("/v1/tenant/search", json={"provider": "none"}))
         ok(await tenant.api.put("/v1/tenant/mcp/desk", json={"url": "https://127.0.0.1:1/mcp"}))
         ok(await tenant.api.patch("/v1/tenant/settings", json={"limits": {"max_history_tokens": 100}}))
         for _ in range(2):  # the second makes a summary of the first
@@ -61,6 +65,7 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         await tenant.run(forgotten["id"])
         ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
         tenant.delivery((await tenant.webhook())["id"])
+        await watch(tenant, person.id)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
 
 
@@ -81,6 +86,16 @@ async def connect(tenant: Tenant, smith_id: str) -> None:
     held = {"provider": "github", "credential": {"kind": "oauth_tokens", "access_token": "t-1"}}
     ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections", json=held))
     ok(await tenant.api.post(f"/v1/smiths/{smith_id}/connections/authorize", json={"provider": "github"}))
+
+
+async def watch(tenant: Tenant, smith_id: str) -> None:
+    """Have traces exported, a span that a program has sent, and a mail to owners."""
+    export = {"endpoint": "https://otel.example.com", "active": False}
+    ok(await tenant.api.put("/v1/tenant/trace_export", json=export))
+    span = dict(BODIES["POST /v1/traces:ingest"]["spans"][0], smith_id=smith_id)
+    ok(await tenant.api.post("/v1/traces:ingest", json={"spans": [span]}))
+    mail = "insert into mails (id, project_id, subject, body, state, attempts, next_attempt_at, created_at)"
+    tenant.world.do(f"{mail} values (%s, %s, '', '', 'sent', 1, now(), now())", f"mail_{tenant.id}", tenant.id)
 
 
 async def pause(tenant: Tenant, smith_id: str) -> None:
@@ -298,10 +313,9 @@ async def test_the_dispatcher_changes_nothing(both: list[Person], table: str) ->
                 await session.execute(text(deed))
 
 
-@pytest.mark.parametrize("table", OF_SMITHS)
-async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
-    world: World, project: Tenant, both: list[Person], table: str
-) -> None:
+@pytest.fixture(scope="module")
+async def siblings(project: Tenant, both: list[Person]) -> list[Person]:
+    """Two smiths of one project, both with a row in every table that is about smiths."""
     for person in both:
         for _ in range(2):
             await project.run(person.id, "hello " * 200, thread_id="one")
@@ -309,12 +323,21 @@ async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
         await remember(project, person.id)
         await connect(project, person.id)
     await pause(project, both[1].id)
+    span = dict(BODIES["POST /v1/traces:ingest"]["spans"][0], trace_id="0" * 32)
+    ok(await both[1].api.post("/v1/traces:ingest", json={"spans": [span]}))
+    return both
+
+
+@pytest.mark.parametrize("table", OF_SMITHS)
+async def test_a_transaction_for_one_smith_sees_nothing_of_its_siblings(
+    world: World, project: Tenant, siblings: list[Person], table: str
+) -> None:
     column = OF_SMITHS[table]
-    siblings = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
-    assert world.ask(siblings, project.id) == [(True,)]
-    async with transaction(Tenancy(project_id=project.id, smith_id=both[0].id)) as session:
+    several = f"select count(distinct {column}) > 1 from {table} where project_id = %s"
+    assert world.ask(several, project.id) == [(True,)]
+    async with transaction(Tenancy(project_id=project.id, smith_id=siblings[0].id)) as session:
         seen = (await session.execute(text(f"select distinct {column} from {table}"))).all()
-    assert seen == [(both[0].id,)]
+    assert seen == [(siblings[0].id,)]
 
 
 async def test_a_smith_reaches_its_own_key_and_the_project_s_and_no_sibling_s(

@@ -40,6 +40,17 @@ async def test_a_revision_is_put_back_as_the_newest(smith: Person) -> None:
     error(await smith.api.post(f"{path}/revisions/9/restore"), 404, "not_found")
 
 
+async def test_what_was_written_since_is_not_overwritten_by_who_says_what_they_read(smith: Person) -> None:
+    path = f"/v1/smiths/{smith.id}/memory"
+    ok(await smith.api.put(path, json={"content": "first", "version": 0}))
+    racing = [smith.api.put(path, json={"content": f"{number}", "version": 1}) for number in range(6)]
+    answers = await asyncio.gather(*racing)
+    assert sorted(answer.status_code for answer in answers) == [200, *[409] * 5]
+    refused = next(answer for answer in answers if answer.status_code == 409)
+    assert refused.json()["error"]["code"] == "memory_document_changed"
+    assert ok(await smith.api.get(path))["version"] == 2
+
+
 async def test_a_hundred_revisions_are_kept(world: World, smith: Person) -> None:
     for number in range(103):
         ok(await smith.api.put(f"/v1/smiths/{smith.id}/memory", json={"content": f"{number}"}))
@@ -85,4 +96,4 @@ async def test_a_writing_is_told_on_the_feed(project: Tenant, smith: Person) -> 
     ok(await smith.api.put(f"/v1/smiths/{smith.id}/memory", json={"content": "told"}))
     asked = {"smith_id": smith.id, "type": "memory.updated"}
     [event] = ok(await project.api.get("/v1/events", params=asked))["data"]
-    assert event["data"] == {"what": "document", "memory_id": None}
+    assert event["data"] == {"what": "document", "memory_id": None, "deed": "written"}

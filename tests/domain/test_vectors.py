@@ -13,6 +13,8 @@ OLD, NEW = "local/old", "local/new"
 
 @pytest.fixture
 async def facts(project: Tenant) -> tuple[str, list[Unembedded]]:
+    """A smith with three facts that nothing embeds."""
+    ok(await project.api.patch("/v1/tenant/settings", json={"embedding_model": "nobody/knows"}))
     smith = await project.smith()
     path = f"/v1/smiths/{smith['id']}/memories"
     made = [ok(await project.api.post(path, json={"content": content})) for content in ("one", "two", "three")]

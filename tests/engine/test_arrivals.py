@@ -49,7 +49,7 @@ async def test_an_interrupted_turn_is_remembered_as_far_as_it_came(world: World,
     asked, begun, mark, *rest = await history(world, smith_id)
     assert (asked, mark) == (("user-prompt", LONG), ("user-prompt", INTERRUPTED))
     assert begun[0] == "text"
-    assert begun[1].startswith("on and on")
+    assert begun[1].startswith("on and ")
     assert rest == [("user-prompt", f"{QUICK} and now"), ("text", "and now")]
     assert second.usage["input_tokens"] > 8  # it heard of the first
 

@@ -17,7 +17,7 @@ from ingram_app.domain.event_types import SmithArchived
 from ingram_app.domain.paging import Place
 from ingram_app.domain.webhooks import Made, WebhookInactive
 from ingram_app.engine import courier
-from ingram_app.gateways import signed_post
+from ingram_app.gateways import posting, signed_post
 from tests.engine.conftest import World, engine, until
 from tests.fakes.receiver import Receiver, receiving
 
@@ -264,7 +264,7 @@ async def test_an_answer_that_the_database_can_not_hold_is_kept_as_far_as_it_can
     await post.tell()
     await until(lambda: _is(post.states(made), ["delivered"]))
     [row] = await post.rows(made)
-    assert len(row.response_excerpt or "") == signed_post.EXCERPT_BYTES
+    assert len(row.response_excerpt or "") == posting.BEGINNING_BYTES
 
 
 async def test_a_name_that_leads_inside_is_refused_when_it_is_sent(

@@ -13,6 +13,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from ingram_app.core.cluster import Cluster
+from tests.fakes.collector import collecting
 from tests.fakes.receiver import Receiver, receiving
 from tests.serving import Serving
 from tests.world import until
@@ -43,6 +44,7 @@ class Installation:
         """Have the holds of the dead end now, and not in half a minute."""
         with Cluster(self.serving.data / "postgres").running() as url, psycopg.connect(url, autocommit=True) as owner:
             owner.execute("update webhooks set busy_until = now()")
+            owner.execute("update trace_exports set busy_until = now()")
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,33 @@ async def test_no_event_is_lost_that_was_told_just_before_the_server_was_killed(
         return set(told) <= {event["smith_id"] for event in receiver.told("/ok")}
 
     await until(all_came, 20)
+
+
+async def test_every_run_is_exported_though_the_server_was_killed_while_they_ran_and_were_sent(
+    installation: Installation,
+) -> None:
+    api = installation.api
+    async with collecting() as collector:
+        collector.hangs = True
+        assert (await api.put("/v1/tenant/trace_export", json={"endpoint": collector.address})).is_success
+        said = {"input": [{"role": "user", "content": "one two three"}], "background": True}
+        run_ids = []
+        for model in ("test/echo", "test/slow", "test/slow", "test/echo", "test/slow"):
+            smith = (await installation.post("/v1/smiths", model=model))["id"]
+            run_ids.append((await installation.post(f"/v1/smiths/{smith}/runs", **said))["id"])
+
+        async def under_way() -> bool:
+            return collector.hanging == 1
+
+        await until(under_way, 20)
+        collector.hangs = False
+        await installation.restart()
+        await asyncio.to_thread(installation.end_holds)
+
+        async def all_came() -> bool:
+            return all(collector.of_run(run_id) for run_id in run_ids)
+
+        await until(all_came, 30)
+        for run_id in run_ids:
+            shown = (await api.get(f"/v1/runs/{run_id}/trace")).json()["spans"]
+            assert {heard.id for heard in collector.of_run(run_id)} == {span["id"] for span in shown}

@@ -253,10 +253,10 @@ async def documents(world: World, smith_id: str) -> list[MemoryDocument]:
 async def test_a_document_that_somebody_wrote_meanwhile_is_not_overwritten(world: World) -> None:
     smith_id = await world.smith()
     async with world.transaction() as session:
-        await memory.write(session, world.caller, smith_id, "One.", after=0)
+        await memory.write(session, world.caller, smith_id, "One.", over=0)
     with pytest.raises(MemoryDocumentChanged):
         async with world.transaction() as session:
-            await memory.write(session, world.caller, smith_id, "Two.", after=0)
+            await memory.write(session, world.caller, smith_id, "Two.", over=0)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import leases, runs, slots
 from ingram_app.domain.access import Actor
 from ingram_app.domain.runs import Run
+from ingram_app.domain.slots import QueueFull
 from ingram_app.domain.turns import Turn
 from tests.engine.conftest import World, engine
 
@@ -142,6 +143,26 @@ async def test_slots_of_a_process_that_died_are_free_again(world: World, seats: 
     assert [await world.claim(run) is not None for run in dead] == [True, False]
     async with dispatching() as session:
         assert (world.caller.project_id, dead[1].id) in await leases.abandoned(session)
+
+
+async def test_no_more_runs_wait_than_may_whoever_starts_them(world: World, seats: object) -> None:
+    await begin(world, 1)  # with the platform's limit there is room on trust: that does not hold for another limit
+    await world.prefer(limits={"max_queued_runs": 5})
+    smiths = [await world.smith() for _ in range(12)]
+    started = await asyncio.gather(
+        *(world.start(smith_id, background=True) for smith_id in smiths), return_exceptions=True
+    )
+    refused = [one for one in started if isinstance(one, QueueFull)]
+    assert (len(refused), len(started) - len(refused)) == (8, 4)
+    assert (refused[0].status, refused[0].code) == (429, "concurrency_limit_exceeded")
+    assert (await world.sql("select count(*) from runs where status = 'queued'")).scalar() == 5
+    one = next(run for run in started if isinstance(run, Run))
+    own = replace(world.caller, smith_id=one.smith_id)
+    with pytest.raises(QueueFull):  # a smith's own token sees one run, and all count
+        async with transaction(own.tenancy) as session:
+            await runs.start(session, own, one.smith_id, Turn([{"role": "user", "content": "x"}], background=True))
+    await world.cancel(one)
+    await world.start(smiths[0], background=True)
 
 
 async def test_a_limit_that_is_raised_lets_more_in_at_once(world: World, working: None) -> None:

@@ -46,8 +46,8 @@ class Desk:
         return f"{self.address}/mcp"
 
 
-def server_of(desk: Desk) -> MCPServer:
-    server = MCPServer("desk")
+def server_of(desk: Desk, **how: Any) -> MCPServer:
+    server = MCPServer("desk", **how)
     destructive = ToolAnnotations(destructive_hint=True)
 
     @server.tool(annotations=ToolAnnotations(read_only_hint=True))

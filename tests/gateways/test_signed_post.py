@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from ingram_app.core.settings import settings
-from ingram_app.gateways import outbound, signed_post
+from ingram_app.gateways import outbound, posting, signed_post
 from tests.fakes.receiver import Receiver, receiving
 
 GUIDE = Path(__file__).parents[2] / "docs" / "webhooks.md"
@@ -82,7 +82,7 @@ async def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
 async def test_of_a_huge_answer_little_is_read(receiver: Receiver) -> None:
     answer = await send(receiver, "/huge")
     assert answer.status == 200
-    assert len(answer.excerpt or "") == signed_post.EXCERPT_BYTES
+    assert len(answer.excerpt or "") == posting.BEGINNING_BYTES
 
 
 async def test_who_does_not_answer_is_not_waited_for(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ class Site:
 @pytest.fixture
 async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     loop = asyncio.get_running_loop()
-    connect, made = loop.create_connection, Site()
+    connect, made = loop.sock_connect, Site()
 
     async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
         return socket.getaddrinfo(made.names.get(host, host), port, type=socket.SOCK_STREAM)
@@ -47,12 +47,12 @@ async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     async with serving(made.answer) as address:
         here = int(address.rpartition(":")[2])
 
-        async def create_connection(factory: Any, host: str, port: int, **how: Any) -> Any:
-            assert host == PUBLIC, f"{host} was connected to"
-            return await connect(factory, "127.0.0.1", here, **how)
+        async def sock_connect(wire: socket.socket, address: tuple[str, int]) -> None:
+            assert address[0] == PUBLIC, f"{address[0]} was connected to"
+            await connect(wire, ("127.0.0.1", here))
 
         monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
-        monkeypatch.setattr(loop, "create_connection", create_connection)
+        monkeypatch.setattr(loop, "sock_connect", sock_connect)
         yield made
         await outbound.close()
 

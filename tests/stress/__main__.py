@@ -14,6 +14,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description="Kill processes while customers work, and count.")
     options.add_argument("--seconds", type=float, default=60)
     options.add_argument("--seed", type=int, default=7)
+    options.add_argument("--outage", type=float, default=0, help="seconds that PostgreSQL is away once, such as 60")
     options.add_argument("--servers", type=int, default=2)
     options.add_argument("--engines", type=int, default=1)
     options.add_argument("--customers", type=int, default=8)

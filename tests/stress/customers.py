@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -40,6 +41,15 @@ class Tally:
     """How often the result of each tool call was taken."""
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    refusals: list[float] = field(default_factory=list)
+    """How many seconds each answer took that a server was not able to give."""
+
+    def waited(self) -> dict[str, int]:
+        """Return how long, in milliseconds, customers waited for an answer that was none."""
+        waits = sorted(self.refusals)
+        if not waits:
+            return {}
+        return {"ms to a 5xx, median": int(waits[len(waits) // 2] * 1000), "ms to a 5xx, most": int(waits[-1] * 1000)}
 
 
 class Customer:
@@ -101,10 +111,13 @@ class Customer:
 
     async def _post(self, smith_id: str, key: str, body: dict[str, Any]) -> AsyncIterator[Heard]:
         path = f"{self._chance.choice(self._urls)}/v1/smiths/{smith_id}/runs"
+        began = time.monotonic()
         async with self._http.stream("POST", path, json=body, headers={"Idempotency-Key": key}) as answer:
             self._tally.seen[f"HTTP {answer.status_code}"] += 1
             if not answer.is_success:
                 await answer.aread()
+                if answer.status_code >= 500:
+                    self._tally.refusals.append(time.monotonic() - began)
                 if answer.status_code not in (409, 500, 503):
                     self._tally.wrong.append(f"{key} was answered {answer.status_code}: {answer.text}")
                 return

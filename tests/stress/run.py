@@ -25,7 +25,14 @@ class Outcome:
 
 
 async def stress(
-    folder: Path, *, seconds: float, seed: int, servers: int = 2, engines: int = 1, customers: int = 8
+    folder: Path,
+    *,
+    seconds: float,
+    seed: int,
+    outage: float = 0,
+    servers: int = 2,
+    engines: int = 1,
+    customers: int = 8,
 ) -> Outcome:
     """Make trouble for so many seconds while customers work, wait for all runs to end, and count."""
     chance, tally = random.Random(seed), Tally()
@@ -38,11 +45,11 @@ async def stress(
             asyncio.create_task(_customer(f"c{number}", plant, token, chance.random(), tally, stop))
             for number in range(customers)
         ]
-        await trouble.make(seconds)
+        await trouble.make(seconds, outage)
         stop.set()
         stuck = await _ended(plant, working)
         url = plant.cluster.url
-        figures = reckoning.figures(url) | trouble.done | tally.seen
+        figures = reckoning.figures(url) | trouble.done | tally.seen | tally.waited()
         return Outcome([*stuck, *reckoning.found(url, tally)], figures, reckoning.logs(folder))
 
 

@@ -29,10 +29,15 @@ class Trouble:
             ("PostgreSQL killed", 2, [POSTGRES], lambda: plant.halt_postgres(signal.SIGQUIT)),
         ]
 
-    async def make(self, seconds: float) -> None:
-        """Make trouble for so long; all is up again when this returns."""
+    async def make(self, seconds: float, outage: float = 0) -> None:
+        """Make trouble for so long; all is up again when this returns.
+
+        With an `outage`, in seconds, PostgreSQL is away once for that long, from a third of the time on.
+        """
         until = asyncio.get_running_loop().time() + seconds
         async with asyncio.TaskGroup() as troubles:
+            if outage:
+                troubles.create_task(self._be_away(seconds / 3, outage))
             while asyncio.get_running_loop().time() < until:
                 await asyncio.sleep(self._chance.uniform(0.2, 1.5))
                 [(name, _, victims, how)] = self._chance.choices(self._kinds, [weight for _, weight, *_ in self._kinds])
@@ -40,6 +45,15 @@ class Trouble:
                 if standing:
                     troubles.create_task(self._befall(self._chance.choice(standing), how))
                     self.done[name] += 1
+
+    async def _be_away(self, after: float, seconds: float) -> None:
+        await asyncio.sleep(after)
+        while POSTGRES in self._down:  # noqa: ASYNC110 - others start it in their own time
+            await asyncio.sleep(0.1)
+        self._down.add(POSTGRES)
+        self.done["PostgreSQL away for long"] += 1
+        await self._end_and_start(lambda: self._plant.halt_postgres(signal.SIGINT), seconds, self._plant.start_postgres)
+        self._down.remove(POSTGRES)
 
     async def _befall(self, victim: Victim, how: Callable[[], None] | str) -> None:
         self._down.add(victim)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ingram_app.domain import searches
 from ingram_app.engine.tools.tool import Deed, ToolRefused, Use
 from ingram_app.gateways import searching, web
 from ingram_app.gateways.searching import SearchFailed
@@ -23,8 +24,11 @@ async def _fetch(use: Use, arguments: dict[str, Any]) -> str:
 
 
 async def _search(use: Use, arguments: dict[str, Any]) -> list[dict[str, str]]:
+    engine = await searches.reach(use.run.project_id)
+    if engine is None:
+        raise ToolRefused("There is no search service here.")
     try:
-        found = await searching.search(arguments["query"], arguments.get("results", 5))
+        found = await searching.search(engine, arguments["query"], arguments.get("results", 5))
     except SearchFailed as why:
         raise ToolRefused(str(why)) from None
     return [{"title": one.title, "url": one.url, "snippet": one.snippet} for one in found]
