@@ -19,6 +19,7 @@ from ingram_app.api import (
     oauth_providers,
     organization,
     persons,
+    prices,
     reference,
     replays,
     revisions,
@@ -33,6 +34,7 @@ from ingram_app.api import (
     tokens,
     trace_exports,
     traces,
+    usage,
     versions,
     webhooks,
 )
@@ -41,10 +43,12 @@ from ingram_app.api.gate import Gate
 from ingram_app.api.shapes import ErrorOut
 
 PUBLIC = (
+    runs,  # a request tries one after the other: 5 µs each
     organization,
     tokens,
     tenant_settings,
     models,
+    prices,
     hosted_tools,
     searches,
     mcp_servers,
@@ -59,9 +63,9 @@ PUBLIC = (
     persons,
     threads,
     attachments,
-    runs,
     trace_exports,
     traces,
+    usage,
     answers,
     replays,
     approvals,

@@ -1,21 +1,21 @@
 """/exports: what the console hands out as files. A form of its own pages asks, with the session's cookie."""
 
-import csv
-import io
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from ingram_app.api.persons import exported
+from ingram_app.api.spreadsheets import spelt
+from ingram_app.api.usage import GroupBy, as_csv
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.errors import Unauthenticated
 from ingram_app.core.secrets import digest
 from ingram_app.core.settings import settings
-from ingram_app.domain import audit, exports, projects, sessions
+from ingram_app.domain import audit, exports, periods, projects, sessions
 from ingram_app.domain.access import Caller
 from ingram_app.domain.audit import AuditEntry
 from ingram_app.domain.paging import MOST, Place
@@ -46,6 +46,22 @@ async def export_audit_log(
     return StreamingResponse(_lines(caller, asked), media_type="text/csv; charset=utf-8", headers=headers)
 
 
+@router.post("/{project_id}/usage.csv")
+async def export_usage(
+    project_id: str,
+    request: Request,
+    by: Annotated[GroupBy, Form()] = "smith",
+    period: Word | None = None,
+    first: Annotated[Word | None, Form(alias="from")] = None,
+    last: Annotated[Word | None, Form(alias="to")] = None,
+) -> Response:
+    """Hand out what a project used in a period, by smith, agent, model, customer or app."""
+    caller = await _seated(request, project_id)
+    asked = periods.asked_for(period or None, first or None, last or None)
+    async with transaction(caller.tenancy) as session:
+        return await as_csv(session, caller, asked, by)
+
+
 @router.post("/{project_id}/{smith_id}.jsonl")
 async def export_smith(project_id: str, smith_id: str, request: Request) -> StreamingResponse:
     """Hand out everything that is held about a smith's person, to those who may change it."""
@@ -67,12 +83,12 @@ async def _seated(request: Request, project_id: str = "") -> Caller:
 
 async def _lines(caller: Caller, asked: dict[str, str | None]) -> AsyncIterator[str]:
     """Yield the log a page at a time; none is held while the reader is slow."""
-    yield _spelt([_COLUMNS])
+    yield spelt([_COLUMNS])
     place: Place | None = Place(limit=MOST)
     while place is not None:
         async with transaction(caller.tenancy) as session:
             found = await audit.browse(session, caller, place, **asked)
-        yield _spelt([_row(entry) for entry in found.data])
+        yield spelt([_row(entry) for entry in found.data])
         place = Place(limit=MOST, cursor=found.next_cursor) if found.next_cursor else None
 
 
@@ -80,15 +96,4 @@ def _row(entry: AuditEntry) -> tuple[str, ...]:
     actor, details = entry.actor, json.dumps(entry.details, ensure_ascii=False)
     who = (actor["kind"], actor["id"], actor.get("email"), actor.get("token_id"))
     what = (entry.action, entry.resource_id, entry.project_id, entry.address, details)
-    return (entry.created_at.isoformat(), *(_harmless(cell or "") for cell in (*who, *what)))
-
-
-def _harmless(cell: str) -> str:
-    """Keep a spreadsheet from taking what somebody wrote for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
-
-
-def _spelt(rows: list[tuple[str, ...]]) -> str:
-    written = io.StringIO()
-    csv.writer(written).writerows(rows)
-    return written.getvalue()
+    return (entry.created_at.isoformat(), *(cell or "" for cell in (*who, *what)))

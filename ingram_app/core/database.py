@@ -218,8 +218,9 @@ async def _unit(first: str) -> AsyncIterator[AsyncSession]:
 async def _tell(connection: AsyncConnection, statement: str, parameters: Mapping[str, Any] | None = None) -> Rows:
     """Have the driver execute a statement. It fails as it would have through SQLAlchemy."""
     held = _driver_of(connection)
+    cursor = _cursor_of(connection, held)
     try:
-        cursor = await held.execute(statement, parameters)
+        await cursor.execute(statement, parameters)
         return Rows(await cursor.fetchall() if cursor.rownumber is not None else (), cursor.rowcount)
     except psycopg.Error as failed:
         if lost := held.closed:
@@ -243,12 +244,23 @@ def _driver_of(connection: AsyncConnection) -> Driver:
     return held
 
 
+def _cursor_of(connection: AsyncConnection, held: Driver) -> psycopg.AsyncCursor[Any]:
+    """Return the one cursor that statements go through for as long as the connection lives: each new one is dear."""
+    assert connection.sync_connection is not None
+    about = connection.sync_connection.info
+    if "cursor" not in about:
+        about["cursor"] = held.cursor()
+    cursor: psycopg.AsyncCursor[Any] = about["cursor"]
+    return cursor
+
+
 @lru_cache(maxsize=1024)
 def _spelt(statement: TextClause) -> str:
     """Return the text with its parameters named as the driver wants them."""
     return str(statement.compile(dialect=pool().dialect))
 
 
+@lru_cache(maxsize=4096)
 def _settings_of(tenancy: Tenancy) -> str:
     """Return the statement that says so. An id has no letter that SQL could take for anything but a letter."""
     named = {"project_id": tenancy.project_id, "organization_id": tenancy.organization_id, "smith_id": tenancy.smith_id}

@@ -84,7 +84,9 @@ def _upgrade(owner: psycopg.Connection, url: str) -> None:
 def _go_on_with_the_feed(owner: psycopg.Connection) -> None:
     """Have new events come after all that are there: in a restored database transactions are counted anew."""
     ahead = (
-        "select max(position) - feed_position() + feed_base() + 1 from events having max(position) > feed_position()"
+        "with known as (select max(position) as position from events union all select max(position) from model_calls"
+        " union all select max(position) from usage_folds)"
+        " select max(position) - feed_position() + feed_base() + 1 from known having max(position) > feed_position()"
     )
     row = owner.execute(ahead).fetchone()
     if row is not None:

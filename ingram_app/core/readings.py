@@ -1,11 +1,11 @@
-"""Statements that are built and spelt once, and the rows they read without the mapper.
+"""Statements that are built and spelt once, and rows that are read, or made, without the mapper.
 
 A row of a `Reading` is an object like any other of its class, but belongs to no session: it is there to be looked at,
 and what is changed on it goes nowhere. The mapper would take five times as long to bring it.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -67,6 +67,25 @@ class Reading(Generic[Row]):
             objects.append(kind.revive(row[place : place + len(kind.columns)]))
             place += len(kind.columns)
         return objects[0] if len(objects) == 1 else tuple(objects)
+
+
+def made(kind: type[Row], **given: Any) -> Row:
+    """Return an object of these values, the rest as the class has it by default.
+
+    Calling the class takes a hundred times as long. Like a row of a `Reading` it belongs to no session.
+    """
+    plain, factories = _defaults(kind)  # type: ignore[arg-type]
+    new = manager_of_class(kind).new_instance()
+    new.__dict__.update(plain | {name: make() for name, make in factories.items() if name not in given} | given)
+    return new
+
+
+@cache
+def _defaults(kind: type[Any]) -> tuple[dict[str, Any], dict[str, Callable[[], Any]]]:
+    """Return the defaults of a class's fields that are values, and those that are made anew for every object."""
+    fields = {name: field for name, field in kind.model_fields.items() if not field.is_required()}
+    factories = {name: field.default_factory for name, field in fields.items() if field.default_factory is not None}
+    return {name: field.default for name, field in fields.items() if name not in factories}, factories
 
 
 def insertion(kind: type[Any]) -> sa.Insert:

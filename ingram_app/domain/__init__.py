@@ -4,9 +4,10 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · mails · slots · tokens · idempotency · model_keys · catalog ·
 signatures · oauth_providers · mcp_servers · registrations · searches · revisions · smiths · connections · credentials ·
 authorizations · rosters · rollouts · threads · arrivals · turns · attachments · transcripts · summaries · frames ·
-folds · tool_calls · approvals · memory · memory_ops · memories · runs · spans · guards · tryouts · leases · answers ·
-recollections · vectors · recalling · retrievals · replays · speech · conversations · claims · erasures · exports ·
-activity · webhooks · deliveries · prompts · traces · semantics · trace_exports · retention
+folds · tool_calls · approvals · memory · memory_ops · memories · runs · spans · guards · tryouts · own_prices ·
+periods · model_calls · leases · answers · recollections · vectors · recalling · retrievals · replays · speech ·
+conversations · claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · traces · semantics ·
+trace_exports · retention
 """
 
 from ingram_app.domain import (
@@ -42,10 +43,13 @@ from ingram_app.domain import (
     memories,
     memory,
     memory_ops,
+    model_calls,
     model_keys,
     oauth_providers,
     organizations,
+    own_prices,
     paging,
+    periods,
     projects,
     prompts,
     recalling,
@@ -77,6 +81,7 @@ from ingram_app.domain import (
     transcripts,
     tryouts,
     turns,
+    usage,
     vectors,
     versions,
     webhooks,
@@ -115,10 +120,13 @@ __all__ = [
     "memories",
     "memory",
     "memory_ops",
+    "model_calls",
     "model_keys",
     "oauth_providers",
     "organizations",
+    "own_prices",
     "paging",
+    "periods",
     "projects",
     "prompts",
     "recalling",
@@ -150,6 +158,7 @@ __all__ = [
     "transcripts",
     "tryouts",
     "turns",
+    "usage",
     "vectors",
     "versions",
     "webhooks",

@@ -4,7 +4,7 @@ The smith's row goes, and with it every row that refers to it; a noun that is he
 it goes along. What a run under way writes later finds no run to write to: its carrier loses the lease and lets go.
 """
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import audit, event_types, events, frames, idempotency, runs, smiths, tokens
+from ingram_app.domain import audit, event_types, events, frames, idempotency, runs, smiths, tokens, usage
 from ingram_app.domain.access import Caller
 
 
@@ -34,29 +34,6 @@ class Erasure(SQLModel, table=True):
     counts: dict[str, int] = Field(sa_type=JSONB)
     """How many there were of each: threads, runs, messages, frames, tokens …"""
     erased_at: datetime = Field(default_factory=now, sa_type=Moment)
-
-
-class ErasedUsage(SQLModel, table=True):
-    """What an erased smith's runs and memory used, a row for each agent version, model, customer and day (UTC).
-
-    Totals of a project's usage are those of its runs and of these rows.
-    """
-
-    __tablename__ = "erased_usage"
-    __table_args__ = (Index("ix_erased_usage_day", "project_id", "day"),)
-
-    id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, sa.Identity(), primary_key=True))
-    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE")
-    erasure_id: str = Field(foreign_key="erasures.id", ondelete="CASCADE", index=True)
-    agent_id: str
-    agent_version: int | None
-    model: str
-    customer_id: str | None
-    day: date
-    run_count: int
-    input_tokens: int = Field(sa_type=sa.BigInteger)
-    output_tokens: int = Field(sa_type=sa.BigInteger)
-    cost_micros: int = Field(sa_type=sa.BigInteger)
 
 
 _WHOSE = sa.text("select id from smiths where project_id = :project_id and (id = :smith_id or moved_to = :smith_id)")
@@ -87,21 +64,6 @@ _COUNT = {
     "events": f"events {_OF_SMITH}",
     "tokens": "tokens where project_id = :project_id and sub = any(:subjects)",
 }
-_KEEP_USAGE = sa.text(
-    "insert into erased_usage (project_id, erasure_id, agent_id, agent_version, model, customer_id, day,"
-    " run_count, input_tokens, output_tokens, cost_micros)"
-    " select project_id, :erasure_id, agent_id, agent_version, model, cast(:customer_id as text),"
-    " (created_at at time zone 'UTC')::date, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
-    f" coalesce(sum(cost_micros), 0) from runs {_OF_SMITH} group by project_id, agent_id, agent_version, model, 7"
-)
-_KEEP_MEMORY_USAGE = sa.text(
-    "insert into erased_usage (project_id, erasure_id, agent_id, agent_version, model, customer_id, day,"
-    " run_count, input_tokens, output_tokens, cost_micros)"
-    " select project_id, :erasure_id, agent_id, agent_version, model, customer_id,"
-    " (ended_at at time zone 'UTC')::date, 0, sum(input_tokens), sum(output_tokens), sum(cost_micros)"
-    f" from memory_ops {_OF_SMITH} and agent_id is not null and model is not null and ended_at is not null"
-    " group by project_id, agent_id, agent_version, model, customer_id, 7"
-)
 _DELETE = (
     *(f"delete from {_COUNT[kind]}" for kind in ("runs", "threads", "events", "tokens")),
     f"delete from memory_ops {_OF_SMITH}",
@@ -126,8 +88,7 @@ async def erase(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure
     receipt = Erasure(project_id=caller.project_id, smith_id=smith_id, counts=await _counts(session, known))
     session.add(receipt)
     await session.flush()
-    await execute(session, _KEEP_USAGE, known | {"erasure_id": receipt.id, "customer_id": smith.customer_id})
-    await execute(session, _KEEP_MEMORY_USAGE, known | {"erasure_id": receipt.id})
+    await usage.forget(session, known)
     for statement in _DELETE:
         await execute(session, sa.text(statement), known)
     session.expunge(smith)

@@ -24,6 +24,7 @@ from ingram_app.domain import (
     events,
     frames,
     memory_ops,
+    model_calls,
     runs,
     slots,
     tool_calls,
@@ -32,6 +33,7 @@ from ingram_app.domain import (
 from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.memory_ops import OpKind
+from ingram_app.domain.model_calls import Call
 from ingram_app.domain.runs import BUSY, Run, RunStatus
 from ingram_app.domain.tool_calls import ToolCall
 from ingram_app.domain.transcripts import Transcript
@@ -46,6 +48,12 @@ _TAKE = text(
     f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
 )
 _RENEW = text(f"update runs set lease_until = {_UNTIL} {_FENCED} returning cancel_asked_at is not null, cancel_reason")
+_OF_RUN = "id, project_id, smith_id, agent_id, agent_version, channel"
+_RENEW_AND_STAMP = text(
+    f"with held as (update runs set lease_until = {_UNTIL} {_FENCED} returning {_OF_RUN},"
+    f" cancel_asked_at is not null as cancelled, cancel_reason), stamped as ({model_calls.kept_for('held')})"
+    " select cancelled, cancel_reason from held"
+)
 _RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
 _LATER = memory_ops.AND_LATER.format(of="project_id", smith="smith_id", run=":run_id", rows="closed,")
 _FINISH = text(
@@ -56,7 +64,8 @@ _FINISH = text(
     " output_tokens = :output_tokens, cost_micros = :cost_micros, answered_by = :answered_by,"
     " finished_at = :now, updated_at = :now,"
     f" lease_owner = null, lease_until = null from held {_FENCED}"
-    " returning runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted),"
+    " returning runs.id, runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted, runs.agent_id,"
+    f" runs.agent_version, runs.channel), stamped as ({model_calls.kept_for('closed')}),"
     " told as (insert into events (id, project_id, type, smith_id, data, created_at)"
     " select :event_id, project_id, :event_type, smith_id,"
     " cast(:event_data as jsonb) || jsonb_build_object('thread_id', thread_id), :now from closed),"
@@ -187,10 +196,17 @@ async def claim(session: AsyncSession, run_id: str) -> Run | None:
     return run
 
 
-async def renew(session: AsyncSession, lease: Lease) -> tuple[bool, str | None]:
-    """Go on holding a run; return whether it is to be stopped, and why. Raises `LeaseLost`."""
-    held = await execute(session, _RENEW, lease.fence | {"seconds": settings().run_lease_seconds})
-    row = held.first()
+async def renew(session: AsyncSession, lease: Lease, calls: list[Call] | None = None) -> tuple[bool, str | None]:
+    """Go on holding a run; return whether it is to be stopped, and why. Raises `LeaseLost`.
+
+    Model calls that it has made meanwhile are kept, and taken out of the list once they are.
+    """
+    known = lease.fence | {"seconds": settings().run_lease_seconds}
+    if calls:
+        row = (await execute(session, _RENEW_AND_STAMP, known | {"calls": model_calls.spelt(calls)})).first()
+        afterwards(session, calls.clear)
+    else:
+        row = (await execute(session, _RENEW, known)).first()
     if row is None:
         raise LeaseLost(lease.run_id)
     return row[0], row[1]
@@ -208,16 +224,20 @@ async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
         raise LeaseLost(lease.run_id)
 
 
-async def checkpoint(session: AsyncSession, lease: Lease, transcript: Transcript, batch: list[Shown]) -> None:
-    """Keep what the run has added so far, and the frames that tell of it. Raises `LeaseLost`."""
-    await renew(session, lease)
+async def checkpoint(
+    session: AsyncSession, lease: Lease, transcript: Transcript, batch: list[Shown], calls: list[Call]
+) -> None:
+    """Keep what the run has added so far, what it took, and the frames that tell of it. Raises `LeaseLost`."""
+    await renew(session, lease, calls)
     await transcripts.keep(session, transcript)
     if batch:
         await say(session, lease, batch)
 
 
-async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown]) -> None:
-    """Close the run: last frames, transcript, row, event, and the next of its thread, in one. Raises `LeaseLost`.
+async def finish(
+    session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown], calls: list[Call]
+) -> None:
+    """Close the run: last frames, transcript, calls, row, event, and the next of its thread. Raises `LeaseLost`.
 
     The thread is that which the run is of now: a claim may have moved both to another smith.
     """
@@ -226,11 +246,13 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
     values = lease.fence | outcome | about | told | memory_ops.columns(ending.later)
+    values |= {"calls": model_calls.spelt(calls)}
     thread = (await execute(session, _FINISH, values)).first()
     if thread is None:  # it may have been moved while we waited for it: then it is found where it is now
         thread = (await execute(session, _FINISH, values)).first()
     if thread is None:
         raise LeaseLost(lease.run_id)
+    afterwards(session, calls.clear)
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
     events.told(session, lease.project_id)
@@ -239,12 +261,12 @@ async def finish(session: AsyncSession, lease: Lease, ending: Ending, last_frame
     await slots.next_in_thread(session, lease.project_id, thread[0], thread[1])
 
 
-async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown]) -> None:
+async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown], calls: list[Call]) -> None:
     """Let go of a run that waits for others: what it waits for, its frames and its row, all in one.
 
     Raises `LeaseLost`, and `CancelAsked` when there is no more to wait for.
     """
-    cancelled, reason = await renew(session, lease)
+    cancelled, reason = await renew(session, lease, calls)
     if cancelled:
         raise CancelAsked(reason)
     if pause.transcript is not None:

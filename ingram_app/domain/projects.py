@@ -24,6 +24,7 @@ from ingram_app.domain.designs import ModelId
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.teammates import Teammate
 from ingram_app.gateways import providers
+from ingram_app.gateways.prices import Price
 
 NAME_LENGTH = 80
 
@@ -121,6 +122,10 @@ class Project(SQLModel, table=True):
         sa_column=sa.Column(sa.Integer, sa.Computed("(preferences -> 'limits' ->> 'max_concurrent_runs')::integer")),
     )
     """The limit of that name, for whoever hands out runs and may see no other preference."""
+    own_prices: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, sa_column=sa.Column(JSONB, nullable=False, server_default="{}")
+    )
+    """By model; see `prices`."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     archived_at: datetime | None = Field(default=None, sa_type=Moment)
 
@@ -144,6 +149,11 @@ class Project(SQLModel, table=True):
 
     def _said_of(self, part: str) -> dict[str, Any]:
         return {name: value for name, value in self.preferences.get(part, {}).items() if value is not None}
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """What models cost that the project has a price of its own for."""
+        return {model: Price(**price) for model, price in self.own_prices.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.core.readings import Prepared, columns, insertion
+from ingram_app.core.readings import Prepared, columns, insertion, made
 from ingram_app.core.settings import settings
 from ingram_app.domain import (
     approvals,
@@ -46,6 +46,7 @@ from ingram_app.domain.agents import AgentUnpublished
 from ingram_app.domain.attachments import keep, unpack
 from ingram_app.domain.paging import FIRST, Page, Place, page
 from ingram_app.domain.turns import Turn, check
+from ingram_app.gateways.prices import Price
 
 BORN = "runs.born"
 """Told within this process when it has claimed a run: with its `Birth`, or with the `Run` that goes on."""
@@ -156,6 +157,7 @@ class Birth:
     run: Run
     access: model_keys.Access
     limits: projects.Limits
+    prices: dict[str, Price]
     past: summaries.Past
     remembers: bool = False
 
@@ -204,7 +206,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     if process.SEATS.free and not turn.background and not ahead and await slots.free_for_a_new_one(session, project):
         past = await summaries.past(session, *_thread_of(run)) if number > 1 else summaries.Past()
-        await _bear(session, Birth(run, access, project.limits, past, remembers=turn.recorded is not None))
+        await _bear(session, Birth(run, access, project.limits, project.prices, past, turn.recorded is not None))
     else:
         await slots.check_room(session, project)
         await _queue(session, run, ahead)
@@ -270,7 +272,7 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
     """
     caller.require("runs:write")
     await threads.hold(session, *_thread_of(await _one(session, caller, smith_id, run_id)))
-    run = await _one(session, caller, smith_id, run_id, to_change=True)
+    run = await _one(session, caller, smith_id, run_id, hold=True)
     if run.status is RunStatus.cancelled:
         return run
     if run.over:
@@ -305,8 +307,9 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
 
 
 def _made_of(caller: Caller, clone: smiths.Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
-    moment = now()  # given to the row as all else: defaults would be worked out anew for every run
-    return Run(
+    moment = now()
+    return made(
+        Run,
         id=new_id("run"),
         project_id=caller.project_id,
         thread_id=thread_id,
@@ -333,9 +336,8 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
     about = {"event": started.event, "data": started.data, "holder": run.smith_id}
     holds = bool((await _INSERT_BORN.execute(session, columns(run) | about)).scalar())
-    birth = replace(birth, remembers=birth.remembers or holds)
     frames.hand_over(session, run.id, [started], first=True)
-    afterwards(session, lambda: signals.publish(BORN, item=birth))
+    afterwards(session, lambda: signals.publish(BORN, item=replace(birth, remembers=birth.remembers or holds)))
 
 
 async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
@@ -380,14 +382,12 @@ async def _stop(session: AsyncSession, caller: Caller, run: Run, reason: str | N
     await session.flush()
 
 
-async def _one(
-    session: AsyncSession, caller: Caller, smith_id: str | None, run_id: str, *, to_change: bool = False
-) -> Run:
+async def _one(session: AsyncSession, caller: Caller, smith: str | None, run_id: str, *, hold: bool = False) -> Run:
     query = _visible(caller).where(Run.id == run_id)
-    if smith_id is not None:
-        caller.require_own(smith_id)
-        query = query.where(Run.smith_id == smith_id)
-    if to_change:
+    if smith is not None:
+        caller.require_own(smith)
+        query = query.where(Run.smith_id == smith)
+    if hold:
         query = query.with_for_update().execution_options(populate_existing=True)
     run: Run | None = (await session.exec(query)).first()
     if run is None:

@@ -75,10 +75,6 @@ _PAST = sa.text(
     " and turn < :before order by turn desc limit :turns)"
 )
 _PLACE = sa.text("select smith_id, thread_id from runs where project_id = :project_id and id = :run_id")
-_SPENT = sa.text(
-    "select coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cost_micros), 0), count(*)"
-    " from summaries where project_id = :project_id and run_id = :run_id"
-)
 
 
 async def past(session: AsyncSession, project_id: str, smith_id: str, thread_id: str, before: int = 2**31 - 1) -> Past:
@@ -104,12 +100,6 @@ async def keep(session: AsyncSession, summary: Summary) -> None:
     summary.smith_id, summary.thread_id = (await execute(session, _PLACE, known)).one()
     session.add(summary)
     await session.flush()
-
-
-async def spent(session: AsyncSession, project_id: str, run_id: str) -> tuple[int, int, int] | None:
-    """Return the input tokens, output tokens and micros that summaries made for a run took; nothing for none."""
-    into, out, micros, count = (await execute(session, _SPENT, {"project_id": project_id, "run_id": run_id})).one()
-    return (int(into), int(out), int(micros)) if count else None
 
 
 async def latest(session: AsyncSession, thread: Thread) -> Summary | None:

@@ -77,7 +77,7 @@ class TraceExport(SQLModel, table=True):
     last_exported_at: datetime | None = Field(default=None, sa_type=Moment)
     exported_runs: int = 0
     dropped_runs: int = 0
-    """Those that the collector did not want."""
+    """Those that the collector did not want, or that could not be told."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     updated_at: datetime = Field(default_factory=now, sa_type=Moment)
 
@@ -115,6 +115,8 @@ class Outcome:
     status: int | None = None
     error: str | None = None
     """Of one that was taken: what the collector said against parts of it."""
+    in_vain: bool = False
+    """Whether trying again would be: it could not even be put into words."""
 
     @property
     def succeeded(self) -> bool:
@@ -239,7 +241,8 @@ async def settle(session: AsyncSession, batch: Batch, outcome: Outcome) -> None:
         return
     export.busy_until = await moment_in(session)
     export.last_status, export.last_error = outcome.status, outcome.error
-    unwanted = outcome.status in UNWANTED and len(batch.run_ids) == 1
+    in_vain = outcome.in_vain or outcome.status in UNWANTED
+    unwanted = in_vain and len(batch.run_ids) == 1
     if outcome.succeeded or unwanted:
         export.seen_position, export.seen_id = batch.seen
         export.exported_runs += len(batch.run_ids) if outcome.succeeded else 0
@@ -250,7 +253,7 @@ async def settle(session: AsyncSession, batch: Batch, outcome: Outcome) -> None:
     export.last_error = outcome.error or f"It answered {outcome.status}."
     export.failing_since = export.failing_since or now()
     export.failures += 1
-    if outcome.status not in UNWANTED:
+    if not in_vain:
         wait = min(FIRST_WAIT_SECONDS * 2 ** min(export.failures - 1, 10), LONGEST_WAIT_SECONDS)
         export.busy_until = await moment_in(session, wait * random.uniform(*JITTER))
     if export.active and now() - export.failing_since >= FAILING_FOR:

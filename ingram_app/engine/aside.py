@@ -13,7 +13,10 @@ from ingram_app.gateways import providers
 async def ask(
     candidates: Candidates, said: str, instructions: str, *, max_tokens: int, tools: Sequence[ToolDefinition] = ()
 ) -> ModelResponse:
-    """Return the answer of the first model that gives one. Raises `ModelRequestFailed`, `ModelKeyMissing`."""
+    """Return the answer of the first model that gives one, and whose key opened it: `source` of its metadata.
+
+    Raises `ModelRequestFailed`, `ModelKeyMissing`.
+    """
     messages = [ModelRequest(parts=[UserPromptPart(said)])]
 
     async def listen(model: str, access: Access) -> ModelResponse:
@@ -23,6 +26,8 @@ async def ask(
         ) as answer:
             async for _ in answer:
                 pass
-        return answer.response
+        response = answer.response
+        response.metadata = {"source": access.source}
+        return response
 
     return await candidates.answer(listen)

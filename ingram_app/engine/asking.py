@@ -4,12 +4,13 @@ A call that breaks off in the middle of its answer is made again once, as after 
 (`message.restarted`) when its words turn out differently. If it breaks off again, the run fails.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
 from ingram_app.core.clock import now
 from ingram_app.core.errors import IngramError
@@ -17,13 +18,14 @@ from ingram_app.domain.frames import ReasoningDelta
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
-from ingram_app.engine import aside, attaching, prompt
+from ingram_app.engine import attaching, prompt
 from ingram_app.engine.candidates import Candidates, Warn
+from ingram_app.engine.meter import Meter
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.toolbox import Toolbox
 from ingram_app.gateways import providers
-from ingram_app.gateways.providers import ModelStreamBroken, TextDelta
+from ingram_app.gateways.providers import Answer, ModelStreamBroken, TextDelta
 
 
 class OutputLimitExceeded(IngramError):
@@ -41,13 +43,17 @@ class CostLimitExceeded(IngramError):
 class Asking:
     """Has a model answer, call after call. No transaction is open meanwhile."""
 
-    def __init__(self, run: Run, limits: Limits, scribe: Scribe, access: Access | None, warn: Warn) -> None:
+    def __init__(
+        self, run: Run, limits: Limits, scribe: Scribe, meter: Meter, access: Access | None, warn: Warn
+    ) -> None:
         self._run = run
         self._limits = limits
         self._scribe = scribe
+        self._meter = meter
         self._candidates = Candidates(run, access, limits.max_seconds or 0, warn)
         self._warn = warn
         self._retelling: Retelling | None = None
+        self._lost = ""
         self.context: dict[str, int] = {}
         """What else is written down beside each answer, for the run's trace."""
         self.toolbox: Toolbox
@@ -58,13 +64,14 @@ class Asking:
         """What watchers have heard of an answer that is on its way."""
         return self._retelling.heard if self._retelling else ""
 
-    async def ask(self, messages: Sequence[ModelMessage], said: str, used: Mapping[str, Any]) -> ModelResponse:
-        """Return a model's answer to `messages`; watchers have heard `said` of it already, and the run has `used` that.
+    async def ask(self, messages: Sequence[ModelMessage], said: str) -> ModelResponse:
+        """Return a model's answer to `messages`; watchers have heard `said` of it already.
 
         Raises `TokenLimitExceeded`, `CostLimitExceeded`, `OutputLimitExceeded`, `ModelRequestFailed`,
         `ModelKeyMissing`.
         """
-        self._check_used(used)
+        self._check_used()
+        self._lost = said
         self._retelling = retelling = Retelling(said)
         response = await self._unless_it_breaks(messages, retelling)
         if response is None:
@@ -81,7 +88,19 @@ class Asking:
 
         Raises `ModelRequestFailed`, `ModelKeyMissing`.
         """
-        return await aside.ask(self._candidates, said, instructions, max_tokens=max_tokens)
+        messages = [ModelRequest(parts=[UserPromptPart(said)])]
+
+        async def listen(model: str, access: Access) -> ModelResponse:
+            settings = {"max_tokens": max_tokens}
+            async with providers.stream(
+                model, access.credential, messages, instructions=instructions, settings=settings
+            ) as answer:
+                with self._metered(answer, model, access, messages, instructions):
+                    async for _ in answer:
+                        pass
+            return answer.response
+
+        return await self._candidates.answer(listen)
 
     async def _unless_it_breaks(self, messages: Sequence[ModelMessage], retelling: Retelling) -> ModelResponse | None:
         """Return the answer; nothing, if it breaks off. Raises the other kinds of `ModelRequestFailed`."""
@@ -97,28 +116,49 @@ class Asking:
     ) -> ModelResponse:
         """Hand on what one model answers. Raises `OutputLimitExceeded`, `ModelRequestFailed`."""
         began_at, first_at = now(), None
+        instructions = self.toolbox.instructions(prompt.instructions(self._run))
         suited, changed = attaching.suited(messages, access.provider)
         if changed:
             self._warn("attachment_not_sent", f"{model} was told of a picture or file that it can not be sent.")
+        if self._lost:  # a process died while it was being said: it was paid for
+            lost = ModelResponse(parts=[TextPart(self._lost)])
+            self._meter.take(lost, model, access, suited, instructions, whole=False)
+            self._lost = ""
         async with providers.stream(
             model,
             access.credential,
             suited,
-            instructions=self.toolbox.instructions(prompt.instructions(self._run)),
+            instructions=instructions,
             settings=prompt.settings(self._run, self._limits.max_output_tokens),
             tools=self.toolbox.definitions,
             begins_within_seconds=self._limits.max_seconds_to_first_token,
         ) as answer:
-            async for delta in answer:
-                first_at = first_at or now()
-                self.check_output(answer.pieces)
-                if isinstance(delta, TextDelta):
-                    self._scribe.say(*retelling.hear(delta.text))
-                else:
-                    self._scribe.say(ReasoningDelta(delta.text))
+            with self._metered(answer, model, access, suited, instructions) as told:
+                async for delta in answer:
+                    first_at = first_at or now()
+                    self.check_output(answer.pieces)
+                    if isinstance(delta, TextDelta):
+                        self._scribe.say(*retelling.hear(delta.text))
+                    else:
+                        self._scribe.say(ReasoningDelta(delta.text))
         response = answer.response
-        response.metadata = _told(began_at, first_at) | self.context
+        response.metadata = _told(began_at, first_at) | told | self.context
         return response
+
+    @contextmanager
+    def _metered(
+        self, answer: Answer, model: str, access: Access, asked: Sequence[ModelMessage], instructions: str | None
+    ) -> Iterator[dict[str, Any]]:
+        """Price the answer that comes within, or what has come of it; tell its cost, for the run's trace."""
+        told: dict[str, Any] = {}
+        try:
+            yield told
+        except BaseException:
+            if answer.response.parts or answer.response.usage.has_values():
+                self._meter.take(answer.response, model, access, asked, instructions, whole=False)
+            raise
+        call = self._meter.take(answer.response, model, access, asked, instructions)
+        told["cost_micros"] = call.cost_micros
 
     def check_output(self, written: int) -> None:
         """Raises `OutputLimitExceeded` when the run has written more tokens than it may."""
@@ -126,11 +166,12 @@ class Asking:
         if most is not None and written > most:
             raise OutputLimitExceeded(tokens=written, most=most)
 
-    def _check_used(self, used: Mapping[str, Any]) -> None:
-        tokens, most = (used.get("input_tokens") or 0) + (used.get("output_tokens") or 0), self._limits.max_total_tokens
+    def _check_used(self) -> None:
+        used = self._meter.used
+        tokens, most = used.get("input_tokens", 0) + used.get("output_tokens", 0), self._limits.max_total_tokens
         if most is not None and tokens > most:
             raise TokenLimitExceeded(tokens=tokens, most=most)
-        micros, dearest = used.get("cost_micros") or 0, self._limits.max_cost_micros
+        micros, dearest = used.get("cost_micros", 0), self._limits.max_cost_micros
         if dearest is not None and micros > dearest:
             raise CostLimitExceeded(dollars=micros / 1_000_000, most=dearest / 1_000_000)
 

@@ -84,9 +84,9 @@ async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
 async def _close(loop: Loop, ending: Ending | Pause) -> None:
     async with loop.scribe.batch(*loop.last_words) as batch, transaction(loop.lease.tenancy) as session:
         if isinstance(ending, Pause):
-            await leases.pause(session, loop.lease, ending, batch)
+            await leases.pause(session, loop.lease, ending, batch, loop.meter.calls)
         else:
-            await leases.finish(session, loop.lease, ending, batch)
+            await leases.finish(session, loop.lease, ending, batch, loop.meter.calls)
             afterwards(session, lambda: ending.show_on(loop.run))
 
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from ingram_app.core.database import keepable, transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import access, memories, memory, memory_ops, rendering, runs, smiths
+from ingram_app.domain import access, memories, memory, memory_ops, model_calls, projects, rendering, runs, smiths
 from ingram_app.domain.memories import Memory
 from ingram_app.domain.memory_ops import MemoryOp
 from ingram_app.domain.runs import Run
 from ingram_app.engine import aside
 from ingram_app.engine.candidates import Candidates
-from ingram_app.engine.learning import SECONDS, stamps
+from ingram_app.engine.learning import SECONDS, price, stamps
 from ingram_app.gateways.providers import UnknownProvider, find
 
 FACTS = 200
@@ -55,6 +55,7 @@ async def consolidate(op: MemoryOp) -> None:
         clone = await smiths.embody(session, caller, op.smith_id)
         document = await memory.newest(session, op.project_id, op.smith_id)
         since = await memory_ops.last_fold(session, op.project_id, op.smith_id)
+        prices = (await projects.at(session, op.project_id)).prices
         facts = await memories.held_since(session, caller, op.smith_id, since, FACTS)
     if not facts or not clone.config["memory_consolidation"]:
         async with transaction(caller.tenancy) as session:
@@ -65,11 +66,12 @@ async def consolidate(op: MemoryOp) -> None:
     content = str(keepable((response.text or "").strip()))
     if not content:
         raise NothingWritten(model=run.model)
-    version = document.version if document else 0
+    version, call = document.version if document else 0, price(run, response, prices)
     async with transaction(caller.tenancy) as session:
         written = await memory.write(session, caller, op.smith_id, content, over=version)
         outcome = {"facts": len(facts), "version": written.version}
-        await memory_ops.finish(session, op, outcome=outcome, **stamps(run, clone.smith, response))
+        await memory_ops.finish(session, op, outcome=outcome, **stamps(run, clone.smith, call))
+        await model_calls.stamp(session, op.project_id, op.smith_id, [call], run_id=run.id)
 
 
 def _told(document: str, facts: Sequence[Memory], moment: str) -> str:

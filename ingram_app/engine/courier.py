@@ -27,18 +27,20 @@ async def deliver_forever() -> None:
     await lanes.go_forever(deliveries.due, _serve, most=LANES, seconds=1, told=(events.TOLD, deliveries.DUE))
 
 
-async def _serve(project_id: str, webhook_id: str) -> None:
-    """Deliver to one webhook, one after the other."""
+async def _serve(project_id: str, webhook_id: str) -> bool:
+    """Deliver to one webhook, one after the other, until one fails: then others have their turn first."""
     tenancy = Tenancy(project_id=project_id)
     for _ in range(TURN):
         async with transaction(tenancy) as session:
             attempt = await deliveries.take(session, project_id, webhook_id)
         if attempt is None:
-            return
-        await _make(tenancy, attempt)
+            return False
+        if not await _make(tenancy, attempt):
+            break
+    return True
 
 
-async def _make(tenancy: Tenancy, attempt: Attempt) -> None:
+async def _make(tenancy: Tenancy, attempt: Attempt) -> bool:
     try:
         outcome = await _outcome_of(attempt)
     except asyncio.CancelledError:
@@ -46,6 +48,7 @@ async def _make(tenancy: Tenancy, attempt: Attempt) -> None:
         raise
     async with transaction(tenancy) as session:
         await deliveries.settle(session, attempt, outcome)
+    return outcome.succeeded
 
 
 async def _outcome_of(attempt: Attempt) -> Outcome:

@@ -25,13 +25,13 @@ async def export_forever() -> None:
     await lanes.go_forever(trace_exports.due, _serve, most=LANES, seconds=SECONDS)
 
 
-async def _serve(project_id: str) -> None:
+async def _serve(project_id: str) -> bool:
     tenancy = Tenancy(project_id=project_id)
     for _ in range(TURN):
         async with transaction(tenancy) as session:
             batch = await trace_exports.take(session, project_id)
         if batch is None:
-            return
+            return False
         try:
             outcome = await _outcome_of(tenancy, batch)
         except asyncio.CancelledError:
@@ -39,21 +39,22 @@ async def _serve(project_id: str) -> None:
             raise
         async with transaction(tenancy) as session:
             await trace_exports.settle(session, batch, outcome)
+    return True
 
 
 async def _outcome_of(tenancy: Tenancy, batch: Batch) -> Outcome:
+    whose = {"service.name": "ingram-cloud", "ingram.project.id": batch.project_id}
     try:
         async with transaction(tenancy) as session:
             spans = await trace_exports.read(session, batch)
         if not spans:
             return Outcome(204)
-        whose = {"service.name": "ingram-cloud", "ingram.project.id": batch.project_id}
         answer = await otlp.send(batch.endpoint, batch.headers, whose, spans)
     except SQLAlchemyError:
         raise
     except Exception:
-        log.exception("the export of %s failed on our side", batch.project_id)
-        return Outcome(error="Something went wrong on our side. It has been logged.")
+        log.exception("the export of %s in %s failed on our side", batch.run_ids, batch.project_id)
+        return Outcome(error="Something went wrong on our side. It has been logged.", in_vain=True)
     return Outcome(answer.status, answer.error)
 
 

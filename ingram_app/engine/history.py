@@ -8,7 +8,7 @@ never again for the same turns. If that fails the run goes on with the newest tu
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
@@ -17,13 +17,15 @@ from ingram_app.core.database import keepable, transaction
 from ingram_app.core.errors import IngramError
 from ingram_app.domain import leases, summaries, threads
 from ingram_app.domain.leases import Lease
+from ingram_app.domain.model_calls import Call
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Run
 from ingram_app.domain.summaries import Past, Summary
 from ingram_app.engine import prompt, wording
 from ingram_app.engine.asking import Asking
-from ingram_app.engine.candidates import Warn, answered_by
-from ingram_app.gateways import prices, windows
+from ingram_app.engine.candidates import Warn
+from ingram_app.engine.meter import Meter
+from ingram_app.gateways import windows
 from ingram_app.gateways.providers import find
 
 log = logging.getLogger(__name__)
@@ -57,25 +59,16 @@ class Turn:
     messages: list[ModelMessage]
 
 
-@dataclass(slots=True)
-class Spent:
-    """What summaries that were made for the run took."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_micros: int = 0
-
-
 class History:
     """The past of one run's thread."""
 
-    def __init__(self, run: Run, lease: Lease, limits: Limits, asking: Asking, warn: Warn) -> None:
+    def __init__(self, run: Run, lease: Lease, limits: Limits, asking: Asking, meter: Meter, warn: Warn) -> None:
         self._run = run
         self._lease = lease
         self._limits = limits
         self._asking = asking
+        self._meter = meter
         self._warn = warn
-        self.spent: Spent | None = None
         self.since_turn = run.turn
         """The first turn that is told word for word."""
 
@@ -125,11 +118,12 @@ class History:
         chunks = wording.chunks([wording.written(turn.messages) for turn in older], CHUNK_TOKENS)
         if len(chunks) > MOST_CALLS:
             self._warn_of_loss(older[0].number)
-        text, tokens, spent = past.summary, max(100, min(SUMMARY_TOKENS, room // 4)), Spent()
+        text, tokens = past.summary, max(100, min(SUMMARY_TOKENS, room // 4))
+        before = len(self._meter.calls)
         async with asyncio.timeout(SUMMARY_SECONDS):
             for chunk in chunks[-MOST_CALLS:]:
-                text = await self._ask(text, chunk, tokens, spent)
-        await self._keep(text, older[-1].number, spent)
+                text = await self._ask(text, chunk, tokens)
+        await self._keep(text, older[-1].number, self._meter.calls[before:])
         return text
 
     async def _between(self, past: Past) -> list[Turn]:
@@ -141,19 +135,16 @@ class History:
             self._warn_of_loss(earlier.turns[0][0])
         return turns_of(earlier)
 
-    async def _ask(self, summary: str, chunk: str, tokens: int, spent: Spent) -> str:
+    async def _ask(self, summary: str, chunk: str, tokens: int) -> str:
         said = f"The summary so far:\n{summary or '(none)'}\n\nWhat was said since:\n{chunk}"
         instructions = INSTRUCTIONS.format(words=tokens * 2 // 3)
         response = await self._asking.aside(said, instructions, max_tokens=max(2048, tokens * 4))
-        spent.input_tokens += response.usage.input_tokens
-        spent.output_tokens += response.usage.output_tokens
-        spent.cost_micros += prices.cost_micros(answered_by(response, self._run), response.usage) or 0
         text = (response.text or "").strip()
         if not text:
             raise SummaryImpossible(model=self._run.model)
         return text[: tokens * 6]
 
-    async def _keep(self, text: str, reaches: int, spent: Spent) -> None:
+    async def _keep(self, text: str, reaches: int, calls: list[Call]) -> None:
         run = self._run
         summary = Summary(
             smith_id=run.smith_id,
@@ -163,14 +154,15 @@ class History:
             text=keepable(text),
             run_id=run.id,
             model=run.model,
-            **asdict(spent),
+            input_tokens=sum(call.input_tokens for call in calls),
+            output_tokens=sum(call.output_tokens for call in calls),
+            cost_micros=sum(call.cost_micros or 0 for call in calls),
         )
         async with transaction(self._lease.tenancy) as session:
             there = await threads.hold(session, run.project_id, run.smith_id, run.thread_id)
-            await leases.renew(session, self._lease)
+            await leases.renew(session, self._lease, self._meter.calls)
             if there:  # a claim may have moved it meanwhile: then the next run makes another
                 await summaries.keep(session, summary)
-        self.spent = spent
         self._warn("history_summarised", f"What was said up to turn {reaches} of the thread was summarised.")
 
     def _truncated(self, past: Past, turns: list[Turn], sizes: list[int], room: int) -> list[ModelMessage]:

@@ -19,8 +19,10 @@ log = logging.getLogger(__name__)
 _APART_SECONDS = 0.05
 """It is looked for at most so often."""
 
+Heard = asyncio.Queue[signals.Item]
 Find = Callable[[AsyncSession, int], Awaitable[list[tuple[str, ...]]]]
-Serve = Callable[..., Awaitable[None]]
+Serve = Callable[..., Awaitable[bool]]
+"""Tells whether there may be more for the same one at once, after others have had their turn."""
 
 
 async def go_forever(find: Find, serve: Serve, *, most: int, seconds: float, told: tuple[str, ...] = ()) -> None:
@@ -33,7 +35,7 @@ async def go_forever(find: Find, serve: Serve, *, most: int, seconds: float, tol
         with signals.listening(*told) as heard:
             while True:
                 try:
-                    await _begin(lanes, find, serve, most)
+                    await _begin(lanes, heard, find, serve, most)
                 except SQLAlchemyError as failed:
                     log.warning("could not look for what %s is for: %s", serve.__module__, failed)
                 await asyncio.sleep(_APART_SECONDS)
@@ -48,21 +50,22 @@ async def go_forever(find: Find, serve: Serve, *, most: int, seconds: float, tol
         await asyncio.gather(*lanes, return_exceptions=True)
 
 
-async def _begin(lanes: set[asyncio.Task[None]], find: Find, serve: Serve, most: int) -> None:
+async def _begin(lanes: set[asyncio.Task[None]], heard: Heard, find: Find, serve: Serve, most: int) -> None:
     if len(lanes) >= most:
         return
     async with dispatching() as session:
         found = await find(session, most - len(lanes))
     for which in found:
-        lane = asyncio.create_task(_go(serve, which))
+        lane = asyncio.create_task(_go(heard, serve, which))
         lanes.add(lane)
         lane.add_done_callback(lanes.discard)
 
 
-async def _go(serve: Serve, which: tuple[str, ...]) -> None:
+async def _go(heard: Heard, serve: Serve, which: tuple[str, ...]) -> None:
     """A lane that is lost never stops the others."""
     try:
-        await serve(*which)
+        if await serve(*which):
+            heard.put_nowait(None)
     except SQLAlchemyError as failed:
         log.warning("%s: %s is left to whoever takes it up again: %s", serve.__module__, which[-1], failed)
     except Exception:

@@ -5,7 +5,7 @@ returned; and what is known already, by small numbers, so that it can not name w
 is written in one transaction together with the end of the operation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +15,28 @@ from sqlmodel import select
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import access, memories, memory_ops, recalling, rendering, runs, smiths, turns
+from ingram_app.domain import (
+    access,
+    memories,
+    memory_ops,
+    model_calls,
+    projects,
+    recalling,
+    rendering,
+    runs,
+    smiths,
+    turns,
+)
 from ingram_app.domain.access import Caller
 from ingram_app.domain.memories import Fact, InvalidMemory, TooManyMemories
-from ingram_app.domain.memory_ops import MemoryOp, OpKind
+from ingram_app.domain.memory_ops import MemoryOp
+from ingram_app.domain.model_calls import Call
 from ingram_app.domain.recalling import Recalled
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
 from ingram_app.engine import aside
 from ingram_app.engine.candidates import Candidates, answered_by
-from ingram_app.gateways import prices
+from ingram_app.gateways.prices import Price
 from ingram_app.gateways.providers import ModelAnswerEmpty, UnknownProvider, find
 
 TOOL = "save_facts"
@@ -99,13 +111,15 @@ async def learn(op: MemoryOp) -> None:
     async with transaction(caller.tenancy) as session:
         run = await runs.find(session, caller, op.smith_id, op.run_id or "")
         clone = await smiths.embody(session, caller, op.smith_id)
+        prices = (await projects.at(session, op.project_id)).prices
         holds = (await session.exec(select(memories.are_there(op.smith_id)))).one()
     said = words(run)
     if not said or not clone.config["auto_memory"]:  # the thread was deleted, or memory switched off, since then
         return await keep(op, caller, [], {})
     known = await recalling.facts(caller, op.smith_id, said[: recalling.QUERY_LENGTH], KNOWN) if holds else []
     response = await _ask(run, clone.smith, said, known)
-    await keep(op, caller, read(response, known, run.id) if response else [], stamps(run, clone.smith, response))
+    call = price(run, response, prices) if response else None
+    await keep(op, caller, read(response, known, run.id) if response else [], stamps(run, clone.smith, call), call)
 
 
 async def _ask(run: Run, smith: Smith, said: str, known: Sequence[Recalled]) -> ModelResponse | None:
@@ -151,7 +165,9 @@ def _fact(one: dict[str, Any], run_id: str) -> Fact:
     )
 
 
-async def keep(op: MemoryOp, caller: Caller, noted: Sequence[Noted], took: dict[str, Any]) -> None:
+async def keep(
+    op: MemoryOp, caller: Caller, noted: Sequence[Noted], took: dict[str, Any], call: Call | None = None
+) -> None:
     """Write down what was noted, together with the end of the operation. Raises `NotFound`, `OpLost`."""
     written: list[str] = []
     replaced: list[str] = []
@@ -169,18 +185,21 @@ async def keep(op: MemoryOp, caller: Caller, noted: Sequence[Noted], took: dict[
             written += [held.id] if is_new else []
             replaced += [one.replaces] if one.replaces not in (None, held.id) else []
         outcome = {"written": written, "replaced": replaced}
-        await memory_ops.finish(session, op, outcome=outcome if op.kind is OpKind.learn else {}, **took)
+        await memory_ops.finish(session, op, outcome=outcome, **took)
+        if call is not None:
+            await model_calls.stamp(session, op.project_id, op.smith_id, [call], run_id=op.run_id)
 
 
-def stamps(run: Run, smith: Smith, response: ModelResponse | None) -> dict[str, Any]:
+def price(run: Run, response: ModelResponse, prices: Mapping[str, Price]) -> Call:
+    """Return what an answer took, for the ledger."""
+    source = (response.metadata or {})["source"]
+    return model_calls.priced(answered_by(response, run), source, response.usage, prices)
+
+
+def stamps(run: Run, smith: Smith, call: Call | None) -> dict[str, Any]:
     """Return what an operation took, and whose it is, as columns of its row."""
     whose = {"agent_id": run.agent_id, "agent_version": run.agent_version, "customer_id": smith.customer_id}
-    if response is None:
-        return whose | {"model": run.model}
-    model, used = answered_by(response, run), response.usage
-    return whose | {
-        "model": model,
-        "input_tokens": used.input_tokens,
-        "output_tokens": used.output_tokens,
-        "cost_micros": prices.cost_micros(model, used) or 0,
-    }
+    if call is None:
+        return whose
+    took = {"model": call.model, "input_tokens": call.input_tokens, "output_tokens": call.output_tokens}
+    return whose | took | {"cost_micros": call.cost_micros or 0}

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
-from pydantic_ai.usage import RequestUsage
 
 from ingram_app.core.errors import IngramError
 from ingram_app.domain import runs, transcripts
@@ -21,13 +20,13 @@ from ingram_app.engine import prompt, remembering, reminding, servers
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.attaching import Attaching
 from ingram_app.engine.candidates import answered_by
-from ingram_app.engine.history import History, Spent
+from ingram_app.engine.history import History
+from ingram_app.engine.meter import Meter
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.standing import Standing
 from ingram_app.engine.step import Step, make_distinct
 from ingram_app.engine.toolbox import assemble
 from ingram_app.engine.tools import replies
-from ingram_app.gateways import prices
 
 
 class StepLimitExceeded(IngramError):
@@ -47,9 +46,9 @@ class Loop:
         self.said = standing.said
         """The words of the message that it was in the middle of when it was taken up."""
         self.warnings: list[dict[str, str]] = list(run.warnings)
-        self.asking = Asking(run, self.limits, scribe, standing.access, self._warn)
-        self.history = History(run, lease, self.limits, self.asking, self._warn)
-        self.history.spent = Spent(*standing.summarised) if standing.summarised else None
+        self.meter = Meter(standing.prices, standing.used, self._warn)
+        self.asking = Asking(run, self.limits, scribe, self.meter, standing.access, self._warn)
+        self.history = History(run, lease, self.limits, self.asking, self.meter, self._warn)
         self.attaching = Attaching(run, lease)
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends or pauses: they are written together with its row."""
@@ -78,7 +77,7 @@ class Loop:
             if not response.tool_calls:
                 return self._completed(response)
             self._step = step = Step(self.lease, self.scribe, self.asking.toolbox, self._steps, self._warn)
-            await (step.go_on() if left else step.begin(response, self.transcript(complete=False)))
+            await (step.go_on() if left else step.begin(response, self.transcript(complete=False), self.meter.calls))
             await step.make()
             if step.open:
                 return self._paused(step)
@@ -95,11 +94,11 @@ class Loop:
             self._past = await self.history.of(self.standing.past, [*self._notes, *self.added])
         self.asking.context = {"since_turn": self.history.since_turn}
         messages = await self.attaching.shown([*self._past, *self._notes, *self.added])
-        response = await self.asking.ask(messages, self.said, self.usage())
+        response = await self.asking.ask(messages, self.said)
         self.said = ""
         make_distinct(response, self.added)
         self.added.append(response)
-        self.asking.check_output(self.usage().get("output_tokens") or 0)
+        self.asking.check_output(self.meter.used.get("output_tokens", 0))
         return response
 
     def _left(self) -> ModelResponse | None:
@@ -153,28 +152,12 @@ class Loop:
         )
 
     def usage(self) -> dict[str, Any]:
-        """Return columns of the run's row: what it has used, and which model answered last.
-
-        An unknown price counts as 0, with a warning.
-        """
+        """Return columns of the run's row: what it has used, and which model answered last."""
+        if not self.meter.used:
+            return {}
         responses = [message for message in self.added if isinstance(message, ModelResponse)]
         told = any(response.usage.has_values() for response in responses)
-        if not told and self.history.spent is None:
-            return {}
-        costs = [self._cost(answered_by(response, self.run), response.usage) for response in responses]
-        aside = self.history.spent or Spent()
-        return {
-            "answered_by": answered_by(responses[-1], self.run) if told else None,
-            "input_tokens": sum(response.usage.input_tokens for response in responses) + aside.input_tokens,
-            "output_tokens": sum(response.usage.output_tokens for response in responses) + aside.output_tokens,
-            "cost_micros": sum(costs) + aside.cost_micros,
-        }
-
-    def _cost(self, model: str, used: RequestUsage) -> int:
-        cost = prices.cost_micros(model, used)
-        if cost is None:
-            self._warn("price_unknown", f"The price of {model} is not known; its cost is counted as 0.")
-        return cost or 0
+        return {"answered_by": answered_by(responses[-1], self.run) if told else None, **self.meter.used}
 
     def _completed(self, response: ModelResponse) -> Ending:
         used = self.usage()

@@ -26,6 +26,7 @@ from ingram_app.domain.frames import (
     ToolRequired,
 )
 from ingram_app.domain.leases import Lease, Pause
+from ingram_app.domain.model_calls import Call
 from ingram_app.domain.runs import RunStatus
 from ingram_app.domain.tool_calls import CallState, ToolCall, ToolKind
 from ingram_app.domain.transcripts import Transcript
@@ -56,8 +57,8 @@ class Step:
         self._approvals: list[Approval] = []
         """Those that the run has asked for, oldest first."""
 
-    async def begin(self, response: ModelResponse, transcript: Transcript) -> None:
-        """Keep what the model asks for, together with its answer. Raises `LeaseLost`."""
+    async def begin(self, response: ModelResponse, transcript: Transcript, calls: list[Call]) -> None:
+        """Keep what the model asks for, together with its answer and what that took. Raises `LeaseLost`."""
         asked = enumerate(response.tool_calls)
         self.calls = [self._toolbox.placed(call, self._number, place) for place, call in asked]
         said: list[AnyFrame] = [MessageCompleted(response.text)] if response.text else []
@@ -67,7 +68,7 @@ class Step:
         lost = [call for call in self.calls if call.state is CallState.refused]
         said += [ToolCompleted(call.tool, call.tool_call_id, is_error=True) for call in lost]
         async with self._scribe.batch(*said) as batch, transaction(self._lease.tenancy) as session:
-            await leases.checkpoint(session, self._lease, transcript, batch)
+            await leases.checkpoint(session, self._lease, transcript, batch, calls)
             await tool_calls.add(session, self.calls)
             for call in self.calls:
                 if call.state is CallState.begun:

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 
 import httpx2
-from html_to_markdown import ConversionOptions, convert
 
 from ingram_app.gateways import outbound
 from ingram_app.gateways.outbound import ForbiddenTarget
@@ -98,6 +97,9 @@ def _charset(named: str | None) -> str:
 def _readable(kind: str, text: str, url: str) -> str:
     """Return what a person would see of it: what is hidden in a page is not shown to the model either."""
     if kind in _HTML:
+        # Imported on first use: it takes 3 MB.
+        from html_to_markdown import ConversionOptions, convert
+
         return (convert(text, ConversionOptions(skip_images=True, autolinks=False, base_url=url)).content or "").strip()
     if kind == "application/json":
         return _indented(text)

@@ -29,6 +29,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/organization/projects": {"name": "A third"},
     "POST /v1/tenant/tokens": {"scope": "admin"},
     "PATCH /v1/tenant/settings": {"embedding_model": "other"},
+    "PUT /v1/tenant/prices/{model}": {"input": 1, "output": 1},
     "PUT /v1/tenant/model_keys/{provider}": {"api_key": "sk-another"},
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": {"api_key": "sk-another"},
     "PUT /v1/tenant/providers/{provider}": {
@@ -65,7 +66,8 @@ OPEN = {"GET /v1/projects/{project_id}/jwks.json", "GET /v1/oauth/callback", "GE
 """Routes under /v1 that ask for no token."""
 
 NAMES = {
-    "provider": "openai", "version": "1", "a": "1", "b": "draft", "name": "desk", "slug": "deepwiki", "sha256": "0" * 64
+    "provider": "openai", "model": "test/slow", "version": "1",
+    "a": "1", "b": "draft", "name": "desk", "slug": "deepwiki", "sha256": "0" * 64
 }  # fmt: skip
 """What stands in a path without being the id of something, and a good value of it."""
 

@@ -1,6 +1,7 @@
 """Erasures: what is gone is gone, what was used still counts, and the receipt says what there was."""
 
 import asyncio
+from datetime import time
 from typing import Any
 
 from sqlmodel import SQLModel
@@ -51,12 +52,13 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
     assert counts == {"threads": 1, "runs": 2, "messages": 4, "revisions": 1, "model_keys": 1, "tokens": 1,
                       "memories": 1, "memory_documents": 1, "summaries": 0, "attachments": 0,
                       "approvals": 0, "connections": 0, "tool_calls": 0, "spans": 1}  # fmt: skip
-    kept = "select sum(run_count), sum(input_tokens), sum(output_tokens) from erased_usage where erasure_id = %s"
-    assert world.ask(kept, receipt["id"]) == used
+    kept = "select sum(runs), sum(input_tokens), sum(output_tokens) from model_calls where customer_id = %s"
+    assert world.ask(kept, "acme") == used
     shape = (
-        "select agent_id, agent_version, model, customer_id, day = current_date from erased_usage where erasure_id = %s"
+        "select distinct agent_id, agent_version, model, smith_id, (at at time zone 'UTC')::time from model_calls"
+        " where customer_id = %s"
     )
-    assert world.ask(shape, receipt["id"]) == [(smith["agent_id"], 1, "test/echo", "acme", True)]
+    assert world.ask(shape, "acme") == [(smith["agent_id"], 1, "test/echo", None, time())]
     for (table,) in world.ask("select tablename from pg_tables where schemaname = 'public'"):
         held = str(world.ask(f"select t::text from {table} t"))
         assert SECRET not in held, table
@@ -175,10 +177,10 @@ async def test_claims_deletes_and_erasures_that_race_end_in_one_story(api: Clien
 
 
 def test_whatever_is_held_about_a_smith_goes_with_its_row() -> None:
-    """A noun that refers to a smith goes along when that is deleted; what does not is deleted by name."""
+    """A noun that refers to a smith goes along when that is deleted; what does not is deleted, or forgets, by name."""
     of_runs = {"transcripts", "tool_calls", "approvals", "retrievals", "memory_ops"}
     of_traces = {"sent_spans"}
-    by_name = {"summaries", "attachments", "events", *of_runs, *of_traces, *REMAINS}
+    by_name = {"summaries", "attachments", "events", "model_calls", "usage_sums", *of_runs, *of_traces, *REMAINS}
     for table in SQLModel.metadata.sorted_tables:
         if "smith_id" in table.columns and table.name not in by_name:
             (key,) = table.columns["smith_id"].foreign_keys

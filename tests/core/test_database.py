@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 import ingram_app.domain
 from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
+from ingram_app.domain import access, usage
 from ingram_app.domain.smiths import Smith
 from tests.api.routes import BODIES
 from tests.pictures import image, png, said
@@ -27,6 +28,8 @@ DISPATCHED = {
     "events": ["type", "smith_id", "data", "actor", "created_at"],
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
     "memory_ops": ["smith_id", "run_id", "kind", "model", "outcome", "error"],
+    "model_calls": ["smith_id", "run_id", "model", "cost_micros"],
+    "usage_folds": ["folded_at"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
     "trace_exports": ["endpoint", "sealed_headers", "header_names", "last_error"],
     "mails": ["subject", "body", "last_error"],
@@ -37,6 +40,7 @@ OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
         *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
         *("memory_documents", "memories", "recollections", "vectors", "retrievals", "memory_ops"),
         *("connections", "authorizations", "sent_spans"),
+        *("model_calls", "usage_sums"),
     ),
     "smith_id",
 )
@@ -66,7 +70,14 @@ async def both(world: World, project: Tenant, other: Tenant) -> list[Person]:
         ok(await tenant.api.post(f"/v1/smiths/{forgotten['id']}/erase"))
         tenant.delivery((await tenant.webhook())["id"])
         await watch(tenant, person.id)
+        await count(tenant)
     return [await project.person(external_id=name) for name in ("user-1", "user-2")]
+
+
+async def count(tenant: Tenant) -> None:
+    """Have what the tenant's smiths used added up."""
+    async with transaction(Tenancy(project_id=tenant.id)) as session:
+        await usage.fold(session, access.platform(tenant.id), tenant.id)
 
 
 async def remember(tenant: Tenant, smith_id: str) -> None:

@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select
 
+from ingram_app.core.clock import now
 from ingram_app.core.database import Tenancy, transaction
-from ingram_app.core.readings import Prepared, Reading
+from ingram_app.core.readings import Prepared, Reading, columns, made
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.smiths import Smith
 from tests.world import Tenant
@@ -64,3 +65,12 @@ async def test_a_prepared_statement_that_fails_tells_no_values(project: Tenant) 
         async with transaction(Tenancy(project_id=project.id)) as session:
             await RENAME.execute(session, {"which": "my diary\0", "about": {}})
     assert "my diary" not in str(failed.value)
+
+
+def test_what_is_made_is_what_its_class_makes() -> None:
+    given = {"id": "run_1", "created_at": now(), "updated_at": now(), "model": "test/echo", "input": [{"role": "user"}]}
+    run, like = made(Run, **given), Run(**given)
+    assert columns(run) == columns(like)
+    assert run.warnings is not made(Run, **given).warnings
+    run.status = RunStatus.failed
+    assert run.over

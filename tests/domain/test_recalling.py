@@ -53,6 +53,15 @@ async def test_a_fact_is_found_by_a_word_of_it(ada: Person) -> None:
     assert (await search(ada, "Mila"))[0] == FACTS[2]
 
 
+async def test_a_word_that_stands_everywhere_tells_nothing(project: Tenant) -> None:
+    person = await project.person()
+    for number, thing in enumerate(("sea", "hills", "old mill", "market", "new bridge", "lighthouse")):
+        fact = {"content": f"What she likes is the {thing}, the {'very ' * number}one of the village."}
+        ok(await person.api.post(f"/v1/smiths/{person.id}/memories", json=fact))
+    ok(await person.api.post(f"/v1/smiths/{person.id}/memories", json={"content": "Plays cello."}))
+    assert (await search(person, "What is the instrument she has?"))[0] == "Plays cello."
+
+
 async def test_no_more_is_found_than_is_asked_for_and_the_best_has_the_highest_score(ada: Person) -> None:
     found = ok(await ada.api.post(f"/v1/smiths/{ada.id}/memories/search", json={"query": "tea", "limit": 3}))["data"]
     scores = [one["score"] for one in found]

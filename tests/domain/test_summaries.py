@@ -76,13 +76,3 @@ async def test_a_summary_goes_with_its_thread(
     await summarise(tenant, runs, 2, "my secret")
     ok(await project.api.delete(f"/v1/smiths/{runs[0]['smith_id']}/threads/t"))
     assert world.ask("select count(*) from summaries where smith_id = %s", runs[0]["smith_id"]) == [(0,)]
-
-
-async def test_what_summaries_took_is_told_for_the_run_that_they_were_made_for(
-    tenant: Caller, runs: list[dict[str, Any]]
-) -> None:
-    await summarise(tenant, runs, 2, "one")
-    await summarise(tenant, runs, 3, "two")
-    async with transaction(tenant.tenancy) as session:
-        assert await summaries.spent(session, tenant.project_id, runs[-1]["id"]) == (2, 4, 6)
-        assert await summaries.spent(session, tenant.project_id, runs[0]["id"]) is None

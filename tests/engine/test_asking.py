@@ -52,8 +52,8 @@ async def test_a_provider_that_fails_before_the_first_token_is_asked_again(
 ) -> None:
     row = await world.says(await smith_of(world), f"{trouble} times=2")
     assert (row.status, row.output["content"], house.requests) == ("completed", DOG, 3)
-    assert warned(row) == ["model_call_retried", "price_unknown"]
-    assert "3 times" in row.warnings[0]["message"]
+    assert sorted(warned(row)) == ["model_call_retried", "price_unknown"]
+    assert "3 times" in str(row.warnings)
 
 
 @pytest.mark.parametrize("wait", ["1", "date"])

@@ -246,6 +246,19 @@ async def test_nobody_waits_for_another_s_address(post: Post, receiver: Receiver
     assert len(receiver.at("/hang")) == 1
 
 
+async def test_who_does_not_answer_leaves_even_the_only_lane_to_others(
+    post: Post, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "LANES", 1)
+    monkeypatch.setattr(signed_post, "SECONDS", 0.3)
+    await post.hook(f"{receiver.address}/hang")
+    quick = await post.hook(f"{receiver.address}/ok")
+    await post.tell(8)
+    async with engine():
+        await until(lambda: _is(post.states(quick), ["delivered"] * 8))
+    assert len(receiver.at("/hang")) <= 2
+
+
 async def test_who_does_not_answer_has_failed(
     post: Post, receiver: Receiver, working: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

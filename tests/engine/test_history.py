@@ -10,7 +10,8 @@ from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCall
 
 from ingram_app.core import process
 from ingram_app.core.settings import settings
-from ingram_app.domain import smiths, summaries
+from ingram_app.domain import model_calls, smiths, summaries
+from ingram_app.domain.model_calls import Call
 from ingram_app.domain.runs import Run
 from ingram_app.domain.summaries import Summary
 from ingram_app.engine import prompt, wording
@@ -168,6 +169,8 @@ async def test_a_summary_is_made_once_though_the_process_dies_right_after_it(
                 model="test/echo", input_tokens=1000, output_tokens=100, cost_micros=7,
             ),
         )  # fmt: skip
+        call = Call("test/echo", "local", 1000, 100, 0, 0, 0, 7)
+        await model_calls.stamp(session, run.project_id, smith_id, [call], run_id=run.id)
     await world.lose(run)
     async with engine():
         row = await world.ended(run)

@@ -69,6 +69,9 @@ async def test_what_a_person_says_is_a_fact_afterwards_and_before_the_smith_in_t
     assert (op.state, op.outcome) == (OpState.done, {"written": [fact.id], "replaced": []})
     assert (op.model, op.agent_id, op.agent_version) == ("test/tools", run.agent_id, run.agent_version)
     assert op.input_tokens > 50
+    kept = "select sum(runs), sum(input_tokens), count(*) from model_calls where run_id = :id and smith_id = :smith"
+    [ledger] = (await world.sql(kept, id=run.id, smith=smith_id)).all()
+    assert ledger == (1, run.input_tokens + op.input_tokens, 2)
     async with world.transaction() as session:
         found = (await traces.find(session, world.caller, run.id)).spans
     [span] = [span for span in found if span.kind is SpanKind.memory_op]

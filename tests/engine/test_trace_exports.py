@@ -248,6 +248,19 @@ async def test_one_run_that_a_collector_never_takes_does_not_hold_up_the_others(
     assert not collector.of_run(runs[1].id)
 
 
+async def test_a_run_that_can_not_be_told_does_not_hold_up_the_others(
+    world: World, collector: Collector, working: None
+) -> None:
+    await export_to(world, "http://127.0.0.1:1/")
+    runs = await ended(world, 3)
+    broken = '[{"kind": "response", "metadata": {"began_at": 3}}]'
+    await world.sql("update transcripts set messages = cast(:it as jsonb) where run_id = :id", it=broken, id=runs[1].id)
+    await world.sql("update trace_exports set endpoint = :to, busy_until = now()", to=f"{collector.address}/v1/traces")
+    await until(lambda: _exported(world, 2))
+    assert (await row(world)).dropped_runs == 1
+    assert [bool(collector.of_run(run.id)) for run in runs] == [True, False, True]
+
+
 async def test_what_a_collector_says_against_parts_of_a_batch_is_shown(
     world: World, collector: Collector, working: None
 ) -> None:

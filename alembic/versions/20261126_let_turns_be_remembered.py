@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "5b9e27c41d83"
-down_revision = "e735f999c62e"
+down_revision = "b7d2e90c41fa"
 
 PROJECT = "nullif(current_setting('app.project_id', true), '')"
 SMITH = "nullif(current_setting('app.smith_id', true), '')"

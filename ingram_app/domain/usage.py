@@ -1,0 +1,276 @@
+"""Usage: what a project's model calls took, added up in the background so that any month is read at once.
+
+model_calls ──fold──▶ usage_sums        in the order of the ledger, up to where no earlier call can still come
+What is read is the sums and the calls behind them, as one: it is exact at every moment.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ingram_app.core.database import Moment, execute
+from ingram_app.domain.access import Caller
+from ingram_app.domain.periods import Period
+
+
+class UsageSum(SQLModel, table=True):
+    """The calls of one grain, added up."""
+
+    __tablename__ = "usage_sums"
+    __table_args__ = (
+        Index(
+            "uq_usage_sums",
+            "project_id",
+            "grain",
+            "starts",
+            "smith_id",
+            "agent_id",
+            "model",
+            "customer_id",
+            "app",
+            "source",
+            unique=True,
+        ),
+        Index("ix_usage_sums_smith", "smith_id", postgresql_where=sa.text("smith_id <> ''")),
+    )
+
+    id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, sa.Identity(), primary_key=True))
+    project_id: str
+    grain: str
+    """`day`: a day (UTC) of all smiths together; `smith_day` and `smith_month`: of one smith."""
+    starts: date
+    smith_id: str
+    """Empty in the grain `day`, and for smiths that have been erased."""
+    agent_id: str
+    model: str
+    customer_id: str
+    """Empty for none."""
+    app: str
+    source: str
+    runs: int = Field(sa_type=sa.BigInteger)
+    input_tokens: int = Field(sa_type=sa.BigInteger)
+    output_tokens: int = Field(sa_type=sa.BigInteger)
+    cache_read_tokens: int = Field(sa_type=sa.BigInteger)
+    cache_write_tokens: int = Field(sa_type=sa.BigInteger)
+    reasoning_tokens: int = Field(sa_type=sa.BigInteger)
+    cost_micros: int = Field(sa_type=sa.BigInteger)
+
+
+class UsageFold(SQLModel, table=True):
+    """How far a project's calls have been added up: all before this position, and none from it on."""
+
+    __tablename__ = "usage_folds"
+
+    project_id: str = Field(primary_key=True)
+    position: int = Field(sa_type=sa.BigInteger)
+    folded_at: datetime = Field(sa_type=Moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What was used by one smith, agent, model, customer or app, or on one day."""
+
+    key: str
+    """Empty for smiths that have been erased."""
+    runs: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_micros: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def measures(self) -> tuple[int, ...]:
+        return tuple(getattr(self, name) for name in MEASURES)
+
+
+By = Literal["smith", "agent", "model", "customer", "app", "day"]
+MOST_GROUPS = 1000
+REST = "*"
+"""The key of all groups beyond the most that are told apart."""
+PRINCIPAL = "principal:"
+AT_ONCE = 20_000
+"""Calls, about: those of one transaction are added up together."""
+_BEGIN = sa.text(
+    "insert into usage_folds (project_id, position, folded_at) values (:project_id, 0, now()) on conflict do nothing"
+)
+_HOLD = sa.text("select position from usage_folds where project_id = :project_id for update")
+_HOLD_UNLESS_HELD = sa.text(f"{_HOLD.text} skip locked")
+_BEHIND = sa.text(
+    "select p.id from projects p left join usage_folds f on f.project_id = p.id where exists (select from model_calls c"
+    " where c.project_id = p.id and c.position >= coalesce(f.position, 0) and c.position < feed_horizon())"
+)
+_UNTIL = sa.text(
+    "select max(position) + 1, count(*) from (select position from model_calls where project_id = :project_id"
+    " and position >= :since and position < feed_horizon() order by position limit :most) as next"
+)
+_COME_TO = sa.text("update usage_folds set position = :until, folded_at = now() where project_id = :project_id")
+_KEY = "project_id, grain, starts, smith_id, agent_id, model, customer_id, app, source"
+MEASURES = (
+    *("runs", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+    "cost_micros",
+)
+_NAMED = ", ".join(MEASURES)
+_TOTALLED = ", ".join(f"sum({name})::bigint" for name in MEASURES)
+_SUMMED = ", ".join(f"sum({name})::bigint as {name}" for name in MEASURES)
+_ADDED = ", ".join(f"{name} = usage_sums.{name} + excluded.{name}" for name in MEASURES)
+_ADD = f"on conflict ({_KEY}) do update set {_ADDED}"
+_DAY = "(at at time zone 'UTC')::date"
+_GRAINS = (
+    f"(values ('day', {_DAY}, ''), ('smith_day', {_DAY}, coalesce(smith_id, '')),"
+    f" ('smith_month', date_trunc('month', {_DAY})::date, coalesce(smith_id, ''))) as g(grain, starts, smith)"
+)
+_FOLD = sa.text(
+    f"insert into usage_sums ({_KEY}, {_NAMED}) select project_id, g.grain, g.starts, g.smith, agent_id, model,"
+    f" coalesce(customer_id, ''), app, source, {_SUMMED} from model_calls cross join lateral {_GRAINS}"
+    f" where project_id = :project_id and position >= :since and position < :until group by 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    f" {_ADD}"
+)
+_FORGET_CALLS = sa.text(
+    "update model_calls set smith_id = null, run_id = null, at = date_trunc('day', at, 'UTC')"
+    " where project_id = :project_id and smith_id = any(:whose)"
+)
+_FORGET_SUMS = sa.text(
+    "with gone as (delete from usage_sums where project_id = :project_id and smith_id = any(:whose) returning *)"
+    f" insert into usage_sums ({_KEY}, {_NAMED}) select project_id, grain, starts, '', agent_id, model, customer_id,"
+    f" app, source, {_SUMMED} from gone group by 1, 2, 3, 4, 5, 6, 7, 8, 9 {_ADD}"
+)
+
+_PAYS = f"case when customer_id <> '' then customer_id when smith_id <> '' then '{PRINCIPAL}' || smith_id else '' end"
+_SUM_KEYS = {
+    "smith": "smith_id", "agent": "agent_id", "model": "model", "app": "app", "customer": _PAYS, "day": "starts::text",
+}  # fmt: skip
+_CALL_KEYS = _SUM_KEYS | {"smith": "coalesce(smith_id, '')", "day": f"{_DAY}::text"}
+_SMITHS = sa.text(
+    "select id, coalesce(nullif(display_name, ''), external_id, id) from smiths"
+    " where project_id = :project_id and id = any(:keys)"
+)
+_AGENTS = sa.text("select id, name from agents where project_id = :project_id and id = any(:keys)")
+_NAMES = {"smith": _SMITHS, "customer": _SMITHS, "agent": _AGENTS}
+
+
+async def behind(session: AsyncSession) -> list[tuple[str, str]]:
+    """Return every project, twice, that has calls to add up: for the dispatcher, which sees no more than this."""
+    return [(row[0], row[0]) for row in (await execute(session, _BEHIND)).all()]
+
+
+async def fold(session: AsyncSession, caller: Caller, project_id: str) -> bool:
+    """Add up the project's next calls, those before which no other can come; return whether there were any.
+
+    Nothing, while another process is at it.
+    """
+    caller.require("usage:write")
+    since = await _come_to(session, project_id, _HOLD_UNLESS_HELD)
+    if since is None:
+        return False
+    known: dict[str, Any] = {"project_id": project_id, "since": since}
+    until, count = (await execute(session, _UNTIL, known | {"most": AT_ONCE})).one()
+    if count:
+        await execute(session, _FOLD, known | {"until": until})
+        await execute(session, _COME_TO, known | {"until": until})
+    return bool(count)
+
+
+async def forget(session: AsyncSession, whose: dict[str, Any]) -> None:
+    """Take the names of erased smiths off all that was used: no sum changes by it, and only days are left of times."""
+    await _come_to(session, whose["project_id"], _HOLD)
+    for statement in (_FORGET_CALLS, _FORGET_SUMS):
+        await execute(session, statement, whose)
+
+
+async def browse(
+    session: AsyncSession,
+    caller: Caller,
+    period: Period,
+    by: By,
+    *,
+    smith_id: str | None = None,
+    customer_id: str | None = None,
+    most: int = MOST_GROUPS,
+) -> list[Group]:
+    """Return what was used in a period, by smith, agent, model, customer, app or day; what cost most comes first.
+
+    Days come in order, those without use too. Beyond `most` groups the rest is one, whose key is `REST`.
+    A smith without a customer is one of its own: `principal:<smith id>`. Raises `SmithMismatch`.
+    """
+    caller.require("usage:read")
+    if caller.smith_id:
+        caller.require_own(smith_id or caller.smith_id)
+        smith_id = caller.smith_id
+    known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id, "customer_id": customer_id}
+    first, last = period.months if by != "day" else (period.until, period.until)
+    known |= {"most": most, "first": period.first, "until": period.until, "first_month": first, "last_month": last}
+    of_smiths = by in ("smith", "customer") or smith_id is not None
+    question = _question(by, of_smiths, smith_id is not None, customer_id is not None)
+    groups = [Group(row[1], *map(int, row[2:])) for row in (await execute(session, question, known)).all()]
+    if by == "day":
+        known_days = {group.key: group for group in groups}
+        return [known_days.get(day.isoformat(), Group(day.isoformat())) for day in period.days]
+    return groups
+
+
+def total(groups: Iterable[Group]) -> Group:
+    """Return the sum of groups, under no key."""
+    sums = zip(*(group.measures for group in groups), strict=True)
+    return Group("", *map(sum, sums))
+
+
+async def named(session: AsyncSession, caller: Caller, by: By, keys: Collection[str]) -> dict[str, str]:
+    """Return what people call the smiths, agents or customers with these keys, as far as they are still there."""
+    if by not in _NAMES:
+        return {}
+    known = {"project_id": caller.project_id, "keys": [key.removeprefix(PRINCIPAL) for key in keys]}
+    found = {row[0]: row[1] for row in (await execute(session, _NAMES[by], known)).all()}
+    return {key: found[plain] for key in keys if (plain := key.removeprefix(PRINCIPAL)) in found}
+
+
+async def meters(session: AsyncSession, caller: Caller, period: Period) -> list[dict[str, Any]]:
+    """Return what the project has metered in a period itself."""
+    return []
+
+
+@cache
+def _question(by: By, of_smiths: bool, of_one: bool, of_customer: bool) -> sa.TextClause:
+    """Return the query: sums of whole months and of days, with the calls that are not in them yet."""
+    days, months = "starts >= :first and starts < :until", "starts >= :first_month and starts < :last_month"
+    folded = f"grain = 'day' and {days}"
+    if of_smiths:
+        around = "(starts < :first_month or starts >= :last_month)"
+        folded = f"(grain = 'smith_month' and {months} or grain = 'smith_day' and {days} and {around})"
+    smith = " and smith_id = :smith_id" if of_one else ""
+    customer = " and customer_id = :customer_id" if of_customer else ""
+    mine = f"project_id = :project_id{smith}{customer}"
+    names = ", ".join(MEASURES)
+    return sa.text(
+        "with come as (select coalesce(max(position), 0) as position from usage_folds where project_id = :project_id),"
+        f" used as (select {_SUM_KEYS[by]} as key, {names} from usage_sums where {mine} and {folded}"
+        f" union all select {_CALL_KEYS[by]} as key, {names} from model_calls where {mine}"
+        " and position >= (select position from come)"
+        " and at >= cast(:first as date)::timestamp at time zone 'UTC'"
+        " and at < cast(:until as date)::timestamp at time zone 'UTC'),"
+        f" grouped as (select key, {_SUMMED} from used group by key),"
+        " ranked as (select *, row_number() over (order by cost_micros desc, input_tokens + output_tokens desc, key)"
+        " as place from grouped)"
+        f" select least(place, :most + 1), case when place <= :most then key else '{REST}' end, {_TOTALLED}"
+        " from ranked group by 1, 2 order by 1"
+    )
+
+
+async def _come_to(session: AsyncSession, project_id: str, held: sa.TextClause) -> int | None:
+    """Return how far a project's calls have been added up; nobody adds up more until the transaction ends."""
+    known = {"project_id": project_id}
+    await execute(session, _BEGIN, known)
+    row = (await execute(session, held, known)).first()
+    return None if row is None else int(row[0])

@@ -1,0 +1,16 @@
+"""Adding up: what model calls took becomes sums that any month is read from at once."""
+
+from ingram_app.domain import usage
+from ingram_app.engine import rounds
+
+SECONDS = 10
+
+
+async def add_up_forever() -> None:
+    """Add up what is new, every few seconds; of each project one process at a time."""
+    await rounds.go_forever(usage.behind, usage.fold, SECONDS)
+
+
+async def add_up() -> int:
+    """Add up what there is now; return for how many projects there was something."""
+    return await rounds.go(usage.behind, usage.fold)

@@ -1,0 +1,89 @@
+"""/v1/usage: the shape that clients know, in sum, by day, and as a file that a spreadsheet may open."""
+
+import csv
+import io
+
+import pytest
+
+from tests.world import Client, Tenant, World, error, ok
+
+SHAPE = {"tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost", "run_count"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def used(project: Tenant) -> list[str]:
+    """Three smiths that have used something that costs something, one with a name that is a formula."""
+    ok(await project.api.put("/v1/tenant/prices/test/echo", json={"input": 2_000_000, "output": 5_000_000}))
+    ids = []
+    for name in ("Ada", '=HYPERLINK("https://evil.example","x")', "+1"):
+        smith = await project.smith(display_name=name, customer_id="cus_1" if name == "Ada" else None)
+        for _ in range(2):
+            await project.run(smith["id"], "one two three", channel="@web")
+        ids.append(smith["id"])
+    return ids
+
+
+@pytest.mark.parametrize("by", ["smith", "agent", "model", "customer", "app"])
+async def test_groups_sum_up_to_the_totals(api: Client, by: str) -> None:
+    told = ok(await api.get(f"/v1/usage?group_by={by}"))
+    assert set(told) == {"group_by", "totals", "groups", "meters"}
+    assert (told["group_by"], told["meters"], set(told["totals"])) == (by, [], SHAPE)
+    for name in SHAPE:
+        assert sum(group[name] for group in told["groups"]) == told["totals"][name]
+        assert isinstance(told["totals"][name], int)
+    assert told["totals"]["run_count"] == 6
+    assert told["totals"]["cost"] == told["totals"]["input_tokens"] * 2 + told["totals"]["output_tokens"] * 5
+
+
+async def test_groups_are_named(api: Client, project: Tenant, used: list[str]) -> None:
+    smiths = {group["key"]: group["name"] for group in ok(await api.get("/v1/usage"))["groups"]}
+    assert smiths[used[0]] == "Ada"
+    customers = ok(await api.get("/v1/usage?group_by=customer"))["groups"]
+    assert {group["key"] for group in customers} == {"cus_1", *(f"principal:{smith}" for smith in used[1:])}
+    assert [group["key"] for group in ok(await api.get("/v1/usage?group_by=app"))["groups"]] == ["@web"]
+
+
+async def test_one_smith_or_customer_is_shown_alone(api: Client, used: list[str]) -> None:
+    for asked in (f"smith_id={used[0]}", "customer_id=cus_1"):
+        told = ok(await api.get(f"/v1/usage?group_by=model&{asked}"))
+        assert (told["totals"]["run_count"], [group["key"] for group in told["groups"]]) == (2, ["test/echo"])
+
+
+async def test_the_series_has_every_day_and_sums_up(api: Client) -> None:
+    told = ok(await api.get("/v1/tenant/usage"))
+    assert set(told) == {"totals", "series"}
+    assert 28 <= len(told["series"]) <= 31
+    assert sum(day["cost"] for day in told["series"]) == told["totals"]["cost"] > 0
+    assert ok(await api.get("/v1/tenant/usage?from=2020-01-01&to=2020-01-02"))["series"][1]["date"] == "2020-01-02"
+
+
+async def test_a_file_sums_up_and_holds_no_formula(world: World, api: Client) -> None:
+    for by in ("smith", "app"):
+        answer = await api.get(f"/v1/usage?group_by={by}&format=csv")
+        assert answer.headers["content-type"].startswith("text/csv")
+        rows = list(csv.DictReader(io.StringIO(answer.text)))
+        totals = ok(await api.get(f"/v1/usage?group_by={by}"))["totals"]
+        assert {name: sum(int(row[name]) for row in rows) for name in SHAPE} == totals
+        for row in rows:
+            assert not any(str(cell).startswith(("=", "+", "-", "@")) for cell in row.values())
+    assert "'=HYPERLINK" in (await api.get("/v1/usage?format=csv")).text
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        ("period=2026-13", "period"),
+        ("period=november", "period"),
+        ("from=yesterday", "from"),
+        ("from=2026-11-02&to=2026-11-01", "to"),
+        ("to=2026-11-01", "from"),
+        ("period=2026-11&from=2026-11-01", "period"),
+    ],
+)
+async def test_bad_periods_are_refused_in_clear_words(api: Client, asked: str, param: str) -> None:
+    for path in ("/v1/usage", "/v1/tenant/usage"):
+        assert error(await api.get(f"{path}?{asked}"), 422, "invalid_period", param)["message"].endswith(".")
+
+
+async def test_there_are_five_ways_to_group(api: Client) -> None:
+    error(await api.get("/v1/usage?group_by=day"), 422, "schema_error")
