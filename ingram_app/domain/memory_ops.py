@@ -4,7 +4,7 @@ learn   after a turn: new facts are drawn from what the person said in it
 fold    when the smith has been quiet for a while: its facts are folded into its document
 embed   when facts or turns have no vector by the project's embedding model
 
-waiting ──▶ working ──▶ done | failed        one that was lost on the way is done again when its hold ends
+waiting ◀──▶ working ──▶ done | failed       one that was lost on the way is done again when its hold ends
 
 One row is one operation. Its run is the turn that it is done for; what it takes is charged to that run's smith. Of a
 smith at most one `fold` and one `embed` waits: what would be another puts it off, or has it done for both.
@@ -114,7 +114,8 @@ _EMBED_ALL = text(
     "insert into memory_ops (id, project_id, smith_id, kind, state, due_at, attempts, input_tokens, output_tokens,"
     " cost_micros, outcome, created_at) select 'mop_' || replace(gen_random_uuid()::text, '-', ''), :project_id,"
     " smith_id, 'embed', 'waiting', clock_timestamp(), 0, 0, 0, 0, '{}', clock_timestamp()"
-    " from (select distinct smith_id from vectors where project_id = :project_id) as embedded"
+    " from (select smith_id from memories where project_id = :project_id"
+    " union select smith_id from recollections where project_id = :project_id) as remembering"
     f" on conflict (smith_id, kind) where {WAITS} do update set due_at = excluded.due_at"
 )
 _NEXT = text(
@@ -197,6 +198,8 @@ async def fail(session: AsyncSession, op: MemoryOp, error: str, *, again: bool) 
     held.error = error
     if again and (op.attempts <= len(RETRIES_SECONDS) or op.kind is OpKind.embed):
         held.due_at = await _moment(session, [*RETRIES_SECONDS, EVER_AFTER_SECONDS][min(op.attempts, 5) - 1])
+        if op.kind is not OpKind.learn:
+            await _wait_again(session, held)
     else:
         held.state, held.due_at, held.ended_at = OpState.failed, None, now()
 
@@ -229,6 +232,16 @@ async def _held(session: AsyncSession, op: MemoryOp) -> MemoryOp:
     if held is None:
         raise OpLost(op.id)
     return held
+
+
+async def _wait_again(session: AsyncSession, held: MemoryOp) -> None:
+    """Have an operation wait as before it was begun; if another of its kind waits by now, that will do for both."""
+    same = (MemoryOp.project_id == held.project_id, MemoryOp.smith_id == held.smith_id, MemoryOp.kind == held.kind)
+    waiting = select(MemoryOp.id).where(*same, MemoryOp.state == OpState.waiting)
+    if (await session.exec(waiting)).first() is None:
+        held.state = OpState.waiting
+    else:
+        await session.delete(held)
 
 
 async def _moment(session: AsyncSession, seconds: float) -> datetime:

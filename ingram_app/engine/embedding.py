@@ -4,6 +4,7 @@ A project that changes its embedding model has all of it embedded anew; the old 
 """
 
 from ingram_app.core.database import transaction
+from ingram_app.core.errors import NotFound
 from ingram_app.domain import access, memory_ops, recalling, recollections, smiths
 from ingram_app.domain.memory_ops import MemoryOp, OpKind
 from ingram_app.domain.vectors import Kind
@@ -17,11 +18,14 @@ BATCHES = 40
 async def embed(op: MemoryOp) -> None:
     """Embed what has no vector by the project's model.
 
-    Raises `NotFound` without the smith, `EmbeddingRequestFailed`, `ModelKeyMissing`, `OpLost`.
+    Raises `EmbeddingRequestFailed`, `ModelKeyMissing`, `OpLost`.
     """
     caller = access.as_smith(op.project_id, op.smith_id, "memories:read", "memories:write")
     async with transaction(caller.tenancy) as session:
-        clone = await smiths.embody(session, caller, op.smith_id)
+        try:
+            clone = await smiths.embody(session, caller, op.smith_id)
+        except NotFound:  # nobody asks for it any more
+            return await memory_ops.finish(session, op)
         recalls = "recall" in clone.config["enabled_hosted_tools"]
         recalls = recalls or await recollections.are_there(session, op.project_id, op.smith_id)
     kinds: list[Kind] = ["fact", "turn"] if recalls else ["fact"]

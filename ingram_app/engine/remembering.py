@@ -132,7 +132,7 @@ async def do(project_id: str, op_id: str) -> bool:
             log.exception("the operation %s failed on our side", op_id)
         code = failure.code if isinstance(failure, IngramError) else "timed_out"
         async with transaction(tenancy) as session:
-            await memory_ops.fail(session, op, code, again=_may_help(failure))
+            await memory_ops.fail(session, op, code, again=op.kind is OpKind.embed or _may_help(failure))
     return True
 
 

@@ -129,6 +129,10 @@ async def test_an_archived_smith_and_the_strangers_it_was_go_with_it(
     assert world.ask("select count(*) from smiths where id in (%s, %s)", user["id"], stranger["id"]) == [(0,)]
 
 
+async def nothing_is_due(world: World) -> bool:
+    return world.ask("select count(*) from memory_ops where due_at is not null") == [(0,)]
+
+
 async def test_what_is_written_about_a_smith_while_it_is_erased_finds_nobody(
     world: World, api: Client, project: Tenant
 ) -> None:
@@ -153,6 +157,7 @@ async def test_what_is_written_about_a_smith_while_it_is_erased_finds_nobody(
         ("PATCH", "threads/first", {"title": "Renamed"}),
         ("DELETE", "threads/first", None),
     ]
+    await until(lambda: nothing_is_due(world))  # it would wait for us too
     with world.doing("delete from smiths where id = %s", smith["id"]):
         asking = [asyncio.create_task(api.request(method, f"{path}/{rest}", json=body)) for method, rest, body in late]
         recalling = asyncio.create_task(api.post(f"{path}/memory/recall", json={"query": "tea"}))

@@ -68,6 +68,8 @@ async def test_what_can_not_be_embedded_is_tried_again_and_found_by_its_words_un
         await until(lambda: failed(world))
     assert [fact.content for fact in await recalling.facts(world.caller, smith_id, "Mila")] == ["Her name is Mila."]
     assert (await progress(world)).smiths_waiting == 1
+    await write(world, smith_id, "She sails.")
+    assert (await progress(world)).smiths_waiting == 1
 
 
 async def failed(world: World) -> Any:

@@ -118,7 +118,9 @@ async def test_the_model_is_given_the_person_s_words_the_date_and_known_facts_by
 ) -> None:
     async with running_model_server() as address, engine():
         await world.key("openai", f"{address}/v1")
-        smith_id = await world.smith("gpt-5.4-mini", timezone="Europe/Oslo", instructions="Be a pirate.")
+        smith_id = await world.smith(
+            "gpt-5.4-mini", auto_memory=True, timezone="Europe/Oslo", instructions="Be a pirate."
+        )
         args = json.dumps({"facts": [{"content": "Likes-tea."}]}, separators=(",", ":"))
         first = await world.says(smith_id, f"call=save_facts args={args}")
         op = await learnt(world, first)
