@@ -20,6 +20,7 @@ SLOW = "[[words 40]] [[pause 20ms]] said"
 MOVES = {"memories", "vectors", "summaries", "attachments", "tool_calls", "approvals", "connections", *THREADS}
 MOVES |= {"sent_traces", "sent_spans", "retrievals", "memory_ops"}
 STAYS = {"model_keys", "smith_revisions", "events", "erasures", "memory_documents", "authorizations"}
+STAYS |= {"model_calls", "usage_sums"}  # stamps never move
 """What is the anonymous smith's own: its keys and config give way to the user's, its document is added to theirs."""
 
 
