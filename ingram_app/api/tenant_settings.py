@@ -4,10 +4,11 @@ from fastapi import APIRouter
 
 from ingram_app.api.deps import Caller, InTransaction, Route
 from ingram_app.api.shapes import In, Out
-from ingram_app.domain import projects
+from ingram_app.domain import memory_ops, projects, vectors
 from ingram_app.domain.agents import NothingToUpdate
 from ingram_app.domain.designs import ModelId
 from ingram_app.domain.projects import PLATFORM, Limits, Preferences, Project, Retention
+from ingram_app.domain.vectors import Progress
 
 router = APIRouter(prefix="/tenant/settings", tags=["settings"], route_class=Route)
 
@@ -32,6 +33,17 @@ class SettingsOut(Out):
         return cls(**Preferences.model_validate(project.preferences).model_dump())
 
 
+class ProgressOut(Out):
+    model: str
+    texts: int
+    """Facts, history too, and turns that have been recalled."""
+    embedded: int
+    """Those that have a vector by this model."""
+    smiths_waiting: int
+    error: str | None
+    """What went wrong with one that is tried again, or was given up."""
+
+
 @router.get("", response_model=SettingsOut)
 async def get_settings(caller: Caller, session: InTransaction) -> SettingsOut:
     """Show the project's settings; null is unset, and the platform's default beside it holds."""
@@ -45,4 +57,10 @@ async def change_settings(body: SettingsIn, caller: Caller, session: InTransacti
     changes = body.model_dump(exclude_unset=True)
     if not changes:
         raise NothingToUpdate()
-    return SettingsOut.of(await projects.prefer(session, caller, changes))
+    return SettingsOut.of(await memory_ops.prefer(session, caller, changes))
+
+
+@router.get("/embeddings", response_model=ProgressOut)
+async def get_embeddings(caller: Caller, session: InTransaction) -> Progress:
+    """Show how far the embedding model has come with facts and past turns: after a change all are embedded anew."""
+    return await vectors.progress(session, caller)

@@ -19,6 +19,7 @@ _SHOWN = {
     "max_output_tokens": ("Output tokens", "Of all answers of a run together."),
     "max_total_tokens": ("Tokens", "Input and output. Beyond, no other model call begins."),
     "max_cost_micros": ("Cost", "In millionths of a US dollar. Beyond, no other model call begins."),
+    "max_memory_tokens": ("Tokens of facts", "What is told of the smith's memory, besides its document."),
     "max_input_bytes": ("Input", "In bytes."),
     "max_concurrent_runs": ("Runs at work", "Of the whole project. Those beyond wait."),
     "max_queued_runs": ("Runs that wait", "Of the whole project. One more is refused."),

@@ -52,8 +52,9 @@ def lines_of(prompt: Prompt) -> list[Line]:
     first = [Line("instructions", prompt.instructions)] if prompt.instructions else []
     if prompt.summary:
         first.append(Line("summary", prompt.summary))
-    said = [Line(message.role, _spelt(message)) for message in [*prompt.earlier, *prompt.own]]
-    return [Line(line.role, line.text[:_LENGTH]) for line in [*first, *said] if line.text]
+    earlier, own = [[Line(message.role, _spelt(message)) for message in said] for said in (prompt.earlier, prompt.own)]
+    notes = [Line("memory", prompt.notes)] if prompt.notes else []
+    return [Line(line.role, line.text[:_LENGTH]) for line in [*first, *earlier, *notes, *own] if line.text]
 
 
 def _spelt(message: Message) -> str:

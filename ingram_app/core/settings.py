@@ -90,6 +90,12 @@ class Settings(BaseSettings):
     queued_runs_per_process: int = Field(default=64, ge=4)
     """Runs of the queue that one process carries at once; three quarters of them at most are of one project."""
 
+    memory_ops_per_process: int = Field(default=16, ge=4)
+    """Turns that one process learns from at once, for `auto_memory`; three quarters of them at most of one project."""
+
+    memory_quiet_seconds: float = Field(default=900, ge=0)
+    """After this long without a turn a smith's facts are folded into its document, for `memory_consolidation`."""
+
     frames_fold_after_seconds: float = Field(default=86_400, ge=0)
     """After this long the frames of a run that has ended are folded: one for the words of many."""
 

@@ -5,9 +5,10 @@ organizations · teammates · sessions · projects · mails · slots · tokens �
 signatures · oauth_providers · mcp_servers · registrations · searches · revisions · customers · stripe_accounts ·
 pushes · rates · smiths · meters · connections · credentials · authorizations · rosters · rollouts · budgets ·
 spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
-approvals · model_calls · runs · closures · spans · replays · guards · tryouts · own_prices · periods · leases ·
-answers · memory · memories · recollections · vectors · recalling · speech · conversations · claims · usage · erasures ·
-exports · activity · webhooks · deliveries · prompts · traces · revenue · semantics · trace_exports · retention
+approvals · model_calls · memory · memory_ops · memories · runs · closures · spans · guards · tryouts · own_prices ·
+periods · leases · answers · recollections · vectors · recalling · retrievals · replays · speech · conversations ·
+claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · traces · revenue · semantics ·
+trace_exports · retention
 """
 
 from ingram_app.domain import (
@@ -45,6 +46,7 @@ from ingram_app.domain import (
     mcp_servers,
     memories,
     memory,
+    memory_ops,
     meters,
     model_calls,
     model_keys,
@@ -63,6 +65,7 @@ from ingram_app.domain import (
     rendering,
     replays,
     retention,
+    retrievals,
     revenue,
     revisions,
     rollouts,
@@ -129,6 +132,7 @@ __all__ = [
     "mcp_servers",
     "memories",
     "memory",
+    "memory_ops",
     "meters",
     "model_calls",
     "model_keys",
@@ -147,6 +151,7 @@ __all__ = [
     "rendering",
     "replays",
     "retention",
+    "retrievals",
     "revenue",
     "revisions",
     "rollouts",

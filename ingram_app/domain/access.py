@@ -139,6 +139,11 @@ class Caller:
             raise SmithMismatch(own=self.smith_id, smith_id=smith_id)
 
 
+def as_smith(project_id: str, smith_id: str, *permissions: str) -> Caller:
+    """Return the caller that a smith is, for what it does in its turns; the database shows it no other smith's rows."""
+    return Caller(Actor("smith", smith_id), frozenset(permissions), project_id=project_id, smith_id=smith_id)
+
+
 def platform(project_id: str) -> Caller:
     """Return the caller that the platform itself is, for what it does in a project unasked."""
     return Caller(Actor("platform", "platform"), frozenset({TENANT}), project_id=project_id)

@@ -102,7 +102,7 @@ async def _move(session: AsyncSession, caller: Caller, smith: Smith, user: Smith
     for table, column in THREADS.items():
         await execute(session, _moved(table, column), between | names)
     await execute(session, _FACTS, between)
-    for statement in (*_PLAIN, _CONNECTIONS):
+    for statement in (_DONE_FOR_BOTH, *_PLAIN, _CONNECTIONS):
         await execute(session, statement, between)
     await _fold(session, caller, smith, user)
     smith.archived_at = smith.updated_at = now()
@@ -132,8 +132,13 @@ _FACTS = sa.text(
 """What both know is held once: of the anonymous smith's it becomes history."""
 _PLAIN = [
     sa.text(f"update {table} set smith_id = :to where project_id = :project_id and smith_id = :from")
-    for table in ("vectors", "tool_calls", "approvals", "sent_traces", "sent_spans")
+    for table in ("vectors", "retrievals", "memory_ops", "tool_calls", "approvals", "sent_traces", "sent_spans")
 ]
+_DONE_FOR_BOTH = sa.text(
+    "delete from memory_ops op where op.project_id = :project_id and op.smith_id = :from and op.state = 'waiting'"
+    " and op.kind <> 'learn' and exists (select from memory_ops theirs where theirs.project_id = :project_id"
+    " and theirs.smith_id = :to and theirs.state = 'waiting' and theirs.kind = op.kind)"
+)
 _CONNECTIONS = sa.text(
     "update connections c set smith_id = cast(:to as varchar) where c.project_id = :project_id and c.smith_id = :from"
     " and not exists (select from connections theirs where theirs.project_id = :project_id"

@@ -98,6 +98,7 @@ _DELETE = (
     text(f"delete from approvals {_OF_RUNS}"),
     text(f"delete from tool_calls {_OF_RUNS}"),
     text(f"delete from recollections {_OF_RUNS}"),
+    text(f"delete from retrievals {_OF_RUNS}"),
     text("delete from idempotency_keys where owner_id = :project_id and resource_id = any(:run_ids)"),
     text("delete from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"),
 )

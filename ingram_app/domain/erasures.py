@@ -69,6 +69,7 @@ _UNTIE = f"update meter_events set smith_id = null, idempotency_key = null, meta
 _DELETE = (
     _UNTIE,
     *(f"delete from {_COUNT[kind]}" for kind in ("runs", "threads", "events", "tokens")),
+    f"delete from memory_ops {_OF_SMITH}",
     "delete from smiths where project_id = :project_id and id = :smith_id",
 )
 

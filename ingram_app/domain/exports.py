@@ -26,8 +26,10 @@ from ingram_app.domain.connections import Connection
 from ingram_app.domain.frames import Frame
 from ingram_app.domain.memories import Memory
 from ingram_app.domain.memory import MemoryDocument
+from ingram_app.domain.memory_ops import MemoryOp
 from ingram_app.domain.meters import MeterEvent
 from ingram_app.domain.model_keys import ModelKey
+from ingram_app.domain.retrievals import Retrieval
 from ingram_app.domain.revisions import Revision
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
@@ -84,6 +86,13 @@ SECTIONS = (
         ("id", "thread_id", "agent_id", "agent_version", "model", "status", "channel", "input", "output", "stop_reason",
          "error", "warnings", "usage", "about", "rendered_instructions", "created_at", "started_at", "finished_at"),
         parts=(
+            Section("retrieval", Retrieval, ("run_id", "document", "facts", "model", "began_at"), ("run_id",)),
+            Section(
+                "memory_op",
+                MemoryOp,
+                ("run_id", "kind", "state", "outcome", "model", "input_tokens", "output_tokens", "ended_at"),
+                ("run_id", "id"),
+            ),
             Section("message", Transcript, ("run_id", "thread_id", "complete"), ("run_id",), each="messages"),
             Section(
                 "tool_call",
@@ -132,9 +141,12 @@ SECTIONS = (
 _USED = ("model", "run_count", "input_tokens", "output_tokens", "cost_micros")
 _SPELT = {"about": "metadata"}
 _USAGE = sa.text(
-    "select model, count(*), coalesce(sum(input_tokens), 0)::bigint, coalesce(sum(output_tokens), 0)::bigint,"
-    " coalesce(sum(cost_micros), 0)::bigint"
-    " from runs where project_id = :project_id and smith_id = :smith_id group by model order by model"
+    "select model, sum(runs)::bigint, coalesce(sum(input_tokens), 0)::bigint,"
+    " coalesce(sum(output_tokens), 0)::bigint, coalesce(sum(cost_micros), 0)::bigint from ("
+    "select model, 1 as runs, input_tokens, output_tokens, cost_micros from runs"
+    " where project_id = :project_id and smith_id = :smith_id union all"
+    " select model, 0, input_tokens, output_tokens, cost_micros from memory_ops"
+    " where project_id = :project_id and smith_id = :smith_id and model is not null) as used group by model order by 1"
 )
 
 

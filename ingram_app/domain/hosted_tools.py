@@ -143,6 +143,38 @@ _FILE_SEARCH = HostedTool(
     "Searches the vector stores of the design.",
     (Function("file_search", "Search the stored files.", parameters({"query": _text("What to look for")})),),
 )
+_REMEMBER = HostedTool(
+    "remember",
+    "Remember",
+    "Writes down what is to be known of the person next time, besides what is learnt by itself.",
+    (
+        Function(
+            "remember",
+            "Write down a fact about the person that is to be known in later conversations.",
+            parameters(
+                {"content": _text("One fact in one sentence that can be understood alone, with absolute dates")},
+                category=_text("A word for its kind, like preference, plan, person"),
+                subject=_text("Whom or what it is about, other than the person"),
+                replaces=_text("The id of the fact that it puts right, as recall tells it"),
+            ),
+        ),
+    ),
+)
+_RECALL = HostedTool(
+    "recall",
+    "Recall",
+    "Searches what the smith knows of its person, and its earlier conversations with them.",
+    (
+        Function(
+            "recall",
+            "Search what you know of the person, and your earlier conversations with them.",
+            parameters(
+                {"query": _text("What to look for")},
+                limit={"type": "integer", "minimum": 1, "maximum": 20, "default": 5},
+            ),
+        ),
+    ),
+)
 _SUGGEST_REPLIES = HostedTool(
     "suggest_replies",
     "Suggested replies",
@@ -164,7 +196,7 @@ _SUGGEST_REPLIES = HostedTool(
         ),
     ),
 )
-_ALL = (_CALCULATOR, _REASONING, _WEB_SEARCH, _WEB_FETCH, _FILE_SEARCH, _SUGGEST_REPLIES)
+_ALL = (_CALCULATOR, _REASONING, _WEB_SEARCH, _WEB_FETCH, _FILE_SEARCH, _REMEMBER, _RECALL, _SUGGEST_REPLIES)
 HOSTED_TOOLS = {tool.name: tool for tool in _ALL}
 
 

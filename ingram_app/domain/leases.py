@@ -4,6 +4,7 @@ Every write of a carrier is fenced: it names its process and its attempt, and do
 A run that pauses is let go of; when all that it waits for has been answered, it is leased anew.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,7 @@ from ingram_app.domain import (
     event_types,
     events,
     frames,
+    memory_ops,
     model_calls,
     runs,
     slots,
@@ -31,6 +33,7 @@ from ingram_app.domain import (
 )
 from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
+from ingram_app.domain.memory_ops import OpKind
 from ingram_app.domain.model_calls import Call
 from ingram_app.domain.runs import BUSY, Run, RunStatus
 from ingram_app.domain.tool_calls import ToolCall
@@ -62,6 +65,7 @@ _RESERVE = text(
     " (select s.customer_id from smiths s where s.id = runs.smith_id)"
 )
 _RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
+_LATER = memory_ops.AND_LATER.format(of="project_id", smith="smith_id", run=":run_id", rows="closed,")
 _FINISH = text(
     "with held as (select t.id as thread from runs r join threads t on t.smith_id = r.smith_id and t.id = r.thread_id"
     " where r.id = :run_id and r.project_id = :project_id and t.project_id = :project_id for no key update of t),"
@@ -81,7 +85,8 @@ _FINISH = text(
     " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, turn, messages, complete)"
     " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
     " from closed where cast(:messages as text) is not null"
-    " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete)"
+    " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete),"
+    f" later as ({_LATER})"
     f" select smith_id, thread_id, {spending.ANY} from closed"
 )
 _PAUSE = text(
@@ -173,6 +178,8 @@ class Ending:
     reason: str | None = None
     """Said by who cancelled it."""
     at: datetime = field(default_factory=now)
+    later: Sequence[tuple[OpKind, float]] = ()
+    """What is to be done for the smith's memory afterwards, and in how many seconds."""
 
     def show_on(self, run: Run) -> None:
         """Have a run in memory say what its row says now: whoever waits for it here need not read that."""
@@ -282,7 +289,8 @@ async def finish(
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
     about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
     told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
-    values = lease.fence | outcome | about | told | {"calls": model_calls.spelt(calls)}
+    values = lease.fence | outcome | about | told | memory_ops.columns(ending.later)
+    values |= {"calls": model_calls.spelt(calls)}
     thread = (await execute(session, _FINISH, values)).first()
     if thread is None:  # it may have been moved while we waited for it: then it is found where it is now
         thread = (await execute(session, _FINISH, values)).first()
@@ -292,6 +300,8 @@ async def finish(
     frames.hand_over(session, lease.run_id, last_frames)
     signals.send(session, runs.topic(lease.project_id))
     events.told(session, lease.project_id)
+    if ending.later:
+        signals.send(session, memory_ops.DUE)
     await slots.next_in_thread(session, lease.project_id, thread[0], thread[1])
     if thread[2]:
         await spending.count(session, lease.project_id, model_calls.cost(calls), run_id=lease.run_id)

@@ -23,8 +23,9 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute, keepable
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import memory as document, smiths
+from ingram_app.domain import memory as document, memory_ops, smiths
 from ingram_app.domain.access import Caller
+from ingram_app.domain.memory_ops import OpKind
 from ingram_app.domain.paging import FIRST, Page, Place, page
 
 CONTENT_LENGTH = 2000
@@ -80,6 +81,8 @@ class Fact:
     source_run_id: str | None = None
     confidence: float = 1.0
     expires_at: datetime | None = None
+    id: str = ""
+    """Given by whoever may have to write it twice: the second time changes nothing."""
 
 
 class InvalidMemory(Invalid):
@@ -105,14 +108,22 @@ async def write(
     await smiths.embody(session, caller, smith_id, stays=True)
     checked = _checked({name: value for name, value in asdict(fact).items() if name in _FIELDS})
     digest = _digest(fact.content)
+    if fact.id and (written := (await session.exec(_whose(caller, smith_id).where(Memory.id == fact.id))).first()):
+        return written, False
     fresh = Memory(
-        project_id=caller.project_id, smith_id=smith_id, source_run_id=fact.source_run_id, digest=digest, **checked
+        id=fact.id or new_id("mem"),
+        project_id=caller.project_id,
+        smith_id=smith_id,
+        source_run_id=fact.source_run_id,
+        digest=digest,
+        **checked,
     )
     await _check_room(session, caller, smith_id)
     older = None if supersedes is None else await _one(session, caller, smith_id, supersedes, to_change=True)
     row = fresh.model_dump(exclude={"words"})
     kept = await execute(session, insert(Memory).values(row).on_conflict_do_nothing().returning(col(Memory.id)))
-    is_new = kept.first() is not None
+    if is_new := kept.first() is not None:
+        await memory_ops.queue(session, caller.project_id, smith_id, OpKind.embed)
     mine = _whose(caller, smith_id).where(Memory.id == fresh.id)
     same = _held(caller, smith_id).where(Memory.digest == digest)
     held: Memory | None = (await session.exec(mine if is_new else same)).first()
@@ -126,6 +137,18 @@ async def write(
     if is_new:
         await document.tell(session, caller, smith_id, "written", held.id)
     return held, is_new
+
+
+async def held_since(
+    session: AsyncSession, caller: Caller, smith_id: str, since: datetime | None, most: int
+) -> list[Memory]:
+    """Return the newest of the facts that are held and were written or changed after that moment, oldest first."""
+    caller.require("memories:read")
+    query = _held(caller, smith_id)
+    if since is not None:
+        query = query.where(Memory.updated_at > since)
+    newest = (await session.exec(query.order_by(col(Memory.updated_at).desc()).limit(most))).all()
+    return list(reversed(newest))
 
 
 async def find(session: AsyncSession, caller: Caller, smith_id: str, memory_id: str) -> Memory:
@@ -224,10 +247,16 @@ async def remove(session: AsyncSession, caller: Caller, smith_id: str, memory_id
     await document.tell(session, caller, smith_id, "deleted", memory_id)
 
 
+def are_there(smith_id: Any) -> Any:
+    """Return the condition, for a query, that a smith holds a fact or a document."""
+    return sa.or_(*(sa.exists().where(col(table.smith_id) == smith_id) for table in (Memory, document.MemoryDocument)))
+
+
 async def _become(session: AsyncSession, caller: Caller, memory: Memory, values: dict[str, Any], deed: str) -> Memory:
     for field, value in values.items():
         setattr(memory, field, value)
     memory.digest, memory.updated_at = _digest(memory.content), now()
+    await memory_ops.queue(session, caller.project_id, memory.smith_id, OpKind.embed)
     session.add(memory)
     try:
         async with session.begin_nested():

@@ -46,6 +46,8 @@ class Limits(BaseModel):
     """Millionths of a US dollar; a model call is not begun once they are exceeded."""
     max_history_tokens: int | None = Shape(default=None, ge=100)
     """Of what was said on the thread before; what is older is summarised. Unset: as much as the model takes."""
+    max_memory_tokens: int | None = Shape(default=None, ge=0, le=100_000)
+    """Of facts that the smith keeps about its person, and that are told with a turn; the document comes on top."""
     max_input_bytes: int | None = Shape(default=None, ge=1, le=1_048_576)
     max_attachment_bytes: int | None = Shape(default=None, ge=1, le=8_388_608)
     """Of one picture or file."""
@@ -92,6 +94,7 @@ PLATFORM = Preferences(
         max_seconds=600,
         max_seconds_to_first_token=300,
         max_output_tokens=100_000,
+        max_memory_tokens=1000,
         max_input_bytes=1_048_576,
         max_attachment_bytes=5_242_880,
         max_queued_runs=10_000,

@@ -1,4 +1,5 @@
-"""Prompts: what a run's model was told, word for word: instructions, summary, earlier turns, and the run's own.
+"""Prompts: what a run's model was told, word for word: instructions, summary, earlier turns, notes
+on the person, and the run's own.
 
 It is put together again from what is kept: a turn that was taken out of the history or deleted since is not in it.
 """
@@ -10,7 +11,7 @@ from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.database import execute
-from ingram_app.domain import runs, speech, transcripts
+from ingram_app.domain import retrievals, runs, speech, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.speech import Message
@@ -21,6 +22,8 @@ class Prompt:
     instructions: str | None
     summary: str | None
     """Of the turns before the earlier ones."""
+    notes: str | None
+    """What of the smith's memory stood just before the run's own words."""
     earlier: list[Message]
     """Those of the thread's turns that were told, oldest first."""
     own: list[Message]
@@ -45,9 +48,11 @@ async def of_run(session: AsyncSession, caller: Caller, run_id: str) -> Prompt:
     since = next((message["metadata"]["since_turn"] for message in written if _knows(message)), run.turn)
     known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id, "since": since}
     rows = (await execute(session, _EARLIER, known | {"turn": run.turn})).all()
+    found = await retrievals.of_run(session, run.project_id, run.id)
     return Prompt(
         instructions=run.config.get("instructions"),
         summary=(await execute(session, _SUMMARY, known)).scalar(),
+        notes=found.told if found else None,
         earlier=[speech.read(message, earlier, at) for earlier, at, messages in rows for message in messages],
         own=[_read(run, message) for message in written],
     )

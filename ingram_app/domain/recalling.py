@@ -73,14 +73,14 @@ async def turns(caller: Caller, smith_id: str, query: str, limit: int = 10) -> l
     return await _search(caller, smith_id, "turn", query, limit)
 
 
-async def embed_new(caller: Caller, smith_id: str, kind: Kind) -> int:
+async def embed_new(caller: Caller, smith_id: str, kind: Kind, at_once: int = EMBEDDED_AT_ONCE) -> int:
     """Embed what of a smith is not yet embedded with the project's model; return how many texts that were."""
     async with transaction(caller.tenancy) as session:
         await smiths.embody(session, caller, smith_id, stays=True)
         wanted = await embedding(session, caller.project_id, smith_id)
         if kind == "turn":
             await recollections.catch_up(session, caller.project_id, smith_id)
-        new = await vectors.lacking(session, caller.project_id, smith_id, kind, wanted.model, EMBEDDED_AT_ONCE)
+        new = await vectors.lacking(session, caller.project_id, smith_id, kind, wanted.model, at_once)
     if not new:
         return 0
     found = await embeddings.embed(wanted.model, wanted.credential, [thing.content for thing in new])
@@ -91,11 +91,42 @@ async def embed_new(caller: Caller, smith_id: str, kind: Kind) -> int:
     return len(new)
 
 
+async def retire(session: AsyncSession, project_id: str, smith_id: str) -> None:
+    """Forget a smith's vectors by other models than the project's, once that one has caught up."""
+    wanted = (await projects.at(session, project_id)).embedding_model
+    kinds: tuple[Kind, ...] = ("fact", "turn")
+    if not any([await vectors.lacking(session, project_id, smith_id, kind, wanted, 1) for kind in kinds]):
+        await vectors.forget_others(session, project_id, smith_id, wanted)
+
+
 async def embedding(session: AsyncSession, project_id: str, smith_id: str, model: str | None = None) -> Embedding:
     """Return how a smith's memory is embedded, or how it would be with `model`."""
     wanted = model or (await projects.at(session, project_id)).embedding_model
     access = await model_keys.reach(session, project_id, smith_id, wanted)
     return Embedding(wanted, access.credential)
+
+
+async def ranked(
+    session: AsyncSession,
+    project_id: str,
+    smith_id: str,
+    kind: Kind,
+    query: str,
+    model: str,
+    vector: Sequence[float],
+    limit: int,
+) -> list[Recalled]:
+    """Return what a question, and its `vector` by this `model`, is about; without a vector the words alone count."""
+    known = {"project_id": project_id, "smith_id": smith_id, "query": query, "limit": limit}
+    known |= {"model": model, "vector": vectors.spelt(vector) if vector else None, "ranked": _RANKED}
+    rows = (await execute(session, _FUSED[kind], known)).all()
+    return [Recalled(id, said, min(1.0, score / _FIRST), thread, at) for id, said, score, thread, at in rows]
+
+
+async def serving(session: AsyncSession, project_id: str, smith_id: str, kind: Kind, wanted: str) -> Embedding | None:
+    """Return how to embed what is to be compared with a smith's things; nothing when none has a vector."""
+    model = await vectors.serving(session, project_id, smith_id, kind, wanted)
+    return None if model is None else await embedding(session, project_id, smith_id, model)
 
 
 async def _search(caller: Caller, smith_id: str, kind: Kind, query: str, limit: int) -> list[Recalled]:
@@ -108,13 +139,10 @@ async def _search(caller: Caller, smith_id: str, kind: Kind, query: str, limit: 
         whose = (session, caller.project_id, smith_id, kind)
         if kind == "fact" and not await vectors.lacking(*whose, project.embedding_model, 1):
             with suppress(IngramError):
-                how = await _serving(*whose, project.embedding_model)
+                how = await serving(*whose, project.embedding_model)
     model, vector = await _understood(caller, smith_id, kind, query, how)
-    known = {"project_id": caller.project_id, "smith_id": smith_id, "query": query, "limit": limit}
-    known |= {"model": model, "vector": vectors.spelt(vector) if vector else None, "ranked": _RANKED}
     async with transaction(caller.tenancy) as session:
-        rows = (await execute(session, _FUSED[kind], known)).all()
-    return [Recalled(id, said, min(1.0, score / _FIRST), thread, at) for id, said, score, thread, at in rows]
+        return await ranked(session, caller.project_id, smith_id, kind, query, model, vector, limit)
 
 
 async def _understood(
@@ -129,15 +157,12 @@ async def _understood(
             await embed_new(caller, smith_id, kind)
             async with transaction(caller.tenancy) as session:
                 wanted = (await projects.at(session, caller.project_id)).embedding_model
-                how = await _serving(session, caller.project_id, smith_id, kind, wanted)
+                how = await serving(session, caller.project_id, smith_id, kind, wanted)
+            if how is None:
+                return "", []
         return how.model, (await embeddings.embed(how.model, how.credential, [query], as_queries=True))[0]
     except IngramError:
         return "", []  # the words alone have to do
-
-
-async def _serving(session: AsyncSession, project_id: str, smith_id: str, kind: Kind, wanted: str) -> Embedding:
-    model = await vectors.serving(session, project_id, smith_id, kind, wanted)
-    return await embedding(session, project_id, smith_id, model)
 
 
 _ASKED = (

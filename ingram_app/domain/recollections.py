@@ -44,6 +44,7 @@ _NEW = text(
     " and not exists (select from recollections m where m.run_id = r.id)"
     " order by r.created_at desc limit :limit"
 )
+_ARE_THERE = text("select exists (select from recollections where project_id = :project_id and smith_id = :smith_id)")
 _KEEP = text(
     "insert into recollections (run_id, project_id, smith_id, thread_id, content, created_at)"
     " select r.id, r.project_id, r.smith_id, r.thread_id, said.content, r.created_at"
@@ -51,6 +52,11 @@ _KEEP = text(
     " join runs r on r.id = said.id and r.project_id = :project_id and r.smith_id = :smith_id and r.input <> '[]'"
     " for share of r on conflict do nothing"  # a thread that is being deleted is waited for
 )
+
+
+async def are_there(session: AsyncSession, project_id: str, smith_id: str) -> bool:
+    """Tell whether any of a smith's turns have been written down to be searched."""
+    return bool((await execute(session, _ARE_THERE, {"project_id": project_id, "smith_id": smith_id})).scalar())
 
 
 async def catch_up(session: AsyncSession, project_id: str, smith_id: str) -> int:

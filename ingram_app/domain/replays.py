@@ -1,8 +1,9 @@
-"""Replays: a turn is answered once more on a fresh thread, from what was recorded: its input and its design."""
+"""Replays: a turn is answered once more on a fresh thread, from what was recorded: its input, its design,
+and what of its memory the smith had before it."""
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.domain import runs
+from ingram_app.domain import retrievals, runs
 from ingram_app.domain.access import Caller
 from ingram_app.domain.designs import Recorded
 from ingram_app.domain.runs import Run
@@ -24,7 +25,9 @@ async def replay(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         response_format=run.response_format,
         recorded=Recorded(design, run.agent_version),
     )
-    return await runs.start(session, caller, smith_id, turn)
+    again = await runs.start(session, caller, smith_id, turn)
+    await retrievals.repeat(session, run.project_id, again.id, run.id)
+    return again
 
 
 def _is_deterministic(run: Run) -> bool:

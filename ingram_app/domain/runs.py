@@ -32,6 +32,7 @@ from ingram_app.domain import (
     event_types,
     events,
     frames,
+    memories,
     model_calls,
     model_keys,
     projects,
@@ -44,11 +45,8 @@ from ingram_app.domain import (
 )
 from ingram_app.domain.access import Caller
 from ingram_app.domain.agents import AgentUnpublished
-from ingram_app.domain.arrivals import OnBusy
 from ingram_app.domain.attachments import keep, unpack
-from ingram_app.domain.model_keys import Access
 from ingram_app.domain.paging import FIRST, Page, Place, page
-from ingram_app.domain.smiths import Clone
 from ingram_app.domain.turns import Turn, check
 from ingram_app.gateways import windows
 
@@ -100,7 +98,7 @@ class Run(SQLModel, table=True):
     thread_id: str
     turn: int = 0
     """Its number on the thread. They work in this order; one that has not begun may step back for one that presses."""
-    on_busy: OnBusy = Field(default=OnBusy.queue, sa_type=one_of(OnBusy))
+    on_busy: arrivals.OnBusy = Field(default=arrivals.OnBusy.queue, sa_type=one_of(arrivals.OnBusy))
     agent_id: str
     agent_version: int | None
     model: str
@@ -161,9 +159,11 @@ class Birth:
     """A run that was claimed at birth, with what was read for it: its carrier need not read that again."""
 
     run: Run
-    access: Access
+    access: model_keys.Access
     project: projects.Project
     past: summaries.Past
+    remembers: bool = False
+    """There is something of the smith's memory to be told, or was."""
     degraded_by: str | None = None
     """The budget, if any, that asks for a cheaper model."""
 
@@ -173,7 +173,8 @@ _INSERT = Prepared(_INSERTED)
 _BORN = _INSERTED.returning(col(Run.id), col(Run.project_id), col(Run.created_at)).cte("born")
 _EVENT = sa.bindparam("event", type_=sa.Text), sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON)
 _FRAME = ["run_id", "project_id", "created_at", "seq", "event", "data"]
-_INSERT_BORN = Prepared(sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT)))
+_BEGIN = sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT))
+_INSERT_BORN = Prepared(_BEGIN.returning(memories.are_there(sa.bindparam("holder", type_=sa.Text))))
 
 
 class RunNotPaused(Conflict):
@@ -201,7 +202,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     at_once = not (turn.background or ahead) and process.SEATS.free and await slots.free_for_a_new_one(session, project)
     past = await summaries.past(session, *_thread_of(run)) if at_once and number > 1 else summaries.Past()
-    birth = Birth(run, access, project, past)
+    birth = Birth(run, access, project, past, remembers=turn.recorded is not None)
     if project.budgeted:
         birth.degraded_by = await _admit(session, birth, clone.smith.customer_id, sees=caller.smith_id)
     if at_once:
@@ -265,7 +266,7 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
     """
     caller.require("runs:write")
     await threads.hold(session, *_thread_of(await _one(session, caller, smith_id, run_id)))
-    run = await _one(session, caller, smith_id, run_id, to_change=True)
+    run = await _one(session, caller, smith_id, run_id, hold=True)
     if run.status is RunStatus.cancelled:
         return run
     if run.over:
@@ -290,7 +291,7 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
     return run.project_id, run.smith_id, run.thread_id
 
 
-def _made_of(caller: Caller, clone: Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
+def _made_of(caller: Caller, clone: smiths.Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
     moment = now()
     return made(
         Run,
@@ -327,7 +328,9 @@ async def _bear(session: AsyncSession, birth: Birth) -> None:
     run.lease_owner = process.NAME
     run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    await _INSERT_BORN.execute(session, columns(run) | {"event": started.event, "data": started.data})
+    about = {"event": started.event, "data": started.data, "holder": run.smith_id}
+    holds = (await _INSERT_BORN.execute(session, columns(run) | about)).scalar()
+    birth.remembers |= bool(holds)
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 
@@ -348,7 +351,7 @@ async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int
         stopped = (await session.exec(select(Run).where(col(Run.id).in_(place.making_way)))).all()
         for other in stopped:
             if other.cancel_asked_at is None:  # what was decided of one that is about to stop holds
-                other.interrupted = run.on_busy is OnBusy.interrupt
+                other.interrupted = run.on_busy is arrivals.OnBusy.interrupt
             await stop(session, caller, other, f"The run {run.id} took its place.")
         ahead -= sum(other.over for other in stopped)
         if ahead and all(other.status is not RunStatus.running for other in stopped):
@@ -374,14 +377,12 @@ async def stop(session: AsyncSession, caller: Caller, run: Run, reason: str | No
     await session.flush()
 
 
-async def _one(
-    session: AsyncSession, caller: Caller, smith_id: str | None, run_id: str, *, to_change: bool = False
-) -> Run:
+async def _one(session: AsyncSession, caller: Caller, smith: str | None, run_id: str, *, hold: bool = False) -> Run:
     query = _visible(caller).where(Run.id == run_id)
-    if smith_id is not None:
-        caller.require_own(smith_id)
-        query = query.where(Run.smith_id == smith_id)
-    if to_change:
+    if smith is not None:
+        caller.require_own(smith)
+        query = query.where(Run.smith_id == smith)
+    if hold:
         query = query.with_for_update().execution_options(populate_existing=True)
     run: Run | None = (await session.exec(query)).first()
     if run is None:

@@ -1,10 +1,11 @@
-"""Traces: how a run went, as spans, read off what it has left: its row, its transcript, its tool calls and approvals.
+"""Traces: how a run went, as spans, read off what it has left: row, transcript, tool calls, approvals, memory.
 
 run                     the whole, from its start to its end
+├── retrieval           what of its memory the smith had before it
 ├── model_call          each answer of a model: which one, how long, what it took
 │   └── tool_call       each call that the answer asked for
 │       └── runtime_event   the wait for a person who was to approve it
-└── …
+└── memory_op           what was learnt from it afterwards
 
 What the project's own programs have sent of a run hangs there too; they may also send traces of their own.
 
@@ -23,10 +24,12 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import approvals, runs, spans as sent, tool_calls, transcripts
+from ingram_app.domain import approvals, memory_ops, retrievals, runs, spans as sent, tool_calls, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.approvals import Approval, ApprovalStatus
+from ingram_app.domain.memory_ops import MemoryOp, OpState
 from ingram_app.domain.paging import FIRST, Page, Place, cursor, page
+from ingram_app.domain.retrievals import Retrieval
 from ingram_app.domain.runs import OVER, Run, RunStatus
 from ingram_app.domain.spans import SentSpan, SentTrace, SpanKind, SpanStatus
 from ingram_app.domain.tool_calls import CallState, ToolCall
@@ -137,16 +140,26 @@ async def of_run(session: AsyncSession, run: Run) -> list[Span]:
     written = json.loads(await transcripts.of_run(session, run.project_id, run.id))
     calls = await tool_calls.of_run(session, run.project_id, run.id)
     asked = await approvals.of_run(session, run.project_id, run.id)
-    return spans(run, written, calls, asked)
+    retrieval = await retrievals.of_run(session, run.project_id, run.id)
+    ops = await memory_ops.of_run(session, run.project_id, run.id)
+    return spans(run, written, calls, asked, retrieval, ops)
 
 
 def spans(
-    run: Run, written: Sequence[dict[str, Any]], calls: Sequence[ToolCall], asked: Sequence[Approval]
+    run: Run,
+    written: Sequence[dict[str, Any]],
+    calls: Sequence[ToolCall],
+    asked: Sequence[Approval],
+    retrieval: Retrieval | None = None,
+    ops: Sequence[MemoryOp] = (),
 ) -> list[Span]:
     """Return what a run's remains tell, its own span first."""
     root = _of_run(run)
     found = _of_answers(run, root, written)
-    by_step = {span.attributes["ingram.step"]: span for span in found}
+    if retrieval is not None:
+        found.append(_of_retrieval(root, retrieval))
+    found += [_of_op(root, op) for op in ops]
+    by_step = {span.attributes.get("ingram.step"): span for span in found}
     for call in calls:
         parent = by_step.get(call.step, root)
         span = _of_call(run, parent, call)
@@ -262,12 +275,12 @@ def _of_answer(run: Run, root: Span, step: int, message: dict[str, Any]) -> Span
         "ingram.degraded_by": told.get("degraded_by"),
         "ingram.step": step,
     }
-    return Span(
-        id=_id(run.id, f"model {step}"),
-        trace_id=root.trace_id,
-        parent_span_id=root.id,
-        kind=SpanKind.model_call,
-        name=f"chat {model}",
+    return _below(
+        root,
+        SpanKind.model_call,
+        f"chat {model}",
+        f"model {step}",
+        details,
         status=SpanStatus.ok,
         started_at=datetime.fromisoformat(told["began_at"]),
         ended_at=datetime.fromisoformat(told["ended_at"]) if "ended_at" in told else None,
@@ -275,7 +288,43 @@ def _of_answer(run: Run, root: Span, step: int, message: dict[str, Any]) -> Span
         input_tokens=used.get("input_tokens"),
         output_tokens=used.get("output_tokens"),
         cost=None if told.get("cost_micros") is None else told["cost_micros"] / 1_000_000,
-        attributes=_said(details),
+    )
+
+
+def _of_retrieval(root: Span, retrieval: Retrieval) -> Span:
+    details = {
+        "gen_ai.operation.name": "retrieval",
+        "gen_ai.request.model": retrieval.model,
+        "ingram.memory.document": _cut(retrieval.document) or None,
+        "ingram.memory.facts": [{**fact, "content": _cut(fact["content"])} for fact in retrieval.facts],
+    }
+    told = {"status": SpanStatus.ok, "started_at": retrieval.began_at, "ended_at": retrieval.ended_at}
+    return _below(root, SpanKind.retrieval, "retrieval memory", "retrieval", details, **told)
+
+
+def _of_op(root: Span, op: MemoryOp) -> Span:
+    status = {OpState.done: SpanStatus.ok, OpState.failed: SpanStatus.error}
+    details = {
+        "gen_ai.operation.name": "memory",
+        "gen_ai.request.model": op.model,
+        "ingram.memory.operation": op.kind.value,
+        "ingram.memory.attempts": op.attempts,
+        "ingram.memory.outcome": op.outcome or None,
+        "error.type": op.error,
+    }
+    return _below(
+        root,
+        SpanKind.memory_op,
+        f"memory {op.kind.value}",
+        f"memory {op.id}",
+        details,
+        status=status.get(op.state, SpanStatus.running),
+        started_at=op.began_at or op.created_at,
+        ended_at=op.ended_at,
+        model=op.model,
+        input_tokens=op.input_tokens,
+        output_tokens=op.output_tokens,
+        cost=op.cost_micros / 1_000_000,
     )
 
 
@@ -294,16 +343,15 @@ def _of_call(run: Run, parent: Span, call: ToolCall) -> Span:
         "ingram.tool.state": call.state.value,
         "ingram.tool.refused": call.state is CallState.refused or None,
     }
-    return Span(
-        id=_id(run.id, f"tool {call.id}"),
-        trace_id=parent.trace_id,
-        parent_span_id=parent.id,
-        kind=SpanKind.tool_call,
-        name=f"execute_tool {call.tool}",
+    return _below(
+        parent,
+        SpanKind.tool_call,
+        f"execute_tool {call.tool}",
+        f"tool {call.id}",
+        details,
         status=status,
         started_at=call.begun_at or call.created_at,
         ended_at=ended,
-        attributes=_said(details),
     )
 
 
@@ -315,17 +363,21 @@ def _of_approval(parent: Span, approval: Approval) -> Span:
         "ingram.approval.by": (approval.actor or {}).get("email") or (approval.actor or {}).get("id"),
         "ingram.approval.reason": approval.reason,
     }
-    return Span(
-        id=_id(approval.run_id, f"approval {approval.id}"),
-        trace_id=parent.trace_id,
-        parent_span_id=parent.id,
-        kind=SpanKind.runtime_event,
-        name=f"approval of {approval.tool}",
+    return _below(
+        parent,
+        SpanKind.runtime_event,
+        f"approval of {approval.tool}",
+        f"approval {approval.id}",
+        details,
         status=SpanStatus.running if is_open and parent.ended_at is None else SpanStatus.ok,
         started_at=approval.created_at,
         ended_at=approval.resolved_at or parent.ended_at,
-        attributes=_said(details),
     )
+
+
+def _below(parent: Span, kind: SpanKind, name: str, which: str, details: dict[str, Any], **more: Any) -> Span:
+    more |= {"id": _id(parent.trace_id.replace("trc_", "run_", 1), which), "attributes": _said(details)}
+    return Span(kind=kind, name=name, trace_id=parent.trace_id, parent_span_id=parent.id, **more)
 
 
 def _told(message: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.ids import new_id
+from ingram_app.domain import projects
+from ingram_app.domain.access import Caller
 
 Kind = Literal["fact", "turn"]
 
@@ -49,6 +51,20 @@ class Unembedded:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an embedding model has come."""
+
+    model: str
+    texts: int
+    """Facts, history too, and turns that have been recalled."""
+    embedded: int
+    """Those that have a vector by this model; the others are searched by one before it, or by their words."""
+    smiths_waiting: int
+    error: str | None
+    """The code of what went wrong with one that is tried again, or was given up."""
+
+
 TABLES: dict[Kind, tuple[str, str, str, str]] = {
     "fact": ("memories", "id", "memory_id", "updated_at"),
     "turn": ("recollections", "run_id", "turn_id", "created_at"),
@@ -69,6 +85,16 @@ _LACKING = (
 _SERVING = text(
     "select model from vectors where project_id = :project_id and smith_id = :smith_id"
     " and (memory_id is not null) = :facts group by model order by count(*) desc, (model = :wanted) desc limit 1"
+)
+
+
+_FORGET_OTHERS = text("delete from vectors where project_id = :project_id and smith_id = :smith_id and model <> :model")
+_PROGRESS = text(
+    "select (select count(*) from memories where project_id = :project_id)"
+    " + (select count(*) from recollections where project_id = :project_id),"
+    " (select count(*) from vectors where project_id = :project_id and model = :model),"
+    " (select count(*) from memory_ops where project_id = :project_id and kind = 'embed' and due_at is not null),"
+    " (select max(error) from memory_ops where project_id = :project_id and kind = 'embed')"
 )
 
 
@@ -105,10 +131,27 @@ async def keep(
         await execute(session, _of(kind, _KEPT), row)
 
 
-async def serving(session: AsyncSession, project_id: str, smith_id: str, kind: Kind, wanted: str) -> str:
-    """Return the model whose vectors a search uses: `wanted`, unless another knows more of the smith's things."""
+async def serving(session: AsyncSession, project_id: str, smith_id: str, kind: Kind, wanted: str) -> str | None:
+    """Return the model whose vectors a search uses: `wanted`, unless another knows more of the smith's things.
+
+    Nothing, when there are no vectors.
+    """
     known = {"project_id": project_id, "smith_id": smith_id, "facts": kind == "fact", "wanted": wanted}
-    return (await execute(session, _SERVING, known)).scalar() or wanted
+    model: str | None = (await execute(session, _SERVING, known)).scalar()
+    return model
+
+
+async def forget_others(session: AsyncSession, project_id: str, smith_id: str, model: str) -> None:
+    """Forget a smith's vectors by every other model."""
+    await execute(session, _FORGET_OTHERS, {"project_id": project_id, "smith_id": smith_id, "model": model})
+
+
+async def progress(session: AsyncSession, caller: Caller) -> Progress:
+    """Return how far the project's embedding model has come with what there is to embed."""
+    caller.require("project:read")
+    model = (await projects.own(session, caller)).embedding_model
+    known = {"project_id": caller.project_id, "model": model}
+    return Progress(model, *(await execute(session, _PROGRESS, known)).one())
 
 
 def spelt(vector: Sequence[float]) -> str:

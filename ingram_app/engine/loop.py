@@ -16,7 +16,7 @@ from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Ending, Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
-from ingram_app.engine import prompt, servers, wording
+from ingram_app.engine import prompt, remembering, reminding, servers, wording
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.attaching import Attaching
 from ingram_app.engine.candidates import answered_by
@@ -56,6 +56,8 @@ class Loop:
         self.last_words: list[AnyFrame] = []
         """The frames with which the run ends or pauses: they are written together with its row."""
         self._past: list[ModelMessage] | None = None
+        self._notes: list[ModelMessage] = []
+        """What of the smith's memory is told just before the turn's own words."""
         self._step: Step | None = None
         """The step whose tool calls are being made."""
 
@@ -89,12 +91,14 @@ class Loop:
         """Have the model answer. Raises `StepLimitExceeded` when it has been asked often enough, `BudgetExceeded`."""
         if self._steps >= (self.limits.max_steps or 0):
             raise StepLimitExceeded(steps=self.limits.max_steps)
+        if self._past is None and self.standing.remembers:
+            self._notes = await reminding.notes(self.run, self.lease, self.limits, self._warn)
         if self.purse.budgeted:
             await self.purse.open(self._tokens())
         if self._past is None:
-            self._past = await self.history.of(self.standing.past, self.added)
+            self._past = await self.history.of(self.standing.past, [*self._notes, *self.added])
         self.asking.context = {"since_turn": self.history.since_turn, **self.purse.told}
-        messages = await self.attaching.shown([*self._past, *self.added])
+        messages = await self.attaching.shown([*self._past, *self._notes, *self.added])
         response = await self.asking.ask(messages, self.said)
         self.said = ""
         make_distinct(response, self.added)
@@ -110,7 +114,7 @@ class Loop:
         """Return about how many tokens the model is going to be asked, the tools' definitions apart."""
         past = self.standing.past
         told = (prompt.instructions(self.run) or "", past.summary, past.messages)
-        return sum(map(windows.tokens_of, told)) + wording.tokens_of(self.added)
+        return sum(map(windows.tokens_of, told)) + wording.tokens_of([*self._notes, *self.added])
 
     def _left(self) -> ModelResponse | None:
         """Return the answer whose tool calls the run was left with, without what was known of them then."""
@@ -185,6 +189,7 @@ class Loop:
             RunStatus.completed,
             {"output": output, "stop_reason": stop_reason, "warnings": self.warnings, **used},
             self.transcript(complete=True),
+            later=remembering.after(self.run),
         )
 
     def _warn(self, code: str, message: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic_ai.messages import ModelMessage
 
 from ingram_app.core.database import transaction
-from ingram_app.domain import frames, leases, model_calls, model_keys, projects, summaries, transcripts
+from ingram_app.domain import frames, leases, model_calls, model_keys, projects, retrievals, summaries, transcripts
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
 from ingram_app.domain.runs import Birth, Run
@@ -29,6 +29,8 @@ class Standing:
     """The number of its last frame."""
     said: str = ""
     """The words of the message that it was in the middle of."""
+    remembers: bool = False
+    """There is something of the smith's memory to be told, or was."""
     access: Access | None = None
     """How its model is reached, if that is known already."""
     used: tuple[int, int, int] | None = None
@@ -49,6 +51,7 @@ def at_birth(birth: Birth) -> Standing:
         birth.past,
         added,
         latest=1,
+        remembers=birth.remembers,
         access=birth.access,
         budgeted=birth.project.budgeted,
         admitted=birth.project.budgeted,
@@ -65,9 +68,10 @@ async def read(run: Run) -> Standing:
         said = await frames.unfinished(session, run.project_id, run.id) if run.attempt > 1 else ""
         used = await model_calls.of_run(session, run.project_id, run.id) if run.attempt > 1 else None
         latest = await frames.latest(session, run.id)
+        remembers = await retrievals.is_due(session, run.project_id, run.smith_id, run.id)
     added = prompt.read(mine) or prompt.of_input(run)
     budgeted = project.budgeted
-    return Standing(project.limits, project.prices, past, added, latest, said, used=used, budgeted=budgeted)
+    return Standing(project.limits, project.prices, past, added, latest, said, remembers, used=used, budgeted=budgeted)
 
 
 async def reach(run: Run, model: str) -> Access:

@@ -8,7 +8,19 @@ from ingram_app.core import process, signals
 from ingram_app.core.settings import settings
 from ingram_app.domain import runs
 from ingram_app.domain.runs import Birth, Run
-from ingram_app.engine import adding, courier, crew, expiry, exporter, folding, guards, mailer, pusher, sweeping
+from ingram_app.engine import (
+    adding,
+    courier,
+    crew,
+    expiry,
+    exporter,
+    folding,
+    guards,
+    mailer,
+    pusher,
+    remembering,
+    sweeping,
+)
 from ingram_app.engine.dispatcher import Dispatcher
 from ingram_app.gateways import mcp, outbound
 
@@ -30,6 +42,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         mailer.send_forever(),
         pusher.push_forever(),
         folding.fold_forever(),
+        remembering.remember_forever(),
         adding.add_up_forever(),
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]

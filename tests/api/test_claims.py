@@ -18,9 +18,9 @@ from tests.world import Client, Tenant, World, error, ok, until
 
 SLOW = "[[words 40]] [[pause 20ms]] said"
 MOVES = {"memories", "vectors", "summaries", "attachments", "tool_calls", "approvals", "connections", *THREADS}
-MOVES |= {"sent_traces", "sent_spans"}
+MOVES |= {"sent_traces", "sent_spans", "retrievals", "memory_ops"}
 STAYS = {"model_keys", "smith_revisions", "events", "erasures", "memory_documents", "authorizations"}
-STAYS |= {"meter_events", "model_calls", "usage_sums"}
+STAYS |= {"meter_events", "model_calls", "usage_sums"}  # stamps never move
 """What is the anonymous smith's own: its keys and config give way to the user's, its document is added to theirs."""
 
 

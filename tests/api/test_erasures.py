@@ -134,6 +134,10 @@ async def test_an_archived_smith_and_the_strangers_it_was_go_with_it(
     assert world.ask("select count(*) from smiths where id in (%s, %s)", user["id"], stranger["id"]) == [(0,)]
 
 
+async def nothing_is_due(world: World) -> bool:
+    return world.ask("select count(*) from memory_ops where due_at is not null") == [(0,)]
+
+
 async def test_what_is_written_about_a_smith_while_it_is_erased_finds_nobody(
     world: World, api: Client, project: Tenant
 ) -> None:
@@ -158,6 +162,7 @@ async def test_what_is_written_about_a_smith_while_it_is_erased_finds_nobody(
         ("PATCH", "threads/first", {"title": "Renamed"}),
         ("DELETE", "threads/first", None),
     ]
+    await until(lambda: nothing_is_due(world))  # it would wait for us too
     with world.doing("delete from smiths where id = %s", smith["id"]):
         asking = [asyncio.create_task(api.request(method, f"{path}/{rest}", json=body)) for method, rest, body in late]
         recalling = asyncio.create_task(api.post(f"{path}/memory/recall", json={"query": "tea"}))
@@ -183,7 +188,7 @@ async def test_claims_deletes_and_erasures_that_race_end_in_one_story(api: Clien
 
 def test_whatever_is_held_about_a_smith_goes_with_its_row() -> None:
     """A noun that refers to a smith goes along when that is deleted; what does not is deleted, or forgets, by name."""
-    of_runs = {"transcripts", "tool_calls", "approvals"}
+    of_runs = {"transcripts", "tool_calls", "approvals", "retrievals", "memory_ops"}
     counted = {"meter_events", "model_calls", "usage_sums"}
     of_traces = {"sent_spans"}
     by_name = {"summaries", "attachments", "events", *counted, *of_runs, *of_traces, *REMAINS}

@@ -93,3 +93,9 @@ async def test_an_input_larger_than_the_setting_is_refused(project: Tenant) -> N
     body = {"input": [{"role": "user", "content": "ü" * 100}]}
     error(await project.api.post(f"/v1/smiths/{smith['id']}/runs", json=body), 413, "payload_too_large", "input")
     ok(await project.api.patch(PATH, json={"limits": None}))
+
+
+async def test_another_embedding_model_is_shown_with_how_far_it_has_come(fresh: Client) -> None:
+    ok(await fresh.patch(PATH, json={"embedding_model": "openai/text-embedding-3-small"}))
+    told = {"model": "openai/text-embedding-3-small", "texts": 0, "embedded": 0, "smiths_waiting": 0, "error": None}
+    assert ok(await fresh.get(f"{PATH}/embeddings")) == told

@@ -29,6 +29,7 @@ DISPATCHED = {
     "webhooks": ["url", "events", "sealed_secret", "sealed_previous_secret", "disabled_reason"],
     "stripe_accounts": ["sealed_key", "ending", "problem"],
     "pushes": ["id", "customer_id", "stripe_customer_id", "event_name", "value", "last_error"],
+    "memory_ops": ["smith_id", "run_id", "kind", "model", "outcome", "error"],
     "usage_folds": ["folded_at"],
     "model_calls": ["smith_id", "run_id", "model", "cost_micros"],
     "deliveries": ["id", "event_id", "event_type", "last_error", "response_excerpt"],
@@ -39,7 +40,7 @@ DISPATCHED = {
 OF_SMITHS = {"smiths": "id"} | dict.fromkeys(
     (
         *("threads", "transcripts", "summaries", "attachments", "runs", "tool_calls", "approvals", "smith_revisions"),
-        *("memory_documents", "memories", "recollections", "vectors"),
+        *("memory_documents", "memories", "recollections", "vectors", "retrievals", "memory_ops"),
         *("connections", "authorizations", "sent_spans", "meter_events"),
         *("model_calls", "usage_sums"),
     ),
@@ -84,12 +85,13 @@ async def count(tenant: Tenant) -> None:
 
 
 async def remember(tenant: Tenant, smith_id: str) -> None:
-    """Have a smith hold a document, a fact and a past turn, with their vectors."""
+    """Have a smith hold a document, facts and a past turn, with their vectors, and learn from a turn."""
     path = f"/v1/smiths/{smith_id}"
     ok(await tenant.api.put(f"{path}/memory", json={"content": "Likes tea."}))
     ok(await tenant.api.post(f"{path}/memories", json={"content": "Likes tea."}))
     ok(await tenant.api.post(f"{path}/memories/search", json={"query": "tea"}))
     ok(await tenant.api.post(f"{path}/memory/recall", json={"query": "hello"}))
+    await tenant.run(smith_id, "[[remember Likes coffee.]]")
 
 
 async def connect(tenant: Tenant, smith_id: str) -> None:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings as hypothesis, strategies as st
 
 from ingram_app.core.database import transaction
-from ingram_app.domain import memories, recalling
-from ingram_app.domain.access import Actor, Caller
+from ingram_app.domain import memories, recalling, retrievals
+from ingram_app.domain.access import TENANT, Actor, Caller
 from ingram_app.domain.memories import Fact
-from tests.world import Person, Tenant, error, ok
+from tests.world import Person, Tenant, World, error, ok, until
 
 FACTS = [
     "Drinks green tea every morning.",
@@ -117,15 +117,58 @@ async def test_a_question_is_never_a_statement(ada: Person, query: str) -> None:
     assert answer.status_code in (200, 400)
 
 
-@hypothesis(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(query=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60))
-async def test_no_question_finds_what_is_another_s(crowd: list[Caller], query: str) -> None:
-    """A dozen smiths hold nearly the same: whatever is asked, each finds only its own."""
+QUESTIONS = st.one_of(
+    st.sampled_from(["Likes tea number 3.", "tea", "4 Main Street", "number", "Likes tea number 1. Lives at 2"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60),
+)
+
+
+@hypothesis(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=QUESTIONS, who=st.integers(0, 11))
+async def test_no_question_finds_what_is_another_s(crowd: list[Caller], query: str, who: int) -> None:
+    """A dozen smiths hold nearly the same: whatever is asked, by a smith or for it, only its own is found."""
     if not query.strip():
         return
-    for number, caller in enumerate(crowd[:3]):
-        found = await recalling.facts(caller, caller.smith_id, query, 50)
-        assert {one.content for one in found} <= {f"Likes tea number {number}.", f"Lives at {number} Main Street."}
+    mine = {f"Likes tea number {who}.", f"Lives at {who} Main Street."}
+    project = Caller(Actor("tenant", "t"), frozenset({TENANT}), project_id=crowd[who].project_id)
+    for caller in (crowd[who], project):
+        assert {one.content for one in await recalling.facts(caller, crowd[who].smith_id, query, 50)} <= mine
+        assert await recalling.turns(caller, crowd[who].smith_id, query, 50) == []
+
+
+async def test_what_is_told_in_a_turn_is_the_smith_s_own(project: Tenant, crowd: list[Caller]) -> None:
+    smith_id = crowd[5].smith_id
+    run = await project.run(smith_id, "Likes tea number 3. Lives at 4 Main Street.")
+    async with transaction(crowd[5].tenancy) as session:
+        found = await retrievals.of_run(session, project.id, run["id"])
+    assert found is not None
+    assert {fact["content"] for fact in found.facts} == {"Likes tea number 5.", "Lives at 5 Main Street."}
+
+
+async def test_forgetting_one_smith_takes_its_rows_and_no_other(
+    world: World, project: Tenant, crowd: list[Caller]
+) -> None:
+    gone = (await project.person()).id
+    for content in ("Likes tea number 5.", "Lives at 5 Main Street."):
+        ok(await project.api.post(f"/v1/smiths/{gone}/memories", json={"content": content}))
+    ok(await project.api.put(f"/v1/smiths/{gone}/memory", json={"content": "Likes tea."}))
+    await project.run(gone, "tea? [[remember Sails.]]")
+    await until(lambda: is_quiet(world))
+    before = held(world)
+    assert {table for table, smith in before if smith == gone} >= {"memories", "vectors", "retrievals", "memory_ops"}
+    ok(await project.api.post(f"/v1/smiths/{gone}/erase"))
+    assert held(world) == {one: count for one, count in before.items() if one[1] != gone}
+
+
+def held(world: World) -> dict[tuple[str, str], int]:
+    """Return how many rows each smith has in each table of memory."""
+    tables = ("memories", "memory_documents", "vectors", "recollections", "retrievals", "memory_ops")
+    counted = {table: world.ask(f"select smith_id, count(*) from {table} group by smith_id") for table in tables}
+    return {(table, smith): count for table, rows in counted.items() for smith, count in rows}
+
+
+async def is_quiet(world: World) -> bool:
+    return world.ask("select count(*) from memory_ops where due_at is not null") == [(0,)]
 
 
 @pytest.fixture(scope="module")

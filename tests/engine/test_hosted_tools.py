@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from ingram_app.core.settings import settings
+from ingram_app.domain import memories
+from ingram_app.domain.memories import Fact, Memory
+from ingram_app.engine.tools import DEEDS, Use
 from tests.engine.client import joined
 from tests.engine.conftest import World
 from tests.engine.test_loop import told
@@ -72,3 +75,41 @@ async def test_suggested_replies_are_in_the_output(world: World) -> None:
     run = await world.says(smith_id, " ".join(f"[[call suggest_replies {call}]]" for call in calls) + " Shall I?")
     assert run.output["suggested_replies"] == ["Later"]  # five are too many: those were not taken
     assert "suggested_replies" not in (await world.says(smith_id, "Hello")).output
+
+
+async def test_what_is_remembered_is_a_fact_of_the_run_and_can_be_recalled(world: World) -> None:
+    smith_id = await world.smith("test/tools", enabled_hosted_tools=["remember", "recall"])
+    said = '[[call remember {"content": "Likes tea.", "category": "taste"}]] [[call recall {"query": "drinks"}]]'
+    run = await world.says(smith_id, said)
+    assert run.output["content"].count("Likes tea.") == 2
+    [fact] = await facts(world, smith_id)
+    assert (fact.category, fact.source_run_id) == ("taste", run.id)
+    said = f'[[call remember {{"content": "Likes coffee.", "replaces": "{fact.id}"}}]]'
+    await world.says(smith_id, said)
+    assert [fact.content for fact in await facts(world, smith_id)] == ["Likes coffee."]
+
+
+async def test_one_call_writes_one_fact_however_often_it_is_made(world: World) -> None:
+    smith_id = await world.smith("test/tools", enabled_hosted_tools=["remember"])
+    run = await world.says(smith_id, '[[call remember {"content": "Likes tea."}]]')
+    [call], [fact] = await world.calls(run), await facts(world, smith_id)
+    async with world.transaction() as session:
+        await memories.write(session, world.caller, smith_id, Fact("Likes coffee."), supersedes=fact.id)
+    await DEEDS["remember"](Use(run, call.id), call.args)
+    assert [fact.content for fact in await facts(world, smith_id)] == ["Likes coffee."]
+
+
+async def test_nobody_recalls_or_replaces_what_is_another_s(world: World) -> None:
+    ann, bob = [await world.smith("test/tools", enabled_hosted_tools=["remember", "recall"]) for _ in range(2)]
+    await world.says(ann, '[[call remember {"content": "Her secret word is bluebird."}]]')
+    [fact] = await facts(world, ann)
+    told = await world.says(bob, '[[call recall {"query": "secret word bluebird"}]]')
+    assert '"facts":[]' in told.output["content"]
+    told = await world.says(bob, f'[[call remember {{"content": "x", "replaces": "{fact.id}"}}]]')
+    assert fact.id in told.output["content"]
+    assert [[one.content for one in await facts(world, smith)] for smith in (ann, bob)] == [[fact.content], []]
+
+
+async def facts(world: World, smith_id: str) -> list[Memory]:
+    async with world.transaction() as session:
+        return (await memories.browse(session, world.caller, smith_id)).data

@@ -1,5 +1,6 @@
 """The test models do what docs/test-models.md says, example by example."""
 
+import json
 import re
 from pathlib import Path
 
@@ -138,3 +139,12 @@ async def test_other_test_models_are_not_there():
 def test_the_guide_tells_every_failure_and_directive():
     for word in (*FAILURES, "call", "think", "pause", "words", "after", "fail"):
         assert word == "nonsense" or re.search(rf"\b{word}\b", GUIDE), word
+
+
+def test_what_is_to_be_remembered_is_told_in_words_or_as_json() -> None:
+    facts = read('[[remember Likes [tea].]] and [[remember {"content": "x", "replaces": 1}]] [[remember [1]]]').facts
+    assert [json.loads(fact) for fact in facts] == [
+        {"content": "Likes [tea]."},
+        {"content": "x", "replaces": 1},
+        {"content": "[1]"},
+    ]

@@ -1,6 +1,7 @@
 """The grammar of the test models: `[[word …]]` in the last user message. docs/test-models.md tells it with examples.
 
 [[call NAME {json} and NAME {json} …]]   one step: these tool calls at once
+[[remember WORDS]]  [[remember {json}]]
 [[think WORDS]]  [[pause 200ms]]  [[words 100]]  [[after 3 words]]  [[fail KIND]]
 """
 
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_DIRECTIVE = re.compile(r"\[\[(call|think|pause|words|after|fail)\b\s*")
+_DIRECTIVE = re.compile(r"\[\[(call|remember|think|pause|words|after|fail)\b\s*")
 _TOOL_NAME = re.compile(r"[\w.:-]+")
 _AND = re.compile(r"\s*and\s+(?=[\w.:-])")
 _END = re.compile(r"\s*\]\]")
@@ -34,31 +35,38 @@ class Directives:
     words: int | None = None
     after_words: int | None = None
     failure: str | None = None
+    facts: tuple[str, ...] = ()
+    """What is to be remembered of the turn, each as a JSON object."""
 
 
 def read(message: str) -> Directives:
     """Return what the message asks for; brackets that are no directive stay text."""
     found: list[tuple[str, str]] = []
     steps: list[tuple[Call, ...]] = []
+    facts: list[str] = []
     text, place = "", 0
     while (opening := _DIRECTIVE.search(message, place)) is not None:
         text += message[place : opening.start()]
         if opening[1] == "call":
             calls, place = _calls(message, opening.end())
             steps.append(calls)
+        elif opening[1] == "remember":
+            fact, place = _fact(message, opening.end())
+            facts.append(fact)
         else:
             rest, _, _ = message[opening.end() :].partition("]]")
             found.append((opening[1], rest.strip()))
             place = opening.end() + len(rest) + 2
-    facts = dict(found)
+    told = dict(found)
     return Directives(
         text=" ".join((text + message[place:]).split()),
         steps=tuple(steps),
-        thoughts=facts.get("think", ""),
-        pause_seconds=_seconds(facts.get("pause")),
-        words=_number(facts.get("words")),
-        after_words=_number(facts.get("after")),
-        failure=facts.get("fail"),
+        thoughts=told.get("think", ""),
+        pause_seconds=_seconds(told.get("pause")),
+        words=_number(told.get("words")),
+        after_words=_number(told.get("after")),
+        failure=told.get("fail"),
+        facts=tuple(facts),
     )
 
 
@@ -69,6 +77,18 @@ def _calls(message: str, place: int) -> tuple[tuple[Call, ...], int]:
         place = end
     closing = _END.match(message, place)
     return tuple(calls), closing.end() if closing else len(message)
+
+
+def _fact(message: str, place: int) -> tuple[str, int]:
+    """Return a fact as JSON, and where its directive ends; words are the fact's content."""
+    told, place = _arguments(message, place)
+    closing = _END.match(message, place)
+    try:
+        is_whole = isinstance(json.loads(told), dict)
+    except ValueError:
+        is_whole = False
+    fact = told if is_whole else json.dumps({"content": told}, ensure_ascii=False)
+    return fact, closing.end() if closing else len(message)
 
 
 def _each_call(message: str, place: int) -> Iterator[tuple[Call, int]]:

@@ -52,6 +52,10 @@ class Provider(ABC):
     slow_imports: ClassVar[tuple[str, ...]] = ()
     """Modules that take seconds to import. Import them in a thread before the first `model`."""
 
+    def learns(self, said: str) -> bool:
+        """Tell whether its models are asked what is to be remembered of a turn in which this was said."""
+        return self.summarises
+
     @abstractmethod
     def model(self, name: str, credential: Credential | None) -> Model:
         """Return the model, ready for requests in the running event loop; nothing is sent yet.

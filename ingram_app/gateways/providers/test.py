@@ -5,6 +5,7 @@ A token is a word. A step is a response after the last user message.
 """
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from ingram_app.gateways.providers.openai_request import wire_messages
 from ingram_app.gateways.providers.provider import CatalogModel, Credential, Provider
 
 _PAUSE_SECONDS = 0.05
+_NOTES = "save_facts"
+"""The one tool that a model has when it is asked, after a turn, what is to be remembered of it."""
 _STATUS_OF = {
     "key_refused": 401,
     "quota_exceeded": 402,
@@ -60,6 +63,9 @@ class Test(Provider):
 
     def model(self, name: str, credential: Credential | None) -> Model:
         return _TestModel(name, self.id)
+
+    def learns(self, said: str) -> bool:
+        return "[[remember" in said
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,8 @@ class _TestModel(EmbeddedModel):
         if plan_for is None:
             raise ModelHTTPError(404, self.model_name)
         turn = _turn(messages)
-        plan = plan_for(turn)
+        is_to_note = [tool.name for tool in parameters.function_tools] == [_NOTES]
+        plan = _note(turn) if is_to_note else plan_for(turn)
         for word in _words(plan.thoughts):
             await asyncio.sleep(plan.pause_seconds)
             yield _delta(reasoning_content=word)
@@ -107,6 +114,11 @@ class _TestModel(EmbeddedModel):
             yield _delta(tool_calls=[_wire_call(call, number, turn.calls_before)])
         finish = "tool_calls" if plan.calls else "stop"
         yield {"choices": [{"finish_reason": finish}], "usage": _usage(messages, parameters, plan)}
+
+
+def _note(turn: _Turn) -> _Plan:
+    facts = [json.loads(fact) for fact in turn.asks.facts]
+    return _Plan(calls=(Call(_NOTES, json.dumps({"facts": facts}, ensure_ascii=False)),))
 
 
 def _echo(turn: _Turn) -> _Plan:
