@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings as hypothesis
 
 from ingram_app.core.cluster import Cluster
 from ingram_app.core.migrations import migrate
@@ -18,6 +19,8 @@ from tests.world import Tenant, World, building
 for name in [name for name in os.environ if name.startswith("IC_")]:
     del os.environ[name]  # a developer's own settings are not part of the world
 Settings.model_config["env_file"] = None
+hypothesis.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("busy")  # how fast the machine is at this moment is not what is asked
 
 
 @pytest.fixture(scope="session")

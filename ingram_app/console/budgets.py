@@ -142,9 +142,7 @@ async def _names(session: AsyncSession, caller: Caller, found: Sequence[Budget])
     called = {id: f"Smith {smith.display_name or smith.external_id or id}" for id, smith in known.items()}
     of_customers = [budget.scope_id for budget in found if budget.scope is Scope.customer]
     named = await customers.known(session, caller, of_customers)
-    return {id: f"Smith {name}" for id, name in called.items()} | {
-        id: f"Customer {one.name}" for id, one in named.items()
-    }
+    return called | {id: f"Customer {customer.name}" for id, customer in named.items()}
 
 
 def _made_by(budget: Budget) -> str:

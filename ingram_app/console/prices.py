@@ -113,7 +113,7 @@ def prices_section() -> rx.Component:
             "new-price",
             "Set a price",
             "In US dollars for a million tokens, for calls from now on.",
-            field("model", "Model id", id="price-model", error=Prices.errors.get("model", ""), required=True,
+            field("model", "Model", id="price-model", error=Prices.errors.get("model", ""), required=True,
                   max_length=200, placeholder="test/echo", list="model-ids", auto_complete="off"),
             *(
                 field(kind, words, id=f"price-{kind}", help=help, error=Prices.errors.get(kind, ""),

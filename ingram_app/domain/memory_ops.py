@@ -152,6 +152,7 @@ async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any])
 
     Raises as `projects.prefer`.
     """
+    caller.require("project:write")
     before = (await projects.own(session, caller)).embedding_model
     project = await projects.prefer(session, caller, changes)
     if project.embedding_model != before:

@@ -37,8 +37,14 @@ class Candidates:
         self._access = access
         self._until = time.monotonic() + max_seconds
         self._warn = warn
-        self.models = self._with_fallbacks()
+        self._models: list[str] = []
+
+    @property
+    def models(self) -> list[str]:
         """Those that may answer, the one that is asked now first."""
+        fallbacks = self._run.config.get("fallback_models", ())
+        self._models = self._models or list(dict.fromkeys([self._first, *fallbacks]))
+        return self._models
 
     async def prefer(self, model: str) -> None:
         """Ask this model first from now on. Raises `ModelKeyMissing`, `UnknownProvider`."""
@@ -46,7 +52,7 @@ class Candidates:
             return
         self._access = await reach(self._run, model)
         self._first = model
-        self.models = self._with_fallbacks()
+        self._models = []
 
     async def answer(self, call: Call) -> ModelResponse:
         """Return what the first model answers that does. Raises `ModelRequestFailed`, `ModelKeyMissing`."""
@@ -61,9 +67,6 @@ class Candidates:
                 continue
             response.metadata = (response.metadata or {}) | {"model": model}
             return response
-
-    def _with_fallbacks(self) -> list[str]:
-        return list(dict.fromkeys([self._first, *self._run.config.get("fallback_models", ())]))
 
     async def _persist(self, model: str, access: Access, call: Call) -> ModelResponse:
         """Ask one model, again if need be. Raises `ModelRequestFailed`."""
@@ -105,7 +108,7 @@ class Candidates:
             except (ModelKeyMissing, UnknownProvider) as unreachable:
                 self._warn("fallback_model_unreachable", unreachable.sentence)
                 continue
-            self.models = self.models[number:]
+            self._models = self.models[number:]
             self._warn("model_fallback", f"{gone} did not answer ({failure.code}); {model} is asked instead.")
             return True
         return False

@@ -30,6 +30,12 @@ async def browsing() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+_STANDS_STILL = (
+    "document.getAnimations().every(one => one.playState !== 'running'"
+    " || one.effect.getComputedTiming().iterations === Infinity)"
+)
+
+
 class Visitor:
     """A person with a browser window, and all it complains about."""
 
@@ -56,7 +62,8 @@ class Visitor:
         await self.page.get_by_role("heading", name=heading, level=1, exact=True).wait_for()
 
     async def barriers(self) -> list[str]:
-        """Return what axe finds in the way of people, as things stand."""
+        """Return what axe finds in the way of people, once nothing fades in or out any more."""
+        await self.page.wait_for_function(_STANDS_STILL)
         found = await _axe.run(self.page)
         return [
             f"{self.page.url} {violation['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:300]}"

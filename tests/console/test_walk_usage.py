@@ -25,7 +25,7 @@ async def test_a_price_is_set_spent_at_watched_and_taken_away(window: Window) ->
     await window.visitor.go(f"{window.root}/settings/models", "Models")
     await page.get_by_role("button", name="Set a price").click()
     dialog = page.get_by_role("dialog")
-    await dialog.get_by_label("Model id").fill("test/echo")
+    await dialog.get_by_label("Model", exact=True).fill("test/echo")
     await dialog.get_by_label("Input").fill("much")
     await dialog.get_by_label("Output").fill("5000.5")
     await page.get_by_role("button", name="Set the price").click()
