@@ -7,6 +7,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm, curl, open_dialog
+from ingram_app.console.embedding_model import EmbeddingModel, embedding_model
 from ingram_app.console.figures import moment
 from ingram_app.console.lists import list_table
 from ingram_app.console.looks import (
@@ -151,7 +152,11 @@ def _models(catalog: Catalog) -> list[ModelRow]:
     ]
 
 
-@page("/p/[project]/settings/models", title="Models", on_load=[Models.load, Prices.load])
+@page(
+    "/p/[project]/settings/models",
+    title="Models",
+    on_load=[Models.load, EmbeddingModel.load, EmbeddingModel.watch, Prices.load],
+)
 def models() -> rx.Component:
     put = curl("PUT", Session.address, "/v1/tenant/model_keys/openai", '{"api_key": "…"}')
     prefer = curl("PATCH", Session.address, "/v1/tenant/settings", '{"default_model": "test/echo"}')
@@ -182,7 +187,7 @@ def models() -> rx.Component:
 
 
 def _parts() -> rx.Component:
-    shown = rx.fragment(_provider_table(), _default(), _model_table(), prices_section())
+    shown = rx.fragment(_provider_table(), _default(), embedding_model(), _model_table(), prices_section())
     return rx.cond(Models.loaded, shown, skeleton())
 
 

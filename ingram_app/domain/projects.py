@@ -279,8 +279,9 @@ async def prefer(session: AsyncSession, caller: Caller, changes: dict[str, Any])
     Raises `UnknownProvider` for a model that nobody could serve.
     """
     caller.require("project:write")
-    if changes.get("default_model"):
-        providers.find(changes["default_model"])
+    for model in ("default_model", "embedding_model"):
+        if changes.get(model):
+            providers.find(changes[model])
     project = await _one(session, _own(caller).with_for_update(), caller.project_id)
     merged = {**project.preferences, **changes}
     for part in ("limits", "retention"):

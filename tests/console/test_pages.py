@@ -3,6 +3,7 @@
 import pytest
 
 from ingram_app.console.api_keys import ApiKeys
+from ingram_app.console.embedding_model import EmbeddingModel
 from ingram_app.console.home import Home
 from ingram_app.console.models import Models
 from ingram_app.console.palette import Palette
@@ -10,8 +11,9 @@ from ingram_app.console.project import ProjectPage
 from ingram_app.console.shell import NewProject
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound, Refused
-from ingram_app.domain import agents, smiths, tokens
+from ingram_app.domain import agents, memories, smiths, tokens
 from ingram_app.domain.access import Role
+from ingram_app.domain.memories import Fact
 from ingram_app.domain.tokens import InvalidToken
 from tests.console.desk import Desk, call, frame, sit
 
@@ -165,3 +167,20 @@ async def test_the_palette_finds_what_is_the_project_s_own(desk: Desk, stranger:
         await call(foreign, Palette.find, words)
         assert foreign.hits == []
     assert frame(foreign).email == "", "a search shows nothing else of a tab"
+
+
+async def test_an_embedding_model_is_chosen_and_shows_how_far_it_has_come(desk: Desk) -> None:
+    caller = await desk.caller()
+    async with transaction(caller.tenancy) as session:
+        clone, _ = await smiths.create(session, caller, {})
+        await memories.write(session, caller, clone.smith.id, Fact("Plays the cello."))
+    tab = desk.at(EmbeddingModel)
+    await call(tab, EmbeddingModel.load)
+    assert (tab.model, tab.embedded, tab.texts, tab.waiting, tab.problem) == ("", 0, 1, 1, "")
+    await call(tab, EmbeddingModel.prefer, {"embedding_model": "openai/text-embedding-3-small"})
+    await call(tab, EmbeddingModel.load)
+    assert (tab.model, tab.error, tab.waiting) == ("openai/text-embedding-3-small", "", 1)
+    await call(tab, EmbeddingModel.prefer, {"embedding_model": "nonsense"})
+    assert tab.error.startswith("No provider goes with the model id nonsense.")
+    with pytest.raises(Refused):
+        await call((await sit(Role.viewer, beside=desk)).at(EmbeddingModel), EmbeddingModel.prefer, {})

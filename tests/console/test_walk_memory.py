@@ -1,5 +1,7 @@
 """A walk through one person's memory, served: facts, the document, what changed, and a question."""
 
+import os
+import re
 from typing import Any
 
 import pytest
@@ -118,3 +120,24 @@ async def test_axe_finds_nothing(window: Window, theme: str) -> None:
     await window.page.get_by_role("button", name="Recall", exact=True).click()
     await window.page.get_by_role("table", name="Facts that would be recalled").wait_for()
     assert await window.visitor.barriers() == []
+
+
+async def test_how_far_the_embedding_model_has_come_is_shown_as_it_comes(window: Window) -> None:
+    page = window.page
+    smith = await window.smith(external_id="bob")
+    await written(window, smith, "Plays the cello.")
+    await window.visitor.go(f"{window.root}/settings/models", "Models")
+    come = page.get_by_role("status").filter(has_text="are embedded")
+    await expect(come).to_contain_text(re.compile(r"(\d+) of \1 facts and turns"), timeout=30_000)
+    wish = page.get_by_label("Embedding model")
+    await wish.fill("nonsense")
+    form = page.locator("form").filter(has=wish)
+    await form.get_by_role("button", name="Save").click()
+    await expect(form.get_by_role("alert")).to_contain_text("No provider goes with")
+    await wish.fill("openai/text-embedding-3-small")
+    await form.get_by_role("button", name="Save").click()
+    await expect(come).to_contain_text("Smiths that wait: 1")
+    if folder := os.environ.get("PICTURES"):
+        await page.screenshot(path=f"{folder}/embedding.png", full_page=True)
+    await page.set_viewport_size({"width": 390, "height": 800})
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
