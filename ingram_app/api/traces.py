@@ -70,7 +70,7 @@ class TraceListed(Out):
         if isinstance(whole, SentTrace):
             return cls(id=whole.id, run_id=None, thread_id=None, agent_id=None, ended_at=whole.ended_at, **told)
         told |= {"thread_id": whole.thread_id, "agent_id": whole.agent_id, "ended_at": whole.finished_at}
-        return cls(id=traces.id_of(whole.id), run_id=whole.id, **told)
+        return cls(id=spans.trace_of(whole.id), run_id=whole.id, **told)
 
 
 class TraceOut(TraceListed):

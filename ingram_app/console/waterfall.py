@@ -14,8 +14,9 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
 from ingram_app.domain import traces
+from ingram_app.domain.run_spans import Span
 from ingram_app.domain.spans import SpanKind
-from ingram_app.domain.traces import Branch, Span, Trace
+from ingram_app.domain.traces import Branch, Trace
 
 _MOST = 100
 """Spans that are shown; the API has the rest."""

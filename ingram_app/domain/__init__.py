@@ -7,8 +7,8 @@ pushes · rates · smiths · meters · connections · credentials · authorizati
 spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
 approvals · model_calls · memory · memory_ops · memories · runs · closures · spans · guards · tryouts · own_prices ·
 periods · leases · answers · recollections · vectors · recalling · retrievals · replays · speech · conversations ·
-claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · traces · revenue · semantics ·
-trace_exports · retention
+claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · run_spans · traces ·
+revenue · semantics · trace_exports · retention
 """
 
 from ingram_app.domain import (
@@ -70,6 +70,7 @@ from ingram_app.domain import (
     revisions,
     rollouts,
     rosters,
+    run_spans,
     runs,
     searches,
     semantics,
@@ -156,6 +157,7 @@ __all__ = [
     "revisions",
     "rollouts",
     "rosters",
+    "run_spans",
     "runs",
     "searches",
     "semantics",

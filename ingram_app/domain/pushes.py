@@ -192,9 +192,9 @@ _TOKENS = text(
 )
 
 
-async def due(session: AsyncSession, most: int) -> list[str]:
+async def due(session: AsyncSession, most: int) -> list[tuple[str, ...]]:
     """Return the projects of which something is to be pushed. For the dispatcher's transaction."""
-    return [row[0] for row in (await execute(session, _DUE, {"most": most, "apart": APART_SECONDS})).all()]
+    return [(row[0],) for row in (await execute(session, _DUE, {"most": most, "apart": APART_SECONDS})).all()]
 
 
 async def take(session: AsyncSession, project_id: str) -> list[Attempt]:
@@ -206,12 +206,12 @@ async def take(session: AsyncSession, project_id: str) -> list[Attempt]:
         await session.delete(account)
         await _give_up(session, project_id, "The project was deleted.")
         return []
-    await _end_the_old(session, project_id)
     await _read_on(session, project_id)
-    key = (await keyrings.find(session, project_id)).unseal(account.sealed_key).decode()
-    due_now = (Push.state == PushState.waiting, Push.next_attempt_at <= func.clock_timestamp())
-    query = select(Push).where(Push.project_id == project_id, *due_now).order_by(col(Push.next_attempt_at), Push.id)
     moment = await _moment(session)
+    await _end_the_old(session, project_id, moment)
+    key = (await keyrings.find(session, project_id)).unseal(account.sealed_key).decode()
+    due_now = (Push.state == PushState.waiting, Push.next_attempt_at <= moment)
+    query = select(Push).where(Push.project_id == project_id, *due_now).order_by(col(Push.next_attempt_at), Push.id)
     attempts = []
     for push in (await session.exec(query.limit(AT_ONCE).with_for_update(skip_locked=True))).all():
         before, push.unsure_since = push.unsure_since, push.unsure_since or moment
@@ -269,10 +269,10 @@ async def _heed_the_key(session: AsyncSession, attempt: Attempt, answer: Answer)
     await execute(session, sa.update(StripeAccount).where(*same_key).values(problem=problem, paused_until=until))
 
 
-async def _end_the_old(session: AsyncSession, project_id: str) -> None:
-    """Give up what can not be sent again without doubt, and what Stripe would not take any more."""
+async def _end_the_old(session: AsyncSession, project_id: str, moment: datetime) -> None:
+    """Give up, of what is due by then, what can not be sent again without doubt and what Stripe would not take."""
     waits = (col(Push.project_id) == project_id, col(Push.state) == PushState.waiting)
-    due_now = col(Push.next_attempt_at) <= func.clock_timestamp()
+    due_now = col(Push.next_attempt_at) <= moment
     doubt = sa.update(Push).where(*waits, due_now, col(Push.unsure_since) < now() - COUNTED_ONCE_FOR)
     await execute(session, doubt.values(state=PushState.unsure))
     old = sa.update(Push).where(*waits, due_now, col(Push.happened_at) < now() - TAKEN_FOR)

@@ -8,9 +8,9 @@ from hashlib import sha256
 from typing import Any
 
 from ingram_app.core.database import compact
+from ingram_app.domain.run_spans import SHOWN_CHARACTERS, Span
 from ingram_app.domain.runs import Run
 from ingram_app.domain.spans import SpanKind, SpanStatus
-from ingram_app.domain.traces import SHOWN_CHARACTERS, Span
 from ingram_app.gateways import otlp
 
 _PLAIN = frozenset(

@@ -164,6 +164,11 @@ async def of_trace(session: AsyncSession, project_id: str, trace_id: str) -> lis
     return list((await session.exec(query.order_by(col(SentSpan.started_at), col(SentSpan.id)))).all())
 
 
+def trace_of(run_id: str) -> str:
+    """Return the id of a run's trace."""
+    return run_id.replace("run_", "trc_", 1)
+
+
 def run_of(trace_id: str) -> str | None:
     """Return the id of the run that a trace is of, if it is of one."""
     return trace_id.replace("trc_", "run_", 1) if trace_id.startswith("trc_") else None

@@ -25,7 +25,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, alone, compact, execute, moment_in
 from ingram_app.core.errors import Invalid, NotFound
-from ingram_app.domain import audit, event_types, events, keyrings, mails, projects, semantics, traces, webhooks
+from ingram_app.domain import audit, event_types, events, keyrings, mails, projects, run_spans, semantics, webhooks
 from ingram_app.domain.access import Caller, platform
 from ingram_app.domain.event_types import RunCancelled, RunCompleted, RunFailed
 from ingram_app.domain.events import Event
@@ -228,7 +228,7 @@ async def read(session: AsyncSession, batch: Batch) -> list[otlp.Span]:
     query = select(Run).where(Run.project_id == batch.project_id, col(Run.id).in_(batch.run_ids))
     found: list[otlp.Span] = []
     for run in (await session.exec(query.order_by(col(Run.finished_at), col(Run.id)))).all():
-        spans = await traces.of_run(session, run)
+        spans = await run_spans.of_run(session, run)
         found += semantics.outgoing(run, spans, include_content=batch.include_content)
     return found
 

@@ -3,11 +3,7 @@
 Whoever is slow has only itself to wait for: each webhook has a lane of its own, and no lane is held for long.
 """
 
-import asyncio
 import logging
-from contextlib import suppress
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from ingram_app.core.database import Tenancy, transaction
 from ingram_app.domain import deliveries, events
@@ -41,11 +37,7 @@ async def _serve(project_id: str, webhook_id: str) -> bool:
 
 
 async def _make(tenancy: Tenancy, attempt: Attempt) -> bool:
-    try:
-        outcome = await _outcome_of(attempt)
-    except asyncio.CancelledError:
-        await asyncio.shield(_let_go(tenancy, attempt))
-        raise
+    outcome = await lanes.or_let_go(tenancy, attempt, _outcome_of(attempt), deliveries.let_go)
     async with transaction(tenancy) as session:
         await deliveries.settle(session, attempt, outcome)
     return outcome.succeeded
@@ -58,9 +50,3 @@ async def _outcome_of(attempt: Attempt) -> Outcome:
         log.exception("the delivery %s failed on our side", attempt.delivery_id)
         return Outcome(error="Something went wrong on our side. It has been logged.")
     return Outcome(answer.status, answer.error, answer.excerpt, answer.duration_ms)
-
-
-async def _let_go(tenancy: Tenancy, attempt: Attempt) -> None:
-    with suppress(SQLAlchemyError):
-        async with transaction(tenancy) as session:
-            await deliveries.let_go(session, attempt)

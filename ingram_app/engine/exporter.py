@@ -1,8 +1,6 @@
 """The exporter: brings the traces of runs that have ended to the collectors of their projects."""
 
-import asyncio
 import logging
-from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,11 +30,7 @@ async def _serve(project_id: str) -> bool:
             batch = await trace_exports.take(session, project_id)
         if batch is None:
             return False
-        try:
-            outcome = await _outcome_of(tenancy, batch)
-        except asyncio.CancelledError:
-            await asyncio.shield(_let_go(tenancy, batch))
-            raise
+        outcome = await lanes.or_let_go(tenancy, batch, _outcome_of(tenancy, batch), trace_exports.let_go)
         async with transaction(tenancy) as session:
             await trace_exports.settle(session, batch, outcome)
     return True
@@ -56,9 +50,3 @@ async def _outcome_of(tenancy: Tenancy, batch: Batch) -> Outcome:
         log.exception("the export of %s in %s failed on our side", batch.run_ids, batch.project_id)
         return Outcome(error="Something went wrong on our side. It has been logged.", in_vain=True)
     return Outcome(answer.status, answer.error)
-
-
-async def _let_go(tenancy: Tenancy, batch: Batch) -> None:
-    with suppress(SQLAlchemyError):
-        async with transaction(tenancy) as session:
-            await trace_exports.let_go(session, batch)

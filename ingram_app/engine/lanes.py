@@ -1,28 +1,34 @@
 """Lanes: what goes out to many others at once, each of whom has only itself to wait for.
 
-Whoever is served holds its row in the database, so that any number of processes may look for the same.
+Whoever is served holds its rows in the database, so that any number of processes may look for the same. Whoever comes
+to be due while it is served is looked for again when its lane ends.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
-from ingram_app.core.database import dispatching
+from ingram_app.core.database import Tenancy, dispatching, transaction
 
 log = logging.getLogger(__name__)
 _APART_SECONDS = 0.05
 """It is looked for at most so often."""
 
+Lanes = dict[tuple[str, ...], asyncio.Task[None]]
 Heard = asyncio.Queue[signals.Item]
 Find = Callable[[AsyncSession, int], Awaitable[list[tuple[str, ...]]]]
 Serve = Callable[..., Awaitable[bool]]
 """Tells whether there may be more for the same one at once, after others have had their turn."""
+Took = TypeVar("Took")
+Did = TypeVar("Did")
 
 
 async def go_forever(find: Find, serve: Serve, *, most: int, seconds: float, told: tuple[str, ...] = ()) -> None:
@@ -30,7 +36,7 @@ async def go_forever(find: Find, serve: Serve, *, most: int, seconds: float, tol
 
     What is found are the words that `serve` takes.
     """
-    lanes: set[asyncio.Task[None]] = set()
+    lanes: Lanes = {}
     try:
         with signals.listening(*told) as heard:
             while True:
@@ -45,20 +51,46 @@ async def go_forever(find: Find, serve: Serve, *, most: int, seconds: float, tol
                 while not heard.empty():
                     heard.get_nowait()
     finally:
-        for lane in lanes:
+        for lane in (going := list(lanes.values())):
             lane.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
+        await asyncio.gather(*going, return_exceptions=True)
 
 
-async def _begin(lanes: set[asyncio.Task[None]], heard: Heard, find: Find, serve: Serve, most: int) -> None:
+async def or_let_go(
+    tenancy: Tenancy,
+    took: Took,
+    doing: Coroutine[Any, Any, Did],
+    let_go: Callable[[AsyncSession, Took], Awaitable[None]],
+) -> Did:
+    """Return what comes of an attempt; if this process ends in the middle of it, leave it to whoever comes next."""
+    try:
+        return await doing
+    except asyncio.CancelledError:
+        await asyncio.shield(_let_go(tenancy, took, let_go))
+        raise
+
+
+async def _let_go(tenancy: Tenancy, took: Took, let_go: Callable[[AsyncSession, Took], Awaitable[None]]) -> None:
+    with suppress(SQLAlchemyError):
+        async with transaction(tenancy) as session:
+            await let_go(session, took)
+
+
+async def _begin(lanes: Lanes, heard: Heard, find: Find, serve: Serve, most: int) -> None:
     if len(lanes) >= most:
         return
     async with dispatching() as session:
-        found = await find(session, most - len(lanes))
+        found = await find(session, most)
     for which in found:
-        lane = asyncio.create_task(_go(heard, serve, which))
-        lanes.add(lane)
-        lane.add_done_callback(lanes.discard)
+        if which in lanes:
+            lanes[which].add_done_callback(lambda _: heard.put_nowait(None))
+        elif len(lanes) < most:
+            lanes[which] = lane = asyncio.create_task(_go(heard, serve, which))
+            lane.add_done_callback(partial(_end, lanes, which))
+
+
+def _end(lanes: Lanes, which: tuple[str, ...], _: asyncio.Task[None]) -> None:
+    del lanes[which]
 
 
 async def _go(heard: Heard, serve: Serve, which: tuple[str, ...]) -> None:
@@ -66,7 +98,8 @@ async def _go(heard: Heard, serve: Serve, which: tuple[str, ...]) -> None:
     try:
         if await serve(*which):
             heard.put_nowait(None)
-    except SQLAlchemyError as failed:
-        log.warning("%s: %s is left to whoever takes it up again: %s", serve.__module__, which[-1], failed)
-    except Exception:
+    except* SQLAlchemyError as failed:
+        told = (serve.__module__, which[-1], failed.exceptions)
+        log.warning("%s: %s is left to whoever takes it up again: %s", *told)
+    except* Exception:
         log.exception("%s: the lane of %s was lost on the way", serve.__module__, which[-1])

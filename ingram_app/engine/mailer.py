@@ -1,10 +1,6 @@
 """The mailer: sends what the owners of organizations are to know."""
 
-import asyncio
 import logging
-from contextlib import suppress
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from ingram_app.core.database import Tenancy, transaction
 from ingram_app.domain import mails
@@ -29,20 +25,15 @@ async def _serve(project_id: str, mail_id: str) -> bool:
         letter = await mails.take(session, project_id, mail_id)
     if letter is None:
         return False
-    try:
-        sent = await mail.send(letter.id, letter.to, letter.subject, letter.body)
-    except asyncio.CancelledError:
-        await asyncio.shield(_let_go(tenancy, letter))
-        raise
-    except Exception:
-        log.exception("the mail %s failed on our side", mail_id)
-        sent = Sent(letter.to, "Something went wrong on our side. It has been logged.")
+    sent = await lanes.or_let_go(tenancy, letter, _send(letter), mails.let_go)
     async with transaction(tenancy) as session:
         await mails.settle(session, letter, sent)
     return False
 
 
-async def _let_go(tenancy: Tenancy, letter: Letter) -> None:
-    with suppress(SQLAlchemyError):
-        async with transaction(tenancy) as session:
-            await mails.let_go(session, letter)
+async def _send(letter: Letter) -> Sent:
+    try:
+        return await mail.send(letter.id, letter.to, letter.subject, letter.body)
+    except Exception:
+        log.exception("the mail %s failed on our side", letter.id)
+        return Sent(letter.to, "Something went wrong on our side. It has been logged.")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ingram_app.domain import semantics
+from ingram_app.domain.run_spans import Span
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.spans import SpanKind, SpanStatus
-from ingram_app.domain.traces import Span
 from ingram_app.gateways.otlp import Span as Outgoing
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

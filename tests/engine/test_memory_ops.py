@@ -15,7 +15,7 @@ from ingram_app.domain.memories import Memory
 from ingram_app.domain.memory import MemoryDocument, MemoryDocumentChanged
 from ingram_app.domain.memory_ops import MemoryOp, OpKind, OpLost, OpState
 from ingram_app.domain.runs import Run
-from ingram_app.domain.traces import SpanKind
+from ingram_app.domain.spans import SpanKind
 from ingram_app.engine import learning, remembering
 from tests.engine.conftest import World, engine, until
 from tests.fakes.model_server import running_model_server

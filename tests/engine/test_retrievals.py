@@ -7,8 +7,9 @@ import pytest
 from ingram_app.core.database import transaction
 from ingram_app.domain import memories, memory, prompts, recalling, replays, retrievals, traces
 from ingram_app.domain.memories import Fact
+from ingram_app.domain.run_spans import Span
 from ingram_app.domain.runs import Run
-from ingram_app.domain.traces import Span, SpanKind
+from ingram_app.domain.spans import SpanKind
 from tests.engine.conftest import World
 from tests.fakes.model_server import running_model_server
 
