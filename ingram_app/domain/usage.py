@@ -235,11 +235,15 @@ def total(groups: Iterable[Group]) -> Group:
 
 
 async def named(session: AsyncSession, caller: Caller, by: By, keys: Collection[str]) -> dict[str, str]:
-    """Return what people call the smiths, agents or customers with these keys, as far as they are still there."""
+    """Return what people call the smiths, agents or customers with these keys, as far as they are still there.
+
+    What a customer is called no smith's token is told.
+    """
     if by not in _NAMES:
         return {}
+    names = _SMITHS if by == "customer" and caller.smith_id else _NAMES[by]
     known = {"project_id": caller.project_id, "keys": [key.removeprefix(PRINCIPAL) for key in keys]}
-    found = {row[0]: row[1] for row in (await execute(session, _NAMES[by], known)).all()}
+    found = {row[0]: row[1] for row in (await execute(session, names, known)).all()}
     return {key: found[plain] for key in keys if (plain := key.removeprefix(PRINCIPAL)) in found}
 
 

@@ -110,3 +110,13 @@ async def test_bad_periods_are_refused_in_clear_words(api: Client, asked: str, p
 
 async def test_there_are_five_ways_to_group(api: Client) -> None:
     error(await api.get("/v1/usage?group_by=day"), 422, "schema_error")
+
+
+async def test_what_a_customer_is_called_is_not_told_to_its_people(project: Tenant) -> None:
+    customer = await project.customer("Late payer")
+    person = await project.person(customer_id=customer)
+    await project.run(person.id)
+    [group] = ok(await person.api.get("/v1/usage?group_by=customer"))["groups"]
+    assert (group["key"], group["name"]) == (customer, None)
+    assert "Late payer" not in (await person.api.get("/v1/usage?group_by=customer&format=csv")).text
+    error(await person.api.get(f"/v1/customers/{customer}"), 403, "tenant_token_required")
