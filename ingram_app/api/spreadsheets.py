@@ -5,6 +5,10 @@ import io
 from collections.abc import Sequence
 
 
+_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with, those of full width too."""
+
+
 def spelt(rows: Sequence[Sequence[str | int]]) -> str:
     """Return rows as CSV; no text in them can be taken for a formula."""
     written = io.StringIO()
@@ -13,4 +17,4 @@ def spelt(rows: Sequence[Sequence[str | int]]) -> str:
 
 
 def _harmless(cell: str | int) -> str | int:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_STARTS) else cell
