@@ -13,7 +13,7 @@ from ingram_app.domain.budgets import Budget
 BLANK = {"limit": "", "action": "warn", "period": "monthly", "thresholds": "80, 100"}
 _SCOPES = [("tenant", "The whole project"), ("agent", "An agent"), ("smith", "A smith"), ("customer", "A customer")]
 _ACTIONS = [
-    ("warn", "Only tell: events, and what listens to them"),
+    ("warn", "Only tell, by an event"),
     ("degrade", "Ask the agent's cheaper model"),
     ("block", "Ask no model: runs are refused, and stop"),
 ]
@@ -81,7 +81,7 @@ def new(agents: rx.Var[list[Choice]], errors: rx.Var[dict[str, str]], on_submit:
         class_name="field of-agent",
     )
     fields = rx.el.div(
-        one("scope", "For", "Of each there is one.", kind="select", options=_SCOPES),
+        one("scope", "For", "Each can have one budget.", kind="select", options=_SCOPES),
         agent,
         rx.el.div(one("smith", "Which smith", "Its id.", placeholder="smt_…"), class_name="of-smith"),
         rx.el.div(one("customer", "Which customer", "Its id.", placeholder="cus_…"), class_name="of-customer"),
@@ -96,7 +96,7 @@ def edit(title: rx.Var[str], kept: rx.Var[dict[str, str]], errors: rx.Var[dict[s
     """Ask what is to change of a budget."""
     fields = rx.el.div(*_terms("budget", errors, kept), key=kept.to_string(), class_name="stack")
     about = "It holds from the next model call on, also for runs that work already."
-    return form_dialog("budget", title, about, fields, deed="Save", on_submit=on_submit)
+    return form_dialog("budget", f"Edit the budget: {title}", about, fields, deed="Save", on_submit=on_submit)
 
 
 def _terms(id: str, errors: rx.Var[dict[str, str]], kept: Any) -> list[rx.Component]:
@@ -105,7 +105,7 @@ def _terms(id: str, errors: rx.Var[dict[str, str]], kept: Any) -> list[rx.Compon
 
     return [
         one("limit", "Limit", _UNKNOWN_PRICES, required=True, input_mode="decimal", placeholder="25.00"),
-        one("period", "In", "UTC.", kind="select", options=_PERIODS),
+        one("period", "Within", "Days, weeks and months begin at midnight UTC.", kind="select", options=_PERIODS),
         one("action", "When it is used up", "", kind="select", options=_ACTIONS),
         one("thresholds", "Tell at", "Percent of the limit. Each is told once in a period, as budget.threshold."),
     ]

@@ -61,7 +61,7 @@ class BudgetRow:
             period=status.period_key,
             action=_ACTIONS[budget.action],
             state=_state(status),
-            pct=f"{status.pct:.0f} %",
+            pct=f"{status.pct:,.0f} %",
             width=_share(status.pct, whole),
             held=_share(min(held, whole - status.pct), whole),
             marks=[_share(mark, whole) for mark in sorted({*budget.thresholds, 100}) if mark < whole],
@@ -219,10 +219,10 @@ def _cells(row: BudgetRow) -> list[Any]:
         class_name="budget-deeds",
     )
     return [
-        row.whose,
+        rx.el.span(row.whose, class_name="budget-for"),
         amounts,
         rx.el.span(bar, rx.el.span(row.pct, class_name="muted budget-pct"), badge(row.state), class_name="budget-used"),
-        row.period,
+        rx.el.span(row.period, class_name="row"),
         row.action,
         rx.cond(Session.manages, deeds),
     ]

@@ -203,17 +203,14 @@ def _statement() -> rx.Component:
         rx.el.td(CustomerPage.cost, class_name="number"),
         rx.el.td(CustomerPage.price, class_name="number"),
     )
+    margin = rx.el.tr(rx.el.td("Margin", col_span=4), rx.el.td(CustomerPage.margin, class_name="number"))
     table = rx.el.table(
         rx.el.thead(rx.el.tr(*(rx.el.th(name, scope="col", class_name=kind) for name, kind in heads))),
         rx.el.tbody(rx.foreach(CustomerPage.lines, _line)),
-        rx.el.tfoot(total),
+        rx.el.tfoot(total, margin),
         aria_label="Statement",
     )
-    return rx.el.div(
-        rx.el.div(table, class_name="table-wrap", tab_index=0, role="region", aria_label="Statement"),
-        facts(("Margin", CustomerPage.margin)),
-        class_name="stack",
-    )
+    return rx.el.div(table, class_name="table-wrap", tab_index=0, role="region", aria_label="Statement")
 
 
 def _line(row: LineRow) -> rx.Component:

@@ -140,7 +140,7 @@ def part() -> rx.Component:
             "Each use that was counted there, or is to be. What fails is tried again; what is dead waits for you.",
             _standing(),
             list_table(
-                ["Used", "Meter", "Quantity#", "State", "Attempts#", "Told", ""],
+                ["Used", "Meter", "State", "Quantity#", "Attempts#", "Told", ""],
                 CustomerPushes.rows,
                 _cells,
                 label="Told to Stripe",
@@ -177,7 +177,7 @@ def _standing() -> rx.Component:
             rx.el.span(f"{CustomerPushes.dead} dead"),
             rx.el.span(f"{CustomerPushes.unsure} unsure"),
             rx.cond(Session.builds & (CustomerPushes.dead > 0), again),
-            class_name="row",
+            class_name="row wraps",
         ),
     )
 
@@ -189,8 +189,8 @@ def _cells(row: PushRow) -> list[Any]:
     return [
         relative_time(row.at),
         rx.el.code(row.meter),
-        row.value,
         rx.el.span(badge(row.state), why, class_name="row"),
+        row.value,
         row.attempts,
         relative_time(row.told),
         rx.cond(Session.builds & (row.state == "unsure"), again),

@@ -43,7 +43,7 @@ class FactRow:
             fact.content,
             fact.category,
             fact.subject or "",
-            f"{fact.confidence:.0%}",
+            f"{fact.confidence * 100:.0f} %",
             fact.source_run_id or "",
             moment(fact.created_at),
             moment(fact.updated_at) if fact.edits else "",

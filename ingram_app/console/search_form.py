@@ -72,7 +72,7 @@ def dialog(row: rx.Var[SearchRow], errors: rx.Var[dict[str, str]], on_submit: An
     )
     return form_dialog(
         "search",
-        "Search of the web",
+        "Web search",
         "It is told what smiths search for.",
         fields,
         deed="Keep",

@@ -6,6 +6,7 @@ import reflex as rx
 
 from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm, curl, form_dialog
 from ingram_app.console.figures import moment
+from ingram_app.console.lists import empty
 from ingram_app.console.looks import alert, button, facts, field, head, relative_time, skeleton
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
@@ -70,42 +71,46 @@ class StripePage(rx.State):
 
 @page("/p/[project]/settings/stripe", title="Stripe", on_load=StripePage.load)
 def stripe_page() -> rx.Component:
-    label = rx.cond(StripePage.connected, "Replace the key", "Connect Stripe")
-    kind = rx.cond(StripePage.connected, "", "main")
     deeds = rx.fragment(
-        rx.cond(StripePage.connected, button("Disconnect", kind="danger", opens="stripe-off")),
-        button(label, kind=kind, opens="stripe-key"),
+        button("Disconnect", kind="danger", opens="stripe-off"), button("Replace the key", opens="stripe-key")
     )
-    key = '{"api_key": "$STRIPE_KEY", "push_tokens": true}'
     return rx.fragment(
         head(
             "Stripe",
             "With your own account connected, what your customers use is told to its Billing meters, each use once.",
             code_button(),
-            rx.cond(Session.manages & StripePage.loaded, deeds),
+            rx.cond(Session.manages & StripePage.connected, deeds),
         ),
         rx.cond(StripePage.loaded, rx.cond(StripePage.connected, _account(), _none()), skeleton()),
         _dialogs(),
         code_drawer(
-            ("Connect", curl("PUT", Session.address, "/v1/tenant/stripe", key)),
+            ("Connect", _connecting()),
             ("Show", curl("GET", Session.address, "/v1/tenant/stripe")),
             ("Disconnect", curl("DELETE", Session.address, "/v1/tenant/stripe")),
         ),
     )
 
 
+def _connecting() -> rx.Var[str]:
+    key = '{"api_key": "$STRIPE_KEY", "push_tokens": true}'
+    return curl("PUT", Session.address, "/v1/tenant/stripe", key)
+
+
 def _account() -> rx.Component:
     names = " and ".join(TOKEN_METERS)
     return rx.el.div(
         alert(StripePage.problem),
-        facts(
-            ("Key", rx.el.code(f"…{StripePage.ending}")),
-            ("Mode", rx.cond(StripePage.live, "live", "test")),
-            ("Tokens", rx.cond(StripePage.push_tokens, f"told as {names}", "not told")),
-            ("Waiting", StripePage.waiting),
-            ("Dead", StripePage.dead),
-            ("Unsure", StripePage.unsure),
-            ("Set", relative_time(StripePage.changed)),
+        rx.el.div(
+            facts(
+                ("Key", rx.el.code(f"…{StripePage.ending}")),
+                ("Mode", rx.cond(StripePage.live, "live", "test")),
+                ("Tokens", rx.cond(StripePage.push_tokens, f"told as {names}", "not told")),
+                ("Waiting", StripePage.waiting),
+                ("Dead", StripePage.dead),
+                ("Unsure", StripePage.unsure),
+                ("Set", relative_time(StripePage.changed)),
+            ),
+            class_name="across",
         ),
         _how(),
         class_name="stack",
@@ -113,7 +118,16 @@ def _account() -> rx.Component:
 
 
 def _none() -> rx.Component:
-    return rx.el.div(rx.el.p("No account is connected.", class_name="muted"), _how(), class_name="stack")
+    return rx.el.div(
+        empty(
+            "No account is connected",
+            "With one, each customer's use is counted at Stripe as it happens, and can be invoiced from there.",
+            rx.cond(Session.manages, button("Connect Stripe", kind="main", opens="stripe-key")),
+            curl=_connecting(),
+        ),
+        _how(),
+        class_name="stack",
+    )
 
 
 def _how() -> rx.Component:
@@ -150,8 +164,8 @@ def _dialogs() -> rx.Component:
         confirm(
             "stripe-off",
             "Disconnect Stripe",
-            f"The key is forgotten, and {StripePage.waiting} that wait are given up. They can be sent again, customer "
-            "by customer, once an account is connected.",
+            f"The key is forgotten. What waits to be told is given up ({StripePage.waiting}); it can be sent again, "
+            "customer by customer, once an account is connected.",
             deed="Disconnect",
             on_confirm=StripePage.disconnect,
         ),

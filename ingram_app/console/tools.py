@@ -270,7 +270,7 @@ def _hosted() -> rx.Component:
 
 
 def _providers() -> rx.Component:
-    new = rx.cond(Session.manages, button("Add a provider", icon="plus", on_click=Tools.choose("", "edit")))
+    new = rx.cond(Session.manages, button("Add a service", icon="plus", on_click=Tools.choose("", "edit")))
     return section(
         "Accounts",
         "Services in which a smith's person can have an account, and what each has to know of this installation.",
@@ -280,7 +280,7 @@ def _providers() -> rx.Component:
             _provider_cells,
             label="Providers",
             empty=empty(
-                "No provider yet", "With one, a smith can act in its person's own account, by their consent.", new
+                "No service yet", "With one, a smith can act in its person's own account, by their consent.", new
             ),
         ),
         rx.cond(Tools.providers.length() > 0, rx.el.div(new, class_name="row")),

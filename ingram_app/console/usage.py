@@ -236,6 +236,6 @@ def _export() -> rx.Component:
         button("Export CSV", icon="download", type="submit"),
         action=f"{served('/exports/')}{Session.project_id}/usage.csv",
         method="post",
-        class_name="row",
+        class_name="inline",
     )
     return section("As a file", "Every row of the period; their sum is the total.", form)

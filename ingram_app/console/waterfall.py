@@ -29,6 +29,11 @@ _KINDS = {
     SpanKind.retrieval: "retrieval",
     SpanKind.runtime_event: "wait",
 }
+_CALLED = {
+    "retrieval memory": "Facts told",
+    "memory learn": "Learnt from the turn",
+    "memory fold": "Document written anew",
+}
 
 
 @dataclass
@@ -81,9 +86,9 @@ def _walk(branches: list[Branch], depth: int = 0) -> list[tuple[int, Span]]:
 def _bar(whole: Span, span: Span, depth: int) -> Bar:
     end = whole.ended_at or now()
     length = max((end - whole.started_at).total_seconds(), 0.001)
-    left = min(max((span.started_at - whole.started_at).total_seconds() / length * 100, 0), 100)
+    left = min(max((span.started_at - whole.started_at).total_seconds() / length * 100, 0), 100 - _NARROWEST_PERCENT)
     took = max(((span.ended_at or end) - span.started_at).total_seconds(), 0)
-    width = min(max(took / length * 100, _NARROWEST_PERCENT), 100 - left if left < 100 else _NARROWEST_PERCENT)
+    width = min(max(took / length * 100, _NARROWEST_PERCENT), 100 - left)
     return Bar(
         id=span.id,
         depth=depth,
@@ -105,7 +110,7 @@ def _name(span: Span) -> str:
         return "Run"
     if span.kind is SpanKind.model_call:
         return span.model or "model"
-    return str(span.attributes.get("gen_ai.tool.name") or span.name.capitalize())
+    return str(span.attributes.get("gen_ai.tool.name") or _CALLED.get(span.name) or span.name.capitalize())
 
 
 def _figures(span: Span) -> str:

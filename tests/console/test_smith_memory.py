@@ -103,7 +103,7 @@ async def test_facts_are_listed_by_category_with_history_and_found(desk: Desk) -
     await fact_of(desk, smith_id, "Drinks green tea.", category="taste", confidence=0.8, source_run_id="run_1")
     tab = await shown(desk, smith_id, MemoryFacts)
     assert [(row.content, row.confidence, row.run_id) for row in tab.rows] == [
-        ("Drinks green tea.", "80%", "run_1"), ("Lives in Oslo.", "100%", ""),
+        ("Drinks green tea.", "80 %", "run_1"), ("Lives in Oslo.", "100 %", ""),
     ]  # fmt: skip
     assert tab.categories == ["home", "taste"]
     assert await contents(desk, smith_id, category="home") == ["Lives in Oslo."]
@@ -129,7 +129,7 @@ async def test_a_fact_is_added_changed_undone_replaced_and_deleted(desk: Desk) -
     await call(tab, MemoryWriting.propose, "new", "")
     await call(tab, MemoryWriting.save, typed("Lives in Rome.", expires_at="2040-01-31T10:00", confidence="60"))
     [row] = (await shown(desk, smith_id, MemoryFacts)).rows
-    assert (row.content, row.confidence, row.expires) == ("Lives in Rome.", "60%", "2040-01-31T10:00:00+00:00")
+    assert (row.content, row.confidence, row.expires) == ("Lives in Rome.", "60 %", "2040-01-31T10:00:00+00:00")
 
     await call(tab, MemoryWriting.propose, "change", row.id)
     assert tab.said == typed("Lives in Rome.", expires_at="2040-01-31T10:00", confidence="60")

@@ -112,7 +112,7 @@ async def test_a_person_is_connected_by_a_link_and_a_call_carries_their_token(
 ) -> None:
     page = window.page
     await window.visitor.go(f"{window.root}/tools", "Tools")
-    await page.get_by_role("button", name="Add a provider").first.click()
+    await page.get_by_role("button", name="Add a service").first.click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Service", exact=True).fill("acme")
     await dialog.get_by_label("Client id").fill("us")
