@@ -90,6 +90,7 @@ def upgrade() -> None:
     sa.Column('customer_id', sa.String(), nullable=True),
     sa.Column('meter', sa.String(), nullable=False),
     sa.Column('quantity', sa.Numeric(precision=21, scale=6), nullable=False),
+    sa.Column('told_by', sa.String(), nullable=False),
     sa.Column('idempotency_key', sa.String(), nullable=True),
     sa.Column('metadata', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
@@ -101,7 +102,7 @@ def upgrade() -> None:
     op.create_index('ix_meter_events_customer', 'meter_events', ['customer_id', 'created_at', 'id'], unique=False)
     op.create_index('ix_meter_events_page', 'meter_events', ['project_id', 'created_at', 'id'], unique=False)
     op.create_index('ix_meter_events_smith', 'meter_events', ['smith_id', 'created_at', 'id'], unique=False)
-    op.create_index('uq_meter_events_key', 'meter_events', ['project_id', 'idempotency_key'], unique=True, postgresql_where=sa.text('idempotency_key is not null'))
+    op.create_index('uq_meter_events_key', 'meter_events', ['project_id', 'told_by', 'idempotency_key'], unique=True, postgresql_where=sa.text('idempotency_key is not null'))
     _make_customers_of_words()
     op.create_foreign_key(op.f('fk_smiths_customer_id'), 'smiths', 'customers', ['customer_id'], ['id'])
     mine, own = f"project_id = {PROJECT}", f"{SMITH} is null or smith_id = {SMITH}"

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Sequence
 
-
 _STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a formula begins with, those of full width too."""
 

@@ -64,7 +64,7 @@ _COUNT = {
     "events": f"events {_OF_SMITH}",
     "tokens": "tokens where project_id = :project_id and sub = any(:subjects)",
 }
-_UNTIE = f"update meter_events set smith_id = null, idempotency_key = null, metadata = '{{}}' {_OF_SMITH}"
+_UNTIE = f"update meter_events set smith_id = null, told_by = '', idempotency_key = null, metadata = '{{}}' {_OF_SMITH}"
 """What was counted stays with the customer it is billed to, and no longer says for whom."""
 _DELETE = (
     _UNTIE,

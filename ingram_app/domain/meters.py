@@ -31,6 +31,7 @@ DIGITS = 15
 """As many as every program reads out of JSON without a loss."""
 _MICRO = Decimal("0.000001")
 _KEYED = text("idempotency_key is not null")
+_KEY = ("project_id", "told_by", "idempotency_key")
 
 
 class MeterEvent(SQLModel, table=True):
@@ -39,7 +40,7 @@ class MeterEvent(SQLModel, table=True):
         Index("ix_meter_events_page", "project_id", "created_at", "id"),
         Index("ix_meter_events_customer", "customer_id", "created_at", "id"),
         Index("ix_meter_events_smith", "smith_id", "created_at", "id"),
-        Index("uq_meter_events_key", "project_id", "idempotency_key", unique=True, postgresql_where=_KEYED),
+        Index("uq_meter_events_key", *_KEY, unique=True, postgresql_where=_KEYED),
     )
 
     id: str = Field(default_factory=lambda: new_id("mev"), primary_key=True)
@@ -48,6 +49,8 @@ class MeterEvent(SQLModel, table=True):
     customer_id: str | None = Field(default=None, foreign_key="customers.id")
     meter: str
     quantity: Decimal = Field(sa_type=sa.Numeric(21, 6))
+    told_by: str = ""
+    """The smith whose token told of it, empty for the project's own: nobody takes another's keys away."""
     idempotency_key: str | None = None
     about: dict[str, Any] = Field(default_factory=dict, sa_column=sa.Column("metadata", JSONB, nullable=False))
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
@@ -101,11 +104,12 @@ async def record(
         customer_id=smith.customer_id if smith else None,
         meter=meter,
         quantity=_exact(quantity),
+        told_by=caller.smith_id,
         idempotency_key=idempotency_key,
         about=metadata or {},
     )
     new = insert(MeterEvent).values(event.model_dump(exclude={"about"}) | {"metadata": event.about})
-    new = new.on_conflict_do_nothing(index_elements=["project_id", "idempotency_key"], index_where=_KEYED)
+    new = new.on_conflict_do_nothing(index_elements=_KEY, index_where=_KEYED)
     if (await execute(session, new.returning(col(MeterEvent.id)))).first() is None:
         return await _before(session, event)
     if event.customer_id and event.quantity:
@@ -185,8 +189,8 @@ def _exact(quantity: Decimal) -> Decimal:
 
 async def _before(session: AsyncSession, event: MeterEvent) -> MeterEvent:
     """Return the event that was told under the same key. Raises `UsageEventExists` if it was another."""
-    keyed = (MeterEvent.project_id == event.project_id, MeterEvent.idempotency_key == event.idempotency_key)
-    known = (await session.exec(select(MeterEvent).where(*keyed))).first()
+    keyed = {name: getattr(event, name) for name in _KEY}
+    known = (await session.exec(select(MeterEvent).filter_by(**keyed))).first()
     same = ("smith_id", "meter", "quantity", "about")
     if known is None or any(getattr(known, field) != getattr(event, field) for field in same):
         raise UsageEventExists(key=event.idempotency_key, param="idempotency_key")

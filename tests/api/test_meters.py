@@ -136,8 +136,11 @@ async def test_a_smith_s_token_counts_for_its_smith_alone(api: Client, project: 
         "smith_mismatch",
     )
     key = {"meter": "pages", "quantity": 1, "idempotency_key": "hers"}
-    error(await person.api.post(EVENTS, json=key), 409, "usage_event_exists")
-    assert ok(await person.api.get(EVENTS))["data"] == [mine]
+    own = ok(await person.api.post(EVENTS, json=key))
+    assert own["id"] != hers["id"]  # nobody takes another's key away
+    assert ok(await person.api.post(EVENTS, json=key)) == own
+    assert ok(await api.post(EVENTS, json=key | {"smith_id": sibling["id"], "quantity": hers["quantity"]})) == hers
+    assert ok(await person.api.get(EVENTS))["data"] == [own, mine]
     error(await person.api.get(EVENTS, params={"smith_id": sibling["id"]}), 403, "smith_mismatch")
     assert hers["id"] not in str(ok(await person.api.get(EVENTS, params={"meter": "pages"})))
     silent = await project.person("runs:write")
