@@ -28,7 +28,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/smiths/{smith_id}/memories/{memory_id}": {"content": "Likes coffee."},
     "POST /v1/organization/projects": {"name": "A third"},
     "POST /v1/tenant/tokens": {"scope": "admin"},
-    "PATCH /v1/tenant/settings": {"embedding_model": "other"},
+    "PATCH /v1/tenant/settings": {"embedding_model": "text-embedding-3-small"},
     "PUT /v1/tenant/prices/{model}": {"input": 1, "output": 1},
     "PUT /v1/tenant/model_keys/{provider}": {"api_key": "sk-another"},
     "PUT /v1/smiths/{smith_id}/model_keys/{provider}": {"api_key": "sk-another"},
