@@ -1,17 +1,10 @@
 """What one run of the project may take, and how many may be at work: a part of the project's page."""
 
-from typing import Any
-
 import reflex as rx
-from pydantic import ValidationError
 
-from ingram_app.console.looks import field, guarded, kept, save_bar, section
-from ingram_app.console.session import Session, standing
-from ingram_app.core.database import transaction
-from ingram_app.domain import projects
-from ingram_app.domain.projects import PLATFORM, Limits
+from ingram_app.console.number_form import NumberForm, number_form
+from ingram_app.domain.projects import Limits
 
-_FORM = "limits-form"
 _SHOWN = {
     "max_steps": ("Model calls", "Of one run."),
     "max_seconds": ("Seconds", "Each time a run is carried; a pause does not count."),
@@ -26,59 +19,18 @@ _SHOWN = {
 }
 
 
-class LimitsPart(rx.State):
+class LimitsPart(NumberForm, rx.State):
     values: dict[str, str] = dict.fromkeys(_SHOWN, "")
     errors: dict[str, str] = dict.fromkeys(_SHOWN, "")
-
-    @rx.event
-    async def load(self):
-        """Show the project's own limits; what is empty is the platform's."""
-        caller = await standing(self)
-        async with transaction(caller.tenancy) as session:
-            own = (await projects.own(session, caller)).preferences.get("limits", {})
-        self.values, self.errors = _spelt(own), dict.fromkeys(_SHOWN, "")
-
-    @rx.event
-    async def keep(self, form: dict[str, Any]):
-        """Keep the limits; an empty one is put back to the platform's."""
-        caller = await standing(self)
-        wanted = {name: str(form.get(name) or "").strip() or None for name in _SHOWN}
-        try:
-            limits = Limits.model_validate(wanted).model_dump()
-        except ValidationError as wrong:
-            said = {str(error["loc"][0]): f"{error['msg']}." for error in wrong.errors()}
-            self.errors = dict.fromkeys(_SHOWN, "") | said
-            return None
-        async with transaction(caller.tenancy) as session:
-            own = (await projects.prefer(session, caller, {"limits": limits})).preferences["limits"]
-        self.values, self.errors = _spelt(own), dict.fromkeys(_SHOWN, "")
-        return [kept(_FORM), rx.toast.success("Saved.")]
-
-
-def _spelt(limits: dict[str, int | None]) -> dict[str, str]:
-    return {name: "" if (value := limits.get(name)) is None else str(value) for name in _SHOWN}
+    _part, _shape, _shown = "limits", Limits, _SHOWN
 
 
 def limits() -> rx.Component:
     """The form; whoever may not change the project looks at it."""
-    return section(
+    return number_form(
+        LimitsPart,
+        "limits",
+        _SHOWN,
         "Limits",
         "What a run may take. Beyond, it ends as failed and says so. Empty means the platform's default.",
-        guarded(_FORM, *(_field(name) for name in _SHOWN), save_bar(), on_submit=LimitsPart.keep),
-    )
-
-
-def _field(name: str) -> rx.Component:
-    label, help = _SHOWN[name]
-    default = getattr(PLATFORM.limits, name)
-    return field(
-        name,
-        label,
-        help=help,
-        error=LimitsPart.errors[name].to(str),
-        default_value=LimitsPart.values[name],
-        key=f"{name} {LimitsPart.values[name]}",
-        placeholder="none" if default is None else str(default),
-        input_mode="numeric",
-        disabled=~Session.manages,
     )

@@ -28,6 +28,14 @@ async def test_limits_are_kept_and_put_back(desk: Desk) -> None:
     assert ((await own(desk)).max_steps, (await own(desk)).max_concurrent_runs) == (25, None)
 
 
+async def test_limits_that_the_page_does_not_show_stay_as_they_are(desk: Desk) -> None:
+    caller = await desk.caller()
+    async with transaction(caller.tenancy) as session:
+        await projects.prefer(session, caller, {"limits": {"max_history_tokens": 500}})
+    await call(desk.at(LimitsPart), LimitsPart.keep, {"max_steps": "7"})
+    assert ((await own(desk)).max_steps, (await own(desk)).max_history_tokens) == (7, 500)
+
+
 @pytest.mark.parametrize("wrong", ["0", "-3", "many", "1.5", "9999999"])
 async def test_what_is_no_limit_is_said_at_its_field_and_nothing_is_kept(desk: Desk, wrong: str) -> None:
     tab = desk.at(LimitsPart)

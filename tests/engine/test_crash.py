@@ -1,7 +1,6 @@
 """Whatever dies, the run that was on its way ends as if nothing had happened, and so does its stream."""
 
 import asyncio
-import os
 import signal
 import statistics
 import time
@@ -30,12 +29,6 @@ class Installation:
         self.client = Client(self.serving.url, self.token)
         self.smith_id = await self.client.smith("test/slow")
         return self
-
-    def kill(self) -> None:
-        """End the server and its worker at once, as a lost machine would."""
-        assert self.serving.process is not None
-        os.killpg(self.serving.process.pid, signal.SIGKILL)
-        self.serving.process.wait(5)
 
     async def break_off(self, deltas: int = 8) -> Story:
         """Start a run and hear it up to the middle of its answer."""
@@ -76,7 +69,7 @@ async def test_runs_survive_the_server_that_is_killed_in_the_middle_of_their_ans
     installation: Installation,
 ) -> None:
     waited_for, handed_over = await asyncio.gather(installation.break_off(), installation.break_off_in_background())
-    installation.kill()
+    installation.serving.kill()
     installation.serving.start()
     await asyncio.gather(installation.completes(waited_for), installation.completes(handed_over))
 

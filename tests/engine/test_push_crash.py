@@ -1,8 +1,6 @@
 """Whatever dies around a push, Stripe counts what was used, and counts it once."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -32,9 +30,7 @@ class Installation:
 
     async def restart(self) -> None:
         """Kill the server and its workers as a lost machine would be, and start another."""
-        assert self.serving.process is not None
-        os.killpg(self.serving.process.pid, signal.SIGKILL)
-        await asyncio.to_thread(self.serving.process.wait, 5)
+        await asyncio.to_thread(self.serving.kill)
         await asyncio.to_thread(self.serving.start)
 
     def end_holds(self) -> None:

@@ -1,0 +1,75 @@
+"""Whole numbers of a project's settings, each beside the platform's default: a part of the project's page."""
+
+from typing import Any, ClassVar
+
+import reflex as rx
+from pydantic import BaseModel, ValidationError
+
+from ingram_app.console.looks import field, guarded, kept, save_bar, section
+from ingram_app.console.session import Session, standing
+from ingram_app.core.database import transaction
+from ingram_app.domain import projects
+from ingram_app.domain.projects import PLATFORM
+
+Shown = dict[str, tuple[str, str]]
+"""By the name of the number: its label and what it is."""
+
+
+class NumberForm(rx.State, mixin=True):
+    """A part says as `_part` which of the settings it is of, as `_shape` what those can be, and as `_shown` which."""
+
+    values: dict[str, str] = {}
+    errors: dict[str, str] = {}
+
+    _part: ClassVar[str]
+    _shape: ClassVar[type[BaseModel]]
+    _shown: ClassVar[Shown]
+
+    @rx.event
+    async def load(self):
+        """Show the project's own numbers; what is empty is the platform's."""
+        caller = await standing(self)
+        async with transaction(caller.tenancy) as session:
+            own = (await projects.own(session, caller)).preferences.get(self._part, {})
+        self._show(own)
+
+    @rx.event
+    async def keep(self, form: dict[str, Any]):
+        """Keep the numbers; an empty one is put back to the platform's."""
+        caller = await standing(self)
+        wanted = {name: str(form.get(name) or "").strip() or None for name in self._shown}
+        try:
+            numbers = self._shape.model_validate(wanted).model_dump(include=set(self._shown))
+        except ValidationError as wrong:
+            said = {str(error["loc"][0]): f"{error['msg']}." for error in wrong.errors()}
+            self.errors = dict.fromkeys(self._shown, "") | said
+            return None
+        async with transaction(caller.tenancy) as session:
+            own = (await projects.prefer(session, caller, {self._part: numbers})).preferences[self._part]
+        self._show(own)
+        return [kept(f"{self._part}-form"), rx.toast.success("Saved.")]
+
+    def _show(self, own: dict[str, int | None]) -> None:
+        self.values = {name: "" if (value := own.get(name)) is None else str(value) for name in self._shown}
+        self.errors = dict.fromkeys(self._shown, "")
+
+
+def number_form(state: Any, part: str, shown: Shown, title: str, about: str) -> rx.Component:
+    """The form; whoever may not change the project looks at it."""
+    fields = [_field(state, part, name, *words) for name, words in shown.items()]
+    return section(title, about, guarded(f"{part}-form", *fields, save_bar(), on_submit=state.keep))
+
+
+def _field(state: Any, part: str, name: str, label: str, help: str) -> rx.Component:
+    default = getattr(getattr(PLATFORM, part), name)
+    return field(
+        name,
+        label,
+        help=help,
+        error=state.errors[name].to(str),
+        default_value=state.values[name],
+        key=f"{name} {state.values[name]}",
+        placeholder="none" if default is None else str(default),
+        input_mode="numeric",
+        disabled=~Session.manages,
+    )
