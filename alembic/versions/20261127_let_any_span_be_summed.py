@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "c41d8f07b2ae"
-down_revision = "5b9e27c41d83"
+down_revision = "14fe17040397"
 
 KEY = "smith_id, agent_id, model, customer_id, app, source"
 MEASURES = (

@@ -4,7 +4,7 @@ model_calls ──fold──▶ usage_sums        in the order of the ledger, up
 What is read is the sums and the calls behind them, as one: it is exact at every moment.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -118,6 +118,7 @@ _UNTIL = sa.text(
     "select max(position) + 1, count(*) from (select position from model_calls where project_id = :project_id"
     " and position >= :pentads and position < feed_horizon() order by position limit :most) as next"
 )
+_NEXT = sa.text(f"fetch {MOST_GROUPS} from every_group")
 _COME_TO = sa.text(
     "update usage_folds set position = greatest(position, :until), pentads = :until, folded_at = now()"
     " where project_id = :project_id"
@@ -222,19 +223,32 @@ async def browse(
     rest is one, whose key is `REST`.
     A smith without a customer is one of its own: `principal:<smith id>`. Raises `SmithMismatch`.
     """
-    caller.require("usage:read")
-    if caller.smith_id:
-        caller.require_own(smith_id or caller.smith_id)
-        smith_id = caller.smith_id
-    known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id, "customer_id": customer_id}
-    known |= {"most": most, "first": period.first, "until": period.until}
-    known |= _pieces(period, by, of_smiths=by in ("smith", "customer") or smith_id is not None)
-    question = _question(by, smith_id is not None, customer_id is not None)
-    groups = [Group(row[1], *map(int, row[2:])) for row in (await execute(session, question, known)).all()]
+    question, known = _asked(caller, period, by, smith_id, customer_id)
+    rows = (await execute(session, question, known | {"most": most})).all()
+    groups = [_group(row) for row in rows]
     if by == "day":
         known_days = {group.key: group for group in groups}
         return [known_days.get(day.isoformat(), Group(day.isoformat())) for day in period.days]
     return groups
+
+
+async def every(
+    session: AsyncSession,
+    caller: Caller,
+    period: Period,
+    by: By,
+    *,
+    smith_id: str | None = None,
+    customer_id: str | None = None,
+) -> AsyncIterator[list[Group]]:
+    """Yield the groups of a period as `browse` has them, all of one moment, however many: a page at a time.
+
+    Nobody else asks so in the same transaction. Raises `SmithMismatch`.
+    """
+    question, known = _asked(caller, period, by, smith_id, customer_id, at_once=False)
+    await execute(session, question, known)
+    while rows := (await execute(session, _NEXT)).all():
+        yield [_group(row) for row in rows]
 
 
 def total(groups: Iterable[Group]) -> Group:
@@ -256,6 +270,24 @@ async def named(session: AsyncSession, caller: Caller, by: By, keys: Collection[
     return {key: found[plain] for key in keys if (plain := key.removeprefix(PRINCIPAL)) in found}
 
 
+def _asked(
+    caller: Caller, period: Period, by: By, smith_id: str | None, customer_id: str | None, *, at_once: bool = True
+) -> tuple[sa.TextClause, dict[str, Any]]:
+    """Return the query and its parameters. Raises `SmithMismatch`."""
+    caller.require("usage:read")
+    if caller.smith_id:
+        caller.require_own(smith_id or caller.smith_id)
+        smith_id = caller.smith_id
+    known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id, "customer_id": customer_id}
+    known |= {"first": period.first, "until": period.until}
+    known |= _pieces(period, by, of_smiths=by in ("smith", "customer") or smith_id is not None)
+    return _question(by, smith_id is not None, customer_id is not None, at_once), known
+
+
+def _group(row: Sequence[Any]) -> Group:
+    return Group(row[1], *map(int, row[2:]))
+
+
 def _pieces(period: Period, by: By, *, of_smiths: bool) -> dict[str, list[Any]]:
     """Return as parameters which sums make up a period, with pentads and, in case they have not come as far, without.
 
@@ -275,13 +307,23 @@ def _pieces(period: Period, by: By, *, of_smiths: bool) -> dict[str, list[Any]]:
 
 
 @cache
-def _question(by: By, of_one: bool, of_customer: bool) -> sa.TextClause:
-    """Return the query: the sums that make up the period, with the calls that are not in them yet."""
+def _question(by: By, of_one: bool, of_customer: bool, at_once: bool) -> sa.TextClause:
+    """Return the query: the sums that make up the period, with the calls that are not in them yet.
+
+    Its rows are told `at_once`, no more than the most; or it opens a cursor to all of them.
+    """
     smith = " and smith_id = :smith_id" if of_one else ""
     customer = " and customer_id = :customer_id" if of_customer else ""
     mine = f"project_id = :project_id{smith}{customer}"
+    told = f" select place, key, {_NAMED} from ranked order by 1"
+    if at_once:
+        told = (
+            f" select least(place, :most + 1), case when place <= :most then key else '{REST}' end, {_TOTALLED}"
+            " from ranked group by 1, 2 order by 1"
+        )
     return sa.text(
-        "with come as (select coalesce(max(position), 0) as position, coalesce(max(pentads), 0) as pentads"
+        ("" if at_once else "declare every_group no scroll cursor for ")
+        + "with come as (select coalesce(max(position), 0) as position, coalesce(max(pentads), 0) as pentads"
         " from usage_folds where project_id = :project_id), pieces as (select * from unnest(cast(:grains as text[]),"
         " cast(:firsts as date[]), cast(:untils as date[]), cast(:signs as bigint[]), cast(:have as bool[]))"
         " as p(of, first, until, sign, has)),"
@@ -294,8 +336,7 @@ def _question(by: By, of_one: bool, of_customer: bool) -> sa.TextClause:
         f" grouped as (select key, {_SUMMED} from used group by key),"
         " ranked as (select *, row_number() over (order by cost_micros desc, input_tokens + output_tokens desc, key)"
         " as place from grouped where runs + input_tokens + output_tokens + cost_micros > 0)"
-        f" select least(place, :most + 1), case when place <= :most then key else '{REST}' end, {_TOTALLED}"
-        " from ranked group by 1, 2 order by 1"
+        f"{told}"
     )
 
 
