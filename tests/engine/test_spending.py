@@ -17,6 +17,7 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import budgets, customers, model_calls, projects, runs
 from ingram_app.domain.access import PERMISSIONS
 from ingram_app.domain.budgets import Budget, Status
+from ingram_app.domain.model_calls import Whose
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.spending import BudgetExceeded
 from ingram_app.domain.turns import Turn
@@ -358,6 +359,6 @@ async def test_what_a_smith_spends_beside_its_runs_is_counted(world: World, seat
     of = await budget(world, 1000, "warn", scope="smith", scope_id=smith_id)
     call = model_calls.priced(MODEL, "byok", RequestUsage(input_tokens=1_000, output_tokens=100), {})
     async with world.transaction() as session:
-        await model_calls.stamp(session, world.caller.project_id, smith_id, [call])
+        await model_calls.stamp(session, Whose(world.caller.project_id, smith_id, "agt"), [call])
     assert (await status(world, of)).spent_micros == call.cost_micros == 1200
     assert await told(world) == [(of.id, 80), (of.id, 100)]
