@@ -1,6 +1,10 @@
-"""Let any span of days be summed from few rows: pentads of each smith, beside its days and months.
+"""Let any span of days be summed from few rows, and let no budget miss what is spent while it is made.
 
-A process of an older version adds up without them; `usage_folds.pentads` tells how far they have come.
+Each smith's sums are kept by pentads, beside days and months. A process of an older version adds up without them;
+`usage_folds.pentads` tells how far they have come.
+
+Who keeps what was spent asks `has_budgets` in the same transaction: it holds a lock, shared, that whoever makes a budget
+takes alone, and looks after that, with a snapshot of its own.
 """
 
 import sqlalchemy as sa
@@ -21,9 +25,16 @@ SMITH = "nullif(current_setting('app.smith_id', true), '')"
 BEFORE = f"{SMITH} is null or smith_id = {SMITH}"
 AFTER = f"case when {SMITH} is null then true else smith_id = {SMITH} end"
 """The same, of which the planner does not think that it hides almost all rows."""
+HAS_BUDGETS = """\
+create function has_budgets(project text) returns boolean language plpgsql volatile as $$
+begin
+    perform pg_advisory_xact_lock_shared(hashtext('budgets ' || project));
+    return exists (select from budgets where project_id = project);
+end $$"""
 
 
 def upgrade() -> None:
+    op.execute(HAS_BUDGETS)
     # the lock that this takes also keeps everybody from adding up until all is done
     op.add_column("usage_folds", sa.Column("pentads", sa.BigInteger(), server_default="0", nullable=False))
     op.execute("alter table usage_sums set (fillfactor = 70)")  # what is added to finds room beside itself
@@ -41,6 +52,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("drop function has_budgets")
     op.execute(f"alter policy own_smith on usage_sums using ({BEFORE}) with check ({BEFORE})")
     op.execute("alter table usage_sums no force row level security")
     op.execute("delete from usage_sums where grain = 'smith_pentad'")

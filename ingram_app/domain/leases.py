@@ -58,7 +58,7 @@ _RENEW_AND_STAMP = text(
     f"with held as (update runs set lease_until = {_UNTIL},"
     f" reserved_micros = case when :paid then 0 else reserved_micros end {_FENCED} returning {_OF_RUN},"
     f" cancel_asked_at is not null as cancelled, cancel_reason), stamped as ({model_calls.kept_for('held')})"
-    f" select cancelled, cancel_reason, {spending.ANY} from held"
+    f" select cancelled, cancel_reason, {spending.BY_NOW} from held"
 )
 _RESERVE = text(
     f"update runs set reserved_micros = :micros {_FENCED} returning id, project_id, agent_id, smith_id,"
@@ -87,7 +87,7 @@ _FINISH = text(
     " from closed where cast(:messages as text) is not null"
     " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete),"
     f" later as ({_LATER})"
-    f" select smith_id, thread_id, {spending.ANY} from closed"
+    f" select smith_id, thread_id, {spending.BY_NOW} from closed"
 )
 _PAUSE = text(
     "update runs set status = :status, output = cast(:output as jsonb), warnings = cast(:warnings as jsonb),"

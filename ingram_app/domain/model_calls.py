@@ -126,7 +126,7 @@ _ASIDE = sa.text(
     f" insert into model_calls ({COLUMNS}) select :project_id, s.id, case when s.id is not null then :run_id end,"
     " :agent_id, :agent_version, s.customer_id, :app, (:begins and row_number() over () = 1)::int,"
     f" case when s.id is null then date_trunc('day', c.at, 'UTC') else c.at end, {_NUMBERS}"
-    f" from {_TOLD} left join smith s on true"
+    f" from {_TOLD} left join smith s on true returning {spending.BY_NOW}"
 )
 """Nobody erases the smith before the calls are kept; once it is gone they are nobody's, and only the day is kept."""
 _IS_GONE = sa.text("select not exists (select from runs where project_id = :project_id and id = :run_id)")
@@ -177,7 +177,9 @@ async def stamp(session: AsyncSession, whose: Whose, calls: list[Call], *, begin
 
     A run that `begins` with them is counted as one. The smith and the budgets are locked, in this order.
     """
-    await execute(session, _ASIDE, asdict(whose) | {"calls": spelt(calls), "begins": begins})
+    kept = await execute(session, _ASIDE, asdict(whose) | {"calls": spelt(calls), "begins": begins})
+    if not kept.scalar():
+        return
     who = {"run_id": whose.run_id, "smith_id": whose.smith_id, "agent_id": whose.agent_id}
     await spending.count(session, whose.project_id, cost(calls), **who)
 

@@ -25,6 +25,9 @@ ANSWER_TOKENS = 1000
 """As long an answer is taken to be, unless the design says that it is shorter."""
 ANY = "exists (select from budgets where budgets.project_id = :project_id)"
 """Whether the project has budgets, for statements that a carrier makes anyway."""
+BY_NOW = "has_budgets(:project_id)"
+"""The same where something is kept that has been spent: a budget that is being made waits for it, or it for the budget.
+It looks later than the statement it stands in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Calls that end when their smith has been erased already: what they took counts, and nothing says whose it was."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -17,7 +17,6 @@ from tests.engine.test_memory_ops import due
 from tests.fakes.model_server import running_model_server
 
 MODEL = "gpt-5.4-mini"
-Deed = Callable[[AsyncSession], Awaitable[None]]
 CALL = Call(MODEL, "byok", 100, 10, 0, 0, 0, 7)
 
 
@@ -117,31 +116,11 @@ async def test_no_call_that_races_with_an_erasure_names_its_smith(world: World, 
     smith_id = await world.smith(MODEL)
     whose = Whose(world.caller.project_id, smith_id, "agt_1", 3, "run_1", "web")
 
-    done, go_on = asyncio.Event(), asyncio.Event()
-
     async def stamp(session: AsyncSession) -> None:
         await model_calls.stamp(session, whose, [CALL, CALL])
 
     async def forget(session: AsyncSession) -> None:
         await erasures.erase(session, world.caller, smith_id)
 
-    async def first(deed: Deed) -> None:
-        async with world.transaction() as session:
-            await deed(session)
-            done.set()
-            await go_on.wait()
-
-    async def second(deed: Deed) -> None:
-        await done.wait()
-        async with world.transaction() as session:
-            await deed(session)
-
-    async def waits() -> bool:
-        return await rows(world, "select from pg_locks where not granted and :id <> ''") != []
-
-    deeds = (forget, stamp) if erased_first else (stamp, forget)
-    both = asyncio.gather(first(deeds[0]), second(deeds[1]))
-    await until(waits)
-    go_on.set()
-    await both
+    await world.overlap(*((forget, stamp) if erased_first else (stamp, forget)))
     assert await kept(world, smith_id) == [(0, "agt_1", 7, "web", True)] * 2
