@@ -3,7 +3,7 @@
 # make dev            serve with hot reload
 # make check          style, types, layers and migrations
 # make stop           stop what serves from this folder
-# make bench          measure what a run costs beyond its model; SHORT=1 takes a few seconds
+# make bench          measure what a run costs beyond its model; SHORT=1 takes a few seconds, ONLY=spending is one table
 # make stress         kill processes while customers work, and count; SECONDS=60 SEED=7 OUTAGE=60
 # make requirements   choose the versions again, after a change of requirements.in or requirements-dev.in
 
@@ -36,7 +36,7 @@ stop:
 	@if [ -x $(BIN)/python ]; then exec $(BIN)/python -m ingram_app stop; else echo "Nothing is set up here."; fi
 
 bench: setup-dev
-	$(BIN)/python -m benchmarks.run $(if $(SHORT),--short)
+	$(BIN)/python -m benchmarks.run $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 stress: setup-dev
 	$(BIN)/python -m tests.stress $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(OUTAGE),--outage $(OUTAGE))

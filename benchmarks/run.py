@@ -200,15 +200,21 @@ def _show_pairs(figures: list[tuple[str, str, str]]) -> None:
         print(f"{what:{width}}  {few:>12}  {many:>14}")
 
 
+_OTHERS = {"crowd": crowd.measure, "memory": scale.measure, "spending": spending.measure}
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--short", action="store_true", help="fewer requests, rougher figures")
-    short = options.parse_args().short
+    options.add_argument("--only", choices=["runs", *_OTHERS], help="one of the tables")
+    asked = options.parse_args()
     load_before = os.getloadavg()[0]
     with _world() as world:
-        _show(uvloop.run(measure(world, short=short)), load_before)
-        for figures in (crowd.measure, scale.measure, spending.measure):
-            _show_pairs(uvloop.run(figures(world.serving, world.project_id, short=short)))
+        if asked.only in (None, "runs"):
+            _show(uvloop.run(measure(world, short=asked.short)), load_before)
+        for name, figures in _OTHERS.items():
+            if asked.only in (None, name):
+                _show_pairs(uvloop.run(figures(world.serving, world.project_id, short=asked.short)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """/v1/usage and /v1/tenant/usage: what model calls took and cost, by whom and when."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.api.deps import Caller, InTransaction, Route
 from ingram_app.api.meters import Quantity
 from ingram_app.api.shapes import Out
-from ingram_app.api.spreadsheets import spelt
+from ingram_app.api.spreadsheets import handed_out
 from ingram_app.domain import access, meters, periods, usage
 from ingram_app.domain.periods import Period
 from ingram_app.domain.usage import Group
@@ -121,16 +121,16 @@ async def as_csv(
     session: AsyncSession, caller: access.Caller, period: Period, by: GroupBy, **of: str | None
 ) -> Response:
     """Return every group, as a file for a spreadsheet; the sum of its rows is the total."""
-    groups = await usage.browse(session, caller, period, by, most=10**9, **of)
-    names = await usage.named(session, caller, by, [group.key for group in groups])
-    rows = _rows(groups, names)
-    headers = {"content-disposition": f'attachment; filename="usage-by-{by}-{period.first}.csv"',
-               "cache-control": "no-store"}  # fmt: skip
-    return Response(spelt([(by, "name", *_COLUMNS), *rows]), media_type="text/csv; charset=utf-8", headers=headers)
+    return await handed_out(_pages(session, caller, period, by, **of), f"usage-by-{by}-{period.first}.csv")
 
 
-def _rows(groups: Iterable[Group], names: dict[str, str]) -> list[tuple[str | int, ...]]:
-    return [(one.key, names.get(one.key, ""), *(_used(one)[name] for name in _COLUMNS)) for one in groups]
+async def _pages(
+    session: AsyncSession, caller: access.Caller, period: Period, by: GroupBy, **of: str | None
+) -> AsyncIterator[Sequence[Sequence[str | int]]]:
+    yield [(by, "name", *_COLUMNS)]
+    async for groups in usage.every(session, caller, period, by, **of):
+        names = await usage.named(session, caller, by, [group.key for group in groups])
+        yield [(one.key, names.get(one.key, ""), *(_used(one)[name] for name in _COLUMNS)) for one in groups]
 
 
 def _used(group: Group) -> dict[str, int]:

@@ -18,7 +18,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, execute, one_of
+from ingram_app.core.database import Moment, alone, execute, one_of
 from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.core.ids import new_id
 from ingram_app.domain import agents, audit, customers, event_types, events, smiths
@@ -215,6 +215,7 @@ async def create(
     caller.require("budgets:write")
     agreed = _checked(terms)
     kind, whose = await _whose(session, caller, scope, scope_id)
+    await alone(session, f"budgets {caller.project_id}")  # what is being kept now is kept first, what comes sees it
     await execute(session, _HOLD, {"project_id": caller.project_id})
     same = select(Budget.id).where(*_own(caller), Budget.scope == kind, Budget.scope_id == whose)
     if there := (await session.exec(same)).first():

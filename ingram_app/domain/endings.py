@@ -28,7 +28,7 @@ _LATER = memory_ops.AND_LATER.format(of="project_id", smith="smith_id", run=":ru
 _FINISH = text(
     "with held as (select t.id as thread from runs r join threads t on t.smith_id = r.smith_id and t.id = r.thread_id"
     " where r.id = :run_id and r.project_id = :project_id and t.project_id = :project_id"
-    f" and (:budgeted or not {spending.ANY}) for no key update of t),"
+    f" and (:budgeted or not {spending.BY_NOW}) for no key update of t),"
     " closed as (update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
     " error = cast(:error as jsonb), warnings = cast(:warnings as jsonb), input_tokens = :input_tokens,"
     " output_tokens = :output_tokens, cost_micros = :cost_micros, answered_by = :answered_by,"
@@ -47,7 +47,7 @@ _FINISH = text(
     " from closed where cast(:messages as text) is not null"
     " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete),"
     f" later as ({_LATER})"
-    f" select {spending.ANY} from closed"
+    f" select :budgeted and {spending.BY_NOW} from closed"
 )
 
 

@@ -55,7 +55,7 @@ _RENEW_AND_STAMP = text(
     f"with held as (update runs set lease_until = {_UNTIL},"
     f" reserved_micros = case when :paid then 0 else reserved_micros end {FENCED} returning {_OF_RUN},"
     f" cancel_asked_at is not null as cancelled, cancel_reason), stamped as ({model_calls.kept_for('held')})"
-    f" select cancelled, cancel_reason, {spending.ANY} from held"
+    f" select cancelled, cancel_reason, {spending.BY_NOW} from held"
 )
 _RESERVE = text(
     f"update runs set reserved_micros = :micros {FENCED} returning id, project_id, agent_id, smith_id,"

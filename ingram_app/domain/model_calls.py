@@ -1,11 +1,12 @@
 """Model calls: the ledger of what every call of a model took and cost, stamped when it happened. Stamps never move.
 
 A call is kept in the transaction that keeps what came of it. One that broke off is kept too, with what was streamed of
-it; what the provider did not say is estimated, and marked so. No row goes when its run or its smith does.
+it; what the provider did not say is estimated, and marked so. No row goes when its run or its smith does, and one that
+comes after the smith has been erased names it no more than the others.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -80,6 +81,18 @@ class Call:
     at: str = field(default_factory=lambda: now().isoformat())
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose calls are that are kept without their run's row."""
+
+    project_id: str
+    smith_id: str
+    agent_id: str
+    agent_version: int | None = None
+    run_id: str | None = None
+    app: str = "background"
+
+
 COLUMNS = (
     "project_id, smith_id, run_id, agent_id, agent_version, customer_id, app, runs, at, model, source, input_tokens,"
     " output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost_micros, estimated"
@@ -90,7 +103,7 @@ _TOLD = (
     " cost_micros bigint, estimated boolean)"
 )
 _NUMBERS = (
-    "c.at, c.model, c.source, c.input_tokens, c.output_tokens, c.cache_read_tokens, c.cache_write_tokens,"
+    "c.model, c.source, c.input_tokens, c.output_tokens, c.cache_read_tokens, c.cache_write_tokens,"
     " c.reasoning_tokens, coalesce(c.cost_micros, 0), c.estimated"
 )
 
@@ -103,17 +116,20 @@ def kept_for(held: str) -> str:
     first = "(row_number() over () = 1 and not exists (select from model_calls m where m.run_id = :run_id))::int"
     return (
         f"insert into model_calls ({COLUMNS}) select {held}.project_id, {held}.smith_id, {held}.id, {held}.agent_id,"
-        f" {held}.agent_version, s.customer_id, {held}.channel, {first}, {_NUMBERS} from {held}"
-        f" join smiths s on s.project_id = {held}.project_id and s.id = {held}.smith_id cross join {_TOLD}"
+        f" {held}.agent_version, s.customer_id, {held}.channel, {first}, c.at, {_NUMBERS} from {held}"
+        f" left join smiths s on s.project_id = {held}.project_id and s.id = {held}.smith_id cross join {_TOLD}"
     )
 
 
 _ASIDE = sa.text(
-    f"insert into model_calls ({COLUMNS}) select s.project_id, s.id, r.id, coalesce(r.agent_id, s.agent_id),"
-    f" r.agent_version, s.customer_id, coalesce(r.channel, :app), 0, {_NUMBERS} from smiths s"
-    " left join runs r on r.project_id = s.project_id and r.id = cast(:run_id as varchar)"
-    f" cross join {_TOLD} where s.project_id = :project_id and s.id = :smith_id for key share of s"
+    "with smith as (select id, customer_id from smiths where project_id = :project_id and id = :smith_id for key share)"
+    f" insert into model_calls ({COLUMNS}) select :project_id, s.id, case when s.id is not null then :run_id end,"
+    " :agent_id, :agent_version, s.customer_id, :app, (:begins and row_number() over () = 1)::int,"
+    f" case when s.id is null then date_trunc('day', c.at, 'UTC') else c.at end, {_NUMBERS}"
+    f" from {_TOLD} left join smith s on true returning {spending.BY_NOW}"
 )
+"""Nobody erases the smith before the calls are kept; once it is gone they are nobody's, and only the day is kept."""
+_IS_GONE = sa.text("select not exists (select from runs where project_id = :project_id and id = :run_id)")
 _OF_RUN = sa.text(
     "select sum(input_tokens), sum(output_tokens), sum(cost_micros) from model_calls"
     " where project_id = :project_id and run_id = :run_id"
@@ -156,19 +172,25 @@ def shown(input_tokens: int, output_tokens: int, cost_micros: int | None) -> dic
     }
 
 
-async def stamp(
-    session: AsyncSession,
-    project_id: str,
-    smith_id: str,
-    calls: list[Call],
-    *,
-    run_id: str | None = None,
-    app: str = "background",
-) -> None:
-    """Keep calls that were made for a smith beside its runs, after one of them if it is named. Not counted as a run."""
-    whose = {"project_id": project_id, "smith_id": smith_id, "run_id": run_id, "app": app}
-    await execute(session, _ASIDE, whose | {"calls": spelt(calls)})
-    await spending.count(session, project_id, cost(calls), run_id=run_id, smith_id=smith_id)
+async def stamp(session: AsyncSession, whose: Whose, calls: list[Call], *, begins: bool = False) -> None:
+    """Keep calls that were made for a smith beside its runs, or erased while they were made.
+
+    A run that `begins` with them is counted as one. The smith and the budgets are locked, in this order.
+    """
+    kept = await execute(session, _ASIDE, asdict(whose) | {"calls": spelt(calls), "begins": begins})
+    if not kept.scalar():
+        return
+    who = {"run_id": whose.run_id, "smith_id": whose.smith_id, "agent_id": whose.agent_id}
+    await spending.count(session, whose.project_id, cost(calls), **who)
+
+
+async def leave(session: AsyncSession, whose: Whose, calls: list[Call], *, begins: bool) -> None:
+    """Keep the calls of a run whose carrier has lost its lease, if that is because the run is gone.
+
+    Else another carrier has the run, and knows of them.
+    """
+    if (await execute(session, _IS_GONE, {"project_id": whose.project_id, "run_id": whose.run_id})).scalar():
+        await stamp(session, whose, calls, begins=begins)
 
 
 async def of_run(session: AsyncSession, project_id: str, run_id: str) -> tuple[int, int, int] | None:

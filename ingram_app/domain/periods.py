@@ -1,8 +1,11 @@
 """Periods: the days, in UTC, that a question about usage is about."""
 
 import re
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
 
 from ingram_app.core.clock import now
 from ingram_app.core.errors import Invalid
@@ -10,6 +13,19 @@ from ingram_app.core.errors import Invalid
 MOST_DAYS = 1100
 """Three years."""
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
+Size = Literal["month", "pentad", "day"]
+"""A pentad is five days of a month, and the last one of what is left: it begins on the 1st, 6th, 11th, … or 26th."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Months, pentads or days that follow each other, from `first` up to `until` and without it."""
+
+    size: Size
+    first: date
+    until: date
+    sign: int
+    """1 for what is added, -1 for what is taken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +39,28 @@ class Period:
     def days(self) -> list[date]:
         return [self.first + timedelta(days=number) for number in range((self.until - self.first).days)]
 
-    @property
-    def months(self) -> tuple[date, date]:
-        """The whole months within: from the first of one to the first of another; the same day when there is none."""
-        first = self.first if self.first.day == 1 else _next_month(self.first)
-        return first, max(first, self.until.replace(day=1))
+    def pieces(self, sizes: Sequence[Size]) -> list[Piece]:
+        """Return as few blocks of these sizes as there can be that make the period: those within it, or more of which
+        some are taken off again. Days must be among the sizes."""
+        came: dict[date, Piece] = {}
+        reached = deque([self.first])
+        while self.until not in came:
+            here = reached.popleft()
+            for piece, there in _steps(here, sizes):
+                if there not in came:
+                    came[there] = piece
+                    reached.append(there)
+        pieces: list[Piece] = []
+        there = self.until
+        while there != self.first:
+            piece = came[there]
+            there = piece.first if piece.sign > 0 else piece.until
+            after = pieces[-1] if pieces else None
+            if after and (after.size, after.sign) == (piece.size, piece.sign):
+                pieces[-1] = replace(piece, first=min(piece.first, after.first), until=max(piece.until, after.until))
+            else:
+                pieces.append(piece)
+        return pieces
 
     @property
     def moments(self) -> tuple[datetime, datetime]:
@@ -98,6 +131,30 @@ def _day(text: str, param: str) -> date:
     if not 1970 <= day.year <= 2999:
         raise InvalidDay(day=repr(text[:40]), param=param)
     return day
+
+
+def _steps(here: date, sizes: Sequence[Size]) -> Iterator[tuple[Piece, date]]:
+    """Yield the blocks that begin or end on a day, each with its other end."""
+    for size in sizes:
+        if size == "day" or here.day == 1 or (size == "pentad" and here.day % 5 == 1 and here.day < 31):
+            after, before = _after(here, size), _before(here, size)
+            yield Piece(size, here, after, 1), after
+            yield Piece(size, before, here, -1), before
+
+
+def _after(here: date, size: Size) -> date:
+    if size == "month" or (size == "pentad" and here.day == 26):
+        return _next_month(here)
+    return here + timedelta(days=5 if size == "pentad" else 1)
+
+
+def _before(here: date, size: Size) -> date:
+    day = timedelta(days=1)
+    if size == "day":
+        return here - day
+    if here.day == 1:
+        return (here - day).replace(day=1 if size == "month" else 26)
+    return here - 5 * day
 
 
 def _next_month(day: date) -> date:

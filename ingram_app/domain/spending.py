@@ -25,6 +25,9 @@ ANSWER_TOKENS = 1000
 """As long an answer is taken to be, unless the design says that it is shorter."""
 ANY = "exists (select from budgets where budgets.project_id = :project_id)"
 """Whether the project has budgets, for statements that a carrier makes anyway."""
+BY_NOW = "has_budgets(:project_id)"
+"""The same where something is kept that has been spent: a budget that is being made waits for it, or it for the budget.
+It looks later than the statement it stands in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ _SEE = text("select set_config('app.smith_id', :smith_id, true)")
 _COUNT = text(
     f"with due as (select b.id, {_START} as start from (select :project_id as project_id) p"
     " left join runs r on r.project_id = p.project_id and r.id = cast(:run_id as varchar)"
-    " join smiths s on s.project_id = p.project_id and s.id = coalesce(r.smith_id, cast(:smith_id as varchar))"
-    f" cross join lateral {_of('s.project_id', 'coalesce(r.agent_id, s.agent_id)', 's.id', 's.customer_id')}"
+    " left join smiths s on s.project_id = p.project_id and s.id = coalesce(r.smith_id, cast(:smith_id as varchar))"
+    f" cross join lateral {_of('p.project_id', 'coalesce(r.agent_id, :agent_id)', 's.id', 's.customer_id')}"
     " order by b.id for no key update of b)"
     " update budgets b set period_start = greatest(b.period_start, due.start),"
     " spent_micros = :micros + case when b.period_start >= due.start then b.spent_micros else 0 end,"
@@ -100,15 +103,22 @@ async def admit(session: AsyncSession, spender: Spender, *, sees: str = "") -> s
 
 
 async def count(
-    session: AsyncSession, project_id: str, micros: int, *, run_id: str | None = None, smith_id: str | None = None
+    session: AsyncSession,
+    project_id: str,
+    micros: int,
+    *,
+    run_id: str | None = None,
+    smith_id: str | None = None,
+    agent_id: str | None = None,
 ) -> None:
-    """Count what a run has spent, or a smith beside its runs, in the transaction that keeps what it got for it.
+    """Count what a run has spent, or a smith and agent beside its runs, in the transaction that keeps what it got for
+    it. What a smith spent that has been erased is its agent's and the project's.
 
     The events of thresholds that it reaches are part of that transaction too.
     """
     if not micros:
         return
-    spent = {"project_id": project_id, "run_id": run_id, "smith_id": smith_id, "micros": micros}
+    spent = {"project_id": project_id, "run_id": run_id, "smith_id": smith_id, "agent_id": agent_id, "micros": micros}
     reached = [row[0] for row in (await execute(session, _COUNT, spent)).all() if row[1]]
     if reached:
         query = select(Budget).where(Budget.project_id == project_id, col(Budget.id).in_(reached)).order_by(Budget.id)

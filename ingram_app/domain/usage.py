@@ -4,7 +4,7 @@ model_calls ──fold──▶ usage_sums        in the order of the ledger, up
 What is read is the sums and the calls behind them, as one: it is exact at every moment.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.database import Moment, execute
 from ingram_app.domain.access import Caller
-from ingram_app.domain.periods import Period
+from ingram_app.domain.periods import Period, Piece
 
 
 class UsageSum(SQLModel, table=True):
@@ -44,7 +44,7 @@ class UsageSum(SQLModel, table=True):
     id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, sa.Identity(), primary_key=True))
     project_id: str
     grain: str
-    """`day`: a day (UTC) of all smiths together; `smith_day` and `smith_month`: of one smith."""
+    """`day`: a day (UTC) of all smiths together; `smith_day`, `smith_pentad` and `smith_month`: of one smith."""
     starts: date
     smith_id: str
     """Empty in the grain `day`, and for smiths that have been erased."""
@@ -70,6 +70,8 @@ class UsageFold(SQLModel, table=True):
 
     project_id: str = Field(primary_key=True)
     position: int = Field(sa_type=sa.BigInteger)
+    pentads: int = Field(sa_column=sa.Column(sa.BigInteger, nullable=False, server_default="0"))
+    """How far pentads have: less than all when a process has added up that knows none of them."""
     folded_at: datetime = Field(sa_type=Moment)
 
 
@@ -106,17 +108,21 @@ AT_ONCE = 20_000
 _BEGIN = sa.text(
     "insert into usage_folds (project_id, position, folded_at) values (:project_id, 0, now()) on conflict do nothing"
 )
-_HOLD = sa.text("select position from usage_folds where project_id = :project_id for update")
+_HOLD = sa.text("select position, pentads from usage_folds where project_id = :project_id for update")
 _HOLD_UNLESS_HELD = sa.text(f"{_HOLD.text} skip locked")
 _BEHIND = sa.text(
     "select p.id from projects p left join usage_folds f on f.project_id = p.id where exists (select from model_calls c"
-    " where c.project_id = p.id and c.position >= coalesce(f.position, 0) and c.position < feed_horizon())"
+    " where c.project_id = p.id and c.position >= coalesce(f.pentads, 0) and c.position < feed_horizon())"
 )
 _UNTIL = sa.text(
     "select max(position) + 1, count(*) from (select position from model_calls where project_id = :project_id"
-    " and position >= :since and position < feed_horizon() order by position limit :most) as next"
+    " and position >= :pentads and position < feed_horizon() order by position limit :most) as next"
 )
-_COME_TO = sa.text("update usage_folds set position = :until, folded_at = now() where project_id = :project_id")
+_NEXT = sa.text(f"fetch {MOST_GROUPS} from every_group")
+_COME_TO = sa.text(
+    "update usage_folds set position = greatest(position, :until), pentads = :until, folded_at = now()"
+    " where project_id = :project_id"
+)
 _KEY = "project_id, grain, starts, smith_id, agent_id, model, customer_id, app, source"
 MEASURES = (
     *("runs", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
@@ -125,18 +131,23 @@ MEASURES = (
 _NAMED = ", ".join(MEASURES)
 _TOTALLED = ", ".join(f"sum({name})::bigint" for name in MEASURES)
 _SUMMED = ", ".join(f"sum({name})::bigint as {name}" for name in MEASURES)
+_SIGNED = ", ".join(f"p.sign * {name} as {name}" for name in MEASURES)
 _ADDED = ", ".join(f"{name} = usage_sums.{name} + excluded.{name}" for name in MEASURES)
 _ADD = f"on conflict ({_KEY}) do update set {_ADDED}"
 _DAY = "(at at time zone 'UTC')::date"
+PENTAD = "date_trunc('month', day)::date + least((extract(day from day)::int - 1) / 5, 5) * 5"
 _GRAINS = (
-    f"(values ('day', {_DAY}, ''), ('smith_day', {_DAY}, coalesce(smith_id, '')),"
-    f" ('smith_month', date_trunc('month', {_DAY})::date, coalesce(smith_id, ''))) as g(grain, starts, smith)"
+    f"(values ('day', day, ''), ('smith_day', day, smith_id), ('smith_pentad', {PENTAD}, smith_id),"
+    " ('smith_month', date_trunc('month', day)::date, smith_id)) as g(grain, starts, smith)"
 )
 _FOLD = sa.text(
-    f"insert into usage_sums ({_KEY}, {_NAMED}) select project_id, g.grain, g.starts, g.smith, agent_id, model,"
-    f" coalesce(customer_id, ''), app, source, {_SUMMED} from model_calls cross join lateral {_GRAINS}"
-    f" where project_id = :project_id and position >= :since and position < :until group by 1, 2, 3, 4, 5, 6, 7, 8, 9"
-    f" {_ADD}"
+    f"with used as (select project_id, {_DAY} as day, coalesce(smith_id, '') as smith_id, agent_id, model,"
+    " coalesce(customer_id, '') as customer_id, app, source, position >= :position as is_new,"
+    f" {_SUMMED} from model_calls where project_id = :project_id and position >= :pentads and position < :until"
+    " group by 1, 2, 3, 4, 5, 6, 7, 8, 9)"
+    f" insert into usage_sums ({_KEY}, {_NAMED}) select project_id, g.grain, g.starts, g.smith, agent_id, model,"
+    f" customer_id, app, source, {_SUMMED} from used cross join lateral {_GRAINS} where is_new or g.grain ="
+    f" 'smith_pentad' group by 1, 2, 3, 4, 5, 6, 7, 8, 9 order by 1, 2, 3, 4, 5, 6, 7, 8, 9 {_ADD}"
 )
 _FORGET_CALLS = sa.text(
     "update model_calls set smith_id = null, run_id = null, at = date_trunc('day', at, 'UTC')"
@@ -178,11 +189,11 @@ async def fold(session: AsyncSession, caller: Caller, project_id: str) -> bool:
     Nothing, while another process is at it.
     """
     caller.require("usage:write")
-    since = await _come_to(session, project_id, _HOLD_UNLESS_HELD)
-    if since is None:
+    come = await _come_to(session, project_id, _HOLD_UNLESS_HELD)
+    if come is None:
         return False
-    known: dict[str, Any] = {"project_id": project_id, "since": since}
-    until, count = (await execute(session, _UNTIL, known | {"most": AT_ONCE})).one()
+    known = {"project_id": project_id, "position": come[0], "pentads": come[1], "most": AT_ONCE}
+    until, count = (await execute(session, _UNTIL, known)).one()
     if count:
         await execute(session, _FOLD, known | {"until": until})
         await execute(session, _COME_TO, known | {"until": until})
@@ -212,20 +223,32 @@ async def browse(
     rest is one, whose key is `REST`.
     A smith without a customer is one of its own: `principal:<smith id>`. Raises `SmithMismatch`.
     """
-    caller.require("usage:read")
-    if caller.smith_id:
-        caller.require_own(smith_id or caller.smith_id)
-        smith_id = caller.smith_id
-    known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id, "customer_id": customer_id}
-    first, last = (period.until, period.until) if by.startswith("day") else period.months
-    known |= {"most": most, "first": period.first, "until": period.until, "first_month": first, "last_month": last}
-    of_smiths = by in ("smith", "customer") or smith_id is not None
-    question = _question(by, of_smiths, smith_id is not None, customer_id is not None)
-    groups = [Group(row[1], *map(int, row[2:])) for row in (await execute(session, question, known)).all()]
+    question, known = _asked(caller, period, by, smith_id, customer_id)
+    rows = (await execute(session, question, known | {"most": most})).all()
+    groups = [_group(row) for row in rows]
     if by == "day":
         known_days = {group.key: group for group in groups}
         return [known_days.get(day.isoformat(), Group(day.isoformat())) for day in period.days]
     return groups
+
+
+async def every(
+    session: AsyncSession,
+    caller: Caller,
+    period: Period,
+    by: By,
+    *,
+    smith_id: str | None = None,
+    customer_id: str | None = None,
+) -> AsyncIterator[list[Group]]:
+    """Yield the groups of a period as `browse` has them, all of one moment, however many: a page at a time.
+
+    Nobody else asks so in the same transaction. Raises `SmithMismatch`.
+    """
+    question, known = _asked(caller, period, by, smith_id, customer_id, at_once=False)
+    await execute(session, question, known)
+    while rows := (await execute(session, _NEXT)).all():
+        yield [_group(row) for row in rows]
 
 
 def total(groups: Iterable[Group]) -> Group:
@@ -247,36 +270,79 @@ async def named(session: AsyncSession, caller: Caller, by: By, keys: Collection[
     return {key: found[plain] for key in keys if (plain := key.removeprefix(PRINCIPAL)) in found}
 
 
+def _asked(
+    caller: Caller, period: Period, by: By, smith_id: str | None, customer_id: str | None, *, at_once: bool = True
+) -> tuple[sa.TextClause, dict[str, Any]]:
+    """Return the query and its parameters. Raises `SmithMismatch`."""
+    caller.require("usage:read")
+    if caller.smith_id:
+        caller.require_own(smith_id or caller.smith_id)
+        smith_id = caller.smith_id
+    known: dict[str, Any] = {"project_id": caller.project_id, "smith_id": smith_id, "customer_id": customer_id}
+    known |= {"first": period.first, "until": period.until}
+    known |= _pieces(period, by, of_smiths=by in ("smith", "customer") or smith_id is not None)
+    return _question(by, smith_id is not None, customer_id is not None, at_once), known
+
+
+def _group(row: Sequence[Any]) -> Group:
+    return Group(row[1], *map(int, row[2:]))
+
+
+def _pieces(period: Period, by: By, *, of_smiths: bool) -> dict[str, list[Any]]:
+    """Return as parameters which sums make up a period, with pentads and, in case they have not come as far, without.
+
+    Where smiths are told apart there is a sum for each in every piece: the fewer pieces, the better.
+    """
+    whole = part = [Piece("day", period.first, period.until, 1)]
+    if of_smiths and not by.startswith("day"):
+        whole, part = period.pieces(("month", "pentad", "day")), period.pieces(("month", "day"))
+    put = [(one, has) for pieces, has in ((whole, True), (part, False)) for one in pieces]
+    return {
+        "grains": [f"smith_{one.size}" if of_smiths else one.size for one, _ in put],
+        "firsts": [one.first for one, _ in put],
+        "untils": [one.until for one, _ in put],
+        "signs": [one.sign for one, _ in put],
+        "have": [has for _, has in put],
+    }
+
+
 @cache
-def _question(by: By, of_smiths: bool, of_one: bool, of_customer: bool) -> sa.TextClause:
-    """Return the query: sums of whole months and of days, with the calls that are not in them yet."""
-    days, months = "starts >= :first and starts < :until", "starts >= :first_month and starts < :last_month"
-    folded = f"grain = 'day' and {days}"
-    if of_smiths:
-        around = "(starts < :first_month or starts >= :last_month)"
-        folded = f"(grain = 'smith_month' and {months} or grain = 'smith_day' and {days} and {around})"
+def _question(by: By, of_one: bool, of_customer: bool, at_once: bool) -> sa.TextClause:
+    """Return the query: the sums that make up the period, with the calls that are not in them yet.
+
+    Its rows are told `at_once`, no more than the most; or it opens a cursor to all of them.
+    """
     smith = " and smith_id = :smith_id" if of_one else ""
     customer = " and customer_id = :customer_id" if of_customer else ""
     mine = f"project_id = :project_id{smith}{customer}"
-    names = ", ".join(MEASURES)
+    told = f" select place, key, {_NAMED} from ranked order by 1"
+    if at_once:
+        told = (
+            f" select least(place, :most + 1), case when place <= :most then key else '{REST}' end, {_TOTALLED}"
+            " from ranked group by 1, 2 order by 1"
+        )
     return sa.text(
-        "with come as (select coalesce(max(position), 0) as position from usage_folds where project_id = :project_id),"
-        f" used as (select {_SUM_KEYS[by]} as key, {names} from usage_sums where {mine} and {folded}"
-        f" union all select {_CALL_KEYS[by]} as key, {names} from model_calls where {mine}"
+        ("" if at_once else "declare every_group no scroll cursor for ")
+        + "with come as (select coalesce(max(position), 0) as position, coalesce(max(pentads), 0) as pentads"
+        " from usage_folds where project_id = :project_id), pieces as (select * from unnest(cast(:grains as text[]),"
+        " cast(:firsts as date[]), cast(:untils as date[]), cast(:signs as bigint[]), cast(:have as bool[]))"
+        " as p(of, first, until, sign, has)),"
+        f" used as (select {_SUM_KEYS[by]} as key, {_SIGNED} from come join pieces p on p.has = (pentads = position)"
+        f" join usage_sums on grain = p.of and starts >= p.first and starts < p.until and {mine}"
+        f" union all select {_CALL_KEYS[by]} as key, {_NAMED} from model_calls where {mine}"
         " and position >= (select position from come)"
         " and at >= cast(:first as date)::timestamp at time zone 'UTC'"
         " and at < cast(:until as date)::timestamp at time zone 'UTC'),"
         f" grouped as (select key, {_SUMMED} from used group by key),"
         " ranked as (select *, row_number() over (order by cost_micros desc, input_tokens + output_tokens desc, key)"
-        " as place from grouped)"
-        f" select least(place, :most + 1), case when place <= :most then key else '{REST}' end, {_TOTALLED}"
-        " from ranked group by 1, 2 order by 1"
+        " as place from grouped where runs + input_tokens + output_tokens + cost_micros > 0)"
+        f"{told}"
     )
 
 
-async def _come_to(session: AsyncSession, project_id: str, held: sa.TextClause) -> int | None:
-    """Return how far a project's calls have been added up; nobody adds up more until the transaction ends."""
+async def _come_to(session: AsyncSession, project_id: str, held: sa.TextClause) -> Sequence[int] | None:
+    """Return how far a project's calls have been added up, and pentads; nobody adds up more until the transaction
+    ends."""
     known = {"project_id": project_id}
     await execute(session, _BEGIN, known)
-    row = (await execute(session, held, known)).first()
-    return None if row is None else int(row[0])
+    return (await execute(session, held, known)).first()

@@ -15,10 +15,11 @@ from ingram_app.core import signals
 from ingram_app.core.database import afterwards, transaction
 from ingram_app.core.errors import IngramError
 from ingram_app.core.settings import settings
-from ingram_app.domain import endings, frames, leases
+from ingram_app.domain import endings, frames, leases, model_calls
 from ingram_app.domain.endings import Ending
 from ingram_app.domain.frames import RunCancelled, RunFailed, Shown
 from ingram_app.domain.leases import CancelAsked, Lease, LeaseLost, Pause
+from ingram_app.domain.model_calls import Whose
 from ingram_app.domain.runs import CANCEL, Birth, Run, RunStatus
 from ingram_app.engine.loop import Loop
 from ingram_app.engine.scribe import Scribe
@@ -63,15 +64,22 @@ async def carry(work: Run | Birth) -> None:
 
 async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
     standing = at_birth(work) if isinstance(work, Birth) else await read(run)
-    scribe = Scribe(lease, standing.latest)
-    loop = Loop(run, lease, scribe, standing)
-    if run.carriers_lost >= CARRIERS_LOST:
-        return await _close(loop, _failed(loop, RunAbandoned(times=run.carriers_lost)))
-    writing = asyncio.ensure_future(scribe.write_on())
+    loop = Loop(run, lease, Scribe(lease, standing.latest), standing)
+    try:
+        await _go_through(loop)
+    except LeaseLost:
+        await _leave(loop)
+        raise
+
+
+async def _go_through(loop: Loop) -> None:
+    if loop.run.carriers_lost >= CARRIERS_LOST:
+        return await _close(loop, _failed(loop, RunAbandoned(times=loop.run.carriers_lost)))
+    writing = asyncio.ensure_future(loop.scribe.write_on())
     try:
         ending = await _end_of(loop, writing)
     finally:
-        await scribe.stop(writing)
+        await loop.scribe.stop(writing)
     try:
         await _close(loop, ending)
     except (LeaseLost, *UNREACHABLE):
@@ -80,6 +88,15 @@ async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
         await _close(loop, _cancelled(loop, asked))
     except Exception as failure:  # an answer that can not be kept is no reason to ask for it again, for ever
         await _close(loop, _failed(loop, failure))
+
+
+async def _leave(loop: Loop) -> None:
+    """Keep what the calls of a run took that was erased meanwhile."""
+    run, calls = loop.run, loop.meter.calls
+    whose = Whose(run.project_id, run.smith_id, run.agent_id, run.agent_version, run.id, run.channel)
+    if calls:
+        async with transaction(loop.lease.tenancy) as session:
+            await model_calls.leave(session, whose, calls, begins=loop.meter.begins)
 
 
 async def _close(loop: Loop, ending: Ending | Pause) -> None:

@@ -14,7 +14,7 @@ from ingram_app.domain.memory_ops import MemoryOp
 from ingram_app.domain.runs import Run
 from ingram_app.engine import aside
 from ingram_app.engine.candidates import Candidates
-from ingram_app.engine.learning import SECONDS, price, stamps
+from ingram_app.engine.learning import SECONDS, price, stamps, whose
 from ingram_app.gateways.providers import UnknownProvider, find
 
 FACTS = 200
@@ -63,15 +63,16 @@ async def consolidate(op: MemoryOp) -> None:
     told = _told(document.content if document else "", facts, rendering.clock(run.created_at, clone.smith.timezone))
     candidates = Candidates(run, None, SECONDS, lambda *_: None)
     response = await aside.ask(candidates, told, INSTRUCTIONS, max_tokens=ANSWER_TOKENS)
-    content = str(keepable((response.text or "").strip()))
-    if not content:
-        raise NothingWritten(model=run.model)
     version, call = document.version if document else 0, price(run, response, prices)
-    async with transaction(caller.tenancy) as session:
-        written = await memory.write(session, caller, op.smith_id, content, over=version)
-        outcome = {"facts": len(facts), "version": written.version}
-        await memory_ops.finish(session, op, outcome=outcome, **stamps(run, clone.smith, call))
-        await model_calls.stamp(session, op.project_id, op.smith_id, [call], run_id=run.id)
+    async with aside.paid(whose(run, op), call):
+        content = str(keepable((response.text or "").strip()))
+        if not content:
+            raise NothingWritten(model=run.model)
+        async with transaction(caller.tenancy) as session:
+            written = await memory.write(session, caller, op.smith_id, content, over=version)
+            outcome = {"facts": len(facts), "version": written.version}
+            await memory_ops.finish(session, op, outcome=outcome, **stamps(run, clone.smith, call))
+            await model_calls.stamp(session, whose(run, op), [call])
 
 
 def _told(document: str, facts: Sequence[Memory], moment: str) -> str:

@@ -30,7 +30,7 @@ from ingram_app.domain import (
 from ingram_app.domain.access import Caller
 from ingram_app.domain.memories import Fact, InvalidMemory, TooManyMemories
 from ingram_app.domain.memory_ops import MemoryOp
-from ingram_app.domain.model_calls import Call
+from ingram_app.domain.model_calls import Call, Whose
 from ingram_app.domain.recalling import Recalled
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
@@ -119,7 +119,9 @@ async def learn(op: MemoryOp) -> None:
     known = await recalling.facts(caller, op.smith_id, said[: recalling.QUERY_LENGTH], KNOWN) if holds else []
     response = await _ask(run, clone.smith, said, known)
     call = price(run, response, prices) if response else None
-    await keep(op, caller, read(response, known, run.id) if response else [], stamps(run, clone.smith, call), call)
+    noted = read(response, known, run.id) if response else []
+    async with aside.paid(whose(run, op), call):
+        await keep(op, caller, noted, stamps(run, clone.smith, call), (whose(run, op), call) if call else None)
 
 
 async def _ask(run: Run, smith: Smith, said: str, known: Sequence[Recalled]) -> ModelResponse | None:
@@ -166,7 +168,7 @@ def _fact(one: dict[str, Any], run_id: str) -> Fact:
 
 
 async def keep(
-    op: MemoryOp, caller: Caller, noted: Sequence[Noted], took: dict[str, Any], call: Call | None = None
+    op: MemoryOp, caller: Caller, noted: Sequence[Noted], took: dict[str, Any], made: tuple[Whose, Call] | None = None
 ) -> None:
     """Write down what was noted, together with the end of the operation. Raises `NotFound`, `OpLost`."""
     written: list[str] = []
@@ -186,14 +188,19 @@ async def keep(
             replaced += [one.replaces] if one.replaces not in (None, held.id) else []
         outcome = {"written": written, "replaced": replaced}
         await memory_ops.finish(session, op, outcome=outcome, **took)
-        if call is not None:
-            await model_calls.stamp(session, op.project_id, op.smith_id, [call], run_id=op.run_id)
+        if made is not None:
+            await model_calls.stamp(session, made[0], [made[1]])
 
 
 def price(run: Run, response: ModelResponse, prices: Mapping[str, Price]) -> Call:
     """Return what an answer took, for the ledger."""
     source = (response.metadata or {})["source"]
     return model_calls.priced(answered_by(response, run), source, response.usage, prices)
+
+
+def whose(run: Run, op: MemoryOp) -> Whose:
+    """Return whose a call is that was made for an operation after a run."""
+    return Whose(op.project_id, op.smith_id, run.agent_id, run.agent_version, run.id, run.channel)
 
 
 def stamps(run: Run, smith: Smith, call: Call | None) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class Meter:
     def __init__(self, prices: Mapping[str, Price], used: tuple[int, int, int] | None, warn: Warn) -> None:
         self._prices = prices
         self._used = used
+        self._begun = used is not None
+        self._taken = 0
         self._warn = warn
         self.calls: list[Call] = []
         """Those that are not kept yet; whoever keeps them empties it."""
@@ -28,6 +30,11 @@ class Meter:
     def used(self) -> dict[str, int]:
         """Columns of the run's row: what its calls took, nothing before there was one."""
         return dict(zip(("input_tokens", "output_tokens", "cost_micros"), self._used or (), strict=False))
+
+    @property
+    def begins(self) -> bool:
+        """Whether the run's first call is among those that are not kept yet."""
+        return not self._begun and self._taken == len(self.calls)
 
     def take(
         self,
@@ -47,6 +54,7 @@ class Meter:
         if call.cost_micros is None:
             self._warn("price_unknown", f"The price of {model} is not known; its cost is counted as 0.")
         self.calls.append(call)
+        self._taken += 1
         into, out, micros = self._used or (0, 0, 0)
         self._used = into + call.input_tokens, out + call.output_tokens, micros + (call.cost_micros or 0)
         return call

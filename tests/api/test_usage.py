@@ -1,13 +1,30 @@
 """/v1/usage: the shape that clients know, in sum, by day, and as a file that a spreadsheet may open."""
 
+import asyncio
 import csv
 import io
+import tracemalloc
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
+from fastapi.responses import StreamingResponse
 
-from tests.world import Client, Tenant, World, error, ok
+from ingram_app.api.spreadsheets import IN_MEMORY_BYTES
+from ingram_app.api.usage import as_csv
+from ingram_app.core.database import transaction
+from ingram_app.domain.access import TENANT, Actor, Caller
+from ingram_app.domain.periods import Period
+from tests.world import Client, Tenant, World, error, ok, until
 
 SHAPE = {"tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost", "run_count"}
+MANY = (
+    "insert into model_calls (project_id, at, smith_id, agent_id, model, app, source, runs, input_tokens,"
+    " output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost_micros, estimated)"
+    " select %s, timestamptz '2024-01-01 00:00:00+00' + n / 2000 * interval '1 day', 'smt_' || n, 'agt', 'm', 'api',"
+    " 'byok', 1, n, 1, 0, 0, 0, n, false from generate_series(0, 39999) n"
+)
+"""Two thousand smiths on each of twenty days."""
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +107,64 @@ async def test_a_file_sums_up_and_holds_no_formula(world: World, api: Client) ->
         for row in rows:
             assert not any(str(cell).startswith(("=", "+", "-", "@")) for cell in row.values())
     assert "'=HYPERLINK" in (await api.get("/v1/usage?format=csv")).text
+
+
+async def test_a_file_of_very_many_groups_takes_little_memory(world: World, other: Tenant) -> None:
+    caller = Caller(Actor("tenant", other.id), frozenset({TENANT}), project_id=other.id)
+
+    async def drawn_up(days: int) -> tuple[StreamingResponse, int]:
+        """Return the file of a year's first days, and how much memory it took at most to write it."""
+        tracemalloc.start()
+        try:
+            async with transaction(caller.tenancy) as session:
+                period = Period(date(2024, 1, 1), date(2024, 1, 1) + timedelta(days=days))
+                return await as_csv(session, caller, period, "smith"), tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    world.do(MANY, other.id)
+    await drawn_up(1)
+    _, least = await drawn_up(1)
+    many, most = await drawn_up(20)
+    assert int(many.headers["content-length"]) > IN_MEMORY_BYTES
+    assert most < 2 * least + IN_MEMORY_BYTES
+    rows = list(csv.DictReader(io.StringIO(b"".join([chunk async for chunk in many.body_iterator]).decode())))
+    totals = ok(await other.api.get("/v1/usage?from=2024-01-01&to=2024-01-20"))["totals"]
+    assert {name: sum(int(row[name]) for row in rows) for name in SHAPE} == totals
+    assert len({row["smith"] for row in rows}) == len(rows) == 40_000
+
+
+async def test_who_reads_a_file_slowly_keeps_no_transaction_open(world: World, project: Tenant) -> None:
+    sent: list[bytes] = []
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    said = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if said:
+            return said.pop()
+        await asyncio.Event().wait()  # the reader stays
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            begun.set()
+            await go_on.wait()
+            sent.append(message["body"])
+
+    async def is_over() -> bool:
+        open_ones = "select from pg_stat_activity where datname = current_database() and state = 'idle in transaction'"
+        return world.ask(open_ones) == []
+
+    headers = [(b"authorization", f"Bearer {project.token}".encode())]
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/v1/usage", "raw_path": b"/v1/usage",
+             "query_string": b"format=csv", "headers": headers, "scheme": "http", "client": ("127.0.0.1", 1),
+             "server": ("testserver", 80), "root_path": ""}  # fmt: skip
+    reading = asyncio.ensure_future(world.app(scope, receive, send))
+    await begun.wait()
+    await until(is_over)
+    go_on.set()
+    await reading
+    assert b"".join(sent).startswith(b"smith,name,tokens")
 
 
 @pytest.mark.parametrize(

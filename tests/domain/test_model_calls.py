@@ -8,7 +8,7 @@ import pytest
 from ingram_app.core.database import transaction
 from ingram_app.domain import model_calls
 from ingram_app.domain.access import Caller
-from ingram_app.domain.model_calls import Call
+from ingram_app.domain.model_calls import Call, Whose
 from tests.world import Tenant, World, ok, until
 
 PRICE = {"input": 1_000_000, "output": 1_000_000}
@@ -106,12 +106,15 @@ async def test_calls_made_beside_runs_are_the_smith_s(world: World, project: Ten
     smith = await project.smith(customer_id=await project.customer())
     run = await project.run(smith["id"])
     call = Call("test/echo", "local", 5, 6, 1, 2, 3, 7)
-    for run_id in (run["id"], None):
+    for rest in ((1, run["id"], "api"), ()):
         async with transaction(tenant.tenancy) as session:
-            await model_calls.stamp(session, project.id, smith["id"], [call, call], run_id=run_id)
-    query = "select run_id, agent_version, app, cost_micros from model_calls where smith_id = %s and cost_micros = 7"
+            await model_calls.stamp(session, Whose(project.id, smith["id"], smith["agent_id"], *rest), [call, call])
+    query = (
+        "select run_id, agent_version, app, customer_id, runs from model_calls where smith_id = %s and cost_micros = 7"
+    )
     found = world.ask(query, smith["id"])
-    assert found == [(run["id"], 1, "api", 7)] * 2 + [(None, None, "background", 7)] * 2
+    acme = smith["customer_id"]
+    assert found == [(run["id"], 1, "api", acme, 0)] * 2 + [(None, None, "background", acme, 0)] * 2
 
 
 async def test_what_a_draft_was_tried_for_counts_and_stays(world: World, project: Tenant) -> None:

@@ -1,12 +1,16 @@
 """Periods: what is asked for is understood, or refused in clear words."""
 
+from collections import Counter
 from datetime import date, timedelta
 
 import pytest
 
 from ingram_app.core.clock import now
 from ingram_app.domain import periods
-from ingram_app.domain.periods import InvalidDay, InvalidMonth, InvalidPeriod, Period
+from ingram_app.domain.periods import InvalidDay, InvalidMonth, InvalidPeriod, Period, Size
+
+SIZES: tuple[Size, ...] = ("month", "pentad", "day")
+STARTS = {"month": (1,), "pentad": (1, 6, 11, 16, 21, 26), "day": range(1, 32)}
 
 
 def test_a_month_is_all_its_days_and_the_one_before_it_all_of_its() -> None:
@@ -26,16 +30,41 @@ def test_days_are_meant_with_the_last_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "months"),
+    ("first", "last", "pieces"),
     [
-        ("2026-01-01", "2026-03-31", ("2026-01-01", "2026-04-01")),
-        ("2025-12-31", "2026-03-30", ("2026-01-01", "2026-03-01")),
-        ("2026-01-02", "2026-01-31", ("2026-02-01", "2026-02-01")),
+        ("2026-01-01", "2026-03-31", "+month 2026-01-01 2026-04-01"),
+        ("2026-01-03", "2026-01-04", "+day 2026-01-03 2026-01-05"),
+        ("2026-02-06", "2026-02-28", "-pentad 2026-02-01 2026-02-06, +month 2026-02-01 2026-03-01"),
+        ("2024-02-28", "2024-02-29", "+day 2024-02-28 2024-03-01"),
+        ("2026-01-02", "2026-01-31", "-day 2026-01-01 2026-01-02, +month 2026-01-01 2026-02-01"),
+        ("2025-12-31", "2026-03-30", "+day 2025-12-31 2026-01-01, +month 2026-01-01 2026-04-01,"
+                                     " -day 2026-03-31 2026-04-01"),
     ],
-)
-def test_whole_months_are_found_within(first: str, last: str, months: tuple[str, str]) -> None:
-    begins, ends = periods.asked_for(first=first, last=last).months
-    assert (begins.isoformat(), ends.isoformat()) == months
+)  # fmt: skip
+def test_a_period_is_put_together_from_few_pieces(first: str, last: str, pieces: str) -> None:
+    made = periods.asked_for(first=first, last=last).pieces(SIZES)
+    spelt = [f"{'+' if one.sign > 0 else '-'}{one.size} {one.first} {one.until}" for one in reversed(made)]
+    assert ", ".join(spelt) == pieces
+
+
+def test_pieces_are_each_day_of_a_period_once() -> None:
+    for first in Period(date(2024, 1, 28), date(2024, 3, 2)).days:
+        for length in (*range(1, 32), 366):
+            period = Period(first, first + timedelta(days=length))
+            for sizes in (SIZES, SIZES[::2]):
+                days: Counter[date] = Counter()
+                for one in period.pieces(sizes):
+                    assert {one.first.day, one.until.day} <= set(STARTS[one.size])
+                    days.update(dict.fromkeys(Period(one.first, one.until).days, one.sign))
+                assert {day: count for day, count in days.items() if count} == dict.fromkeys(period.days, 1)
+
+
+def test_no_span_within_a_month_takes_more_than_eight() -> None:
+    for first in Period(date(2024, 1, 1), date(2024, 2, 1)).days:
+        for last in Period(first, date(2024, 2, 1)).days:
+            pieces = Period(first, last + timedelta(days=1)).pieces(SIZES)
+            taken = [sum(day.day in STARTS[one.size] for day in Period(one.first, one.until).days) for one in pieces]
+            assert sum(taken) <= 8
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +35,7 @@ from ingram_app.domain.turns import Turn
 from ingram_app.engine import worker
 
 LEASE_SECONDS = 1
+Deed = Callable[[AsyncSession], Awaitable[Any]]
 
 
 @dataclass
@@ -126,6 +127,29 @@ class World:
         """Have a run that was claimed in this process look as if its carrier had died."""
         lost = "update runs set lease_owner = 'gone', lease_until = now() - interval '1 second' where id = :id"
         await self.sql(lost, id=run.id)
+
+    async def overlap(self, first: Deed, second: Deed) -> None:
+        """Do two deeds, each in a transaction: the second before the first has ended, for which it waits."""
+        done, go_on = asyncio.Event(), asyncio.Event()
+
+        async def begin() -> None:
+            async with self.transaction() as session:
+                await first(session)
+                done.set()
+                await go_on.wait()
+
+        async def follow() -> None:
+            await done.wait()
+            async with self.transaction() as session:
+                await second(session)
+
+        async def waits() -> bool:
+            return (await self.sql("select from pg_locks where not granted")).first() is not None
+
+        both = asyncio.gather(begin(), follow())
+        await until(waits)
+        go_on.set()
+        await both
 
     async def claim(self, run: Run) -> Run | None:
         async with transaction(self.caller.tenancy) as session:

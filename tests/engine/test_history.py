@@ -11,7 +11,7 @@ from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCall
 from ingram_app.core import process
 from ingram_app.core.settings import settings
 from ingram_app.domain import model_calls, smiths, summaries
-from ingram_app.domain.model_calls import Call
+from ingram_app.domain.model_calls import Call, Whose
 from ingram_app.domain.runs import Run
 from ingram_app.domain.summaries import Summary
 from ingram_app.engine import prompt, wording
@@ -170,7 +170,8 @@ async def test_a_summary_is_made_once_though_the_process_dies_right_after_it(
             ),
         )  # fmt: skip
         call = Call("test/echo", "local", 1000, 100, 0, 0, 0, 7)
-        await model_calls.stamp(session, run.project_id, smith_id, [call], run_id=run.id)
+        whose = Whose(run.project_id, smith_id, run.agent_id, run.agent_version, run.id, run.channel)
+        await model_calls.stamp(session, whose, [call])
     await world.lose(run)
     async with engine():
         row = await world.ended(run)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic_ai.usage import RequestUsage
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
@@ -17,6 +18,7 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import budgets, customers, model_calls, projects, runs
 from ingram_app.domain.access import PERMISSIONS
 from ingram_app.domain.budgets import Budget, Status
+from ingram_app.domain.model_calls import Whose
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.spending import BudgetExceeded
 from ingram_app.domain.turns import Turn
@@ -358,6 +360,35 @@ async def test_what_a_smith_spends_beside_its_runs_is_counted(world: World, seat
     of = await budget(world, 1000, "warn", scope="smith", scope_id=smith_id)
     call = model_calls.priced(MODEL, "byok", RequestUsage(input_tokens=1_000, output_tokens=100), {})
     async with world.transaction() as session:
-        await model_calls.stamp(session, world.caller.project_id, smith_id, [call])
+        await model_calls.stamp(session, Whose(world.caller.project_id, smith_id, "agt"), [call])
     assert (await status(world, of)).spent_micros == call.cost_micros == 1200
     assert await told(world) == [(of.id, 80), (of.id, 100)]
+
+
+@pytest.mark.parametrize("budget_first", [True, False])
+async def test_what_is_kept_in_the_instant_that_a_budget_is_made_counts(
+    world: World, seats: object, budget_first: bool
+) -> None:
+    smith_id = await world.smith(MODEL)
+    call = model_calls.priced(MODEL, "byok", RequestUsage(input_tokens=1_000, output_tokens=100), {})
+
+    async def spend(session: AsyncSession) -> None:
+        await model_calls.stamp(session, Whose(world.caller.project_id, smith_id, "agt"), [call])
+
+    async def limit(session: AsyncSession) -> None:
+        await budgets.create(session, world.caller, scope="tenant", limit=1)
+
+    await world.overlap(*((limit, spend) if budget_first else (spend, limit)))
+    counted = "select spent_micros from budgets where project_id = :id"
+    assert (await world.sql(counted, id=world.caller.project_id)).scalar() == call.cost_micros == 1200
+
+
+async def test_a_budget_that_is_made_while_many_work_counts_all_of_it(world: World, working: None) -> None:
+    smiths = [await world.smith(MODEL, **SHORT) for _ in range(24)]
+    begun = [await world.start(smith_id, f"delay_ms={number % 5}") for number, smith_id in enumerate(smiths)]
+    made: list[Budget] = []
+    for whose in ({"scope": "tenant"}, *({"scope": "smith", "scope_id": smith_id} for smith_id in smiths)):
+        made.append(await budget(world, 10_000_000, "warn", **whose))
+    ended = [await world.ended(run) for run in begun]
+    counted = [(await status(world, of)).spent_micros for of in made]
+    assert counted == [sum(run.cost_micros or 0 for run in ended), *(run.cost_micros for run in ended)]
