@@ -7,7 +7,7 @@ pushes · rates · smiths · meters · connections · credentials · authorizati
 spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
 approvals · model_calls · memory · memory_ops · memories · runs · closures · spans · guards · tryouts · own_prices ·
 periods · leases · answers · recollections · vectors · recalling · retrievals · replays · speech · conversations ·
-claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · run_spans · traces ·
+claims · usage · ledger · erasures · exports · activity · webhooks · deliveries · prompts · run_spans · traces ·
 revenue · semantics · trace_exports · retention
 """
 
@@ -42,6 +42,7 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    ledger,
     mails,
     mcp_servers,
     memories,
@@ -129,6 +130,7 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "ledger",
     "mails",
     "mcp_servers",
     "memories",
