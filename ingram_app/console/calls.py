@@ -12,7 +12,7 @@ from ingram_app.console import made_of
 from ingram_app.console.address import is_asked, place_of
 from ingram_app.console.figures import count, moment, money
 from ingram_app.console.lists import filter_set, list_table, with_query
-from ingram_app.console.looks import badge, head, link, relative_time
+from ingram_app.console.looks import head, link, relative_time
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.core.database import transaction
@@ -28,6 +28,8 @@ _NOBODY: dict[Of, str] = {"smith": "erased smiths", "customer": "nobody"}
 @dataclass
 class CallRow:
     at: str
+    day: str
+    """When no more is kept of its time: of erased smiths' calls."""
     who: str
     run: str
     """Empty for what was done beside runs, and of erased smiths."""
@@ -44,6 +46,7 @@ class CallRow:
     def of(cls, call: ModelCall, names: dict[str, str]) -> "CallRow":
         return cls(
             at=moment(call.at),
+            day="" if call.smith_id else f"{call.at:%-d %B %Y}",
             who=names.get(call.smith_id or "", call.smith_id or "an erased smith"),
             run=call.run_id or "",
             agent=names.get(call.agent_id, call.agent_id),
@@ -123,7 +126,7 @@ def _said(which: Which, names: dict[str, str]) -> dict[str, str]:
 
 def _days(period: Period | None) -> str:
     if period is None:
-        return ""
+        return "not understood, so all there are"
     first, last = f"{period.first:%-d %B %Y}", f"{period.until - timedelta(days=1):%-d %B %Y}"
     return first if first == last else f"{first} to {last}"
 
@@ -176,7 +179,7 @@ def _cells(row: CallRow) -> list[Any]:
         aria_label=f"Run {row.run}",
     )
     return [
-        relative_time(row.at),
+        rx.cond(row.day != "", row.day, relative_time(row.at)),
         rx.el.span(row.who, class_name="clip", title=row.who),
         rx.cond(row.run != "", run, rx.el.span("–", class_name="muted")),
         rx.el.span(row.agent, class_name="clip", title=row.agent),
@@ -185,5 +188,5 @@ def _cells(row: CallRow) -> list[Any]:
         row.into,
         row.out,
         row.cached,
-        rx.el.span(rx.cond(row.estimated, badge("estimated")), row.cost, class_name="row"),
+        rx.fragment(rx.cond(row.estimated, rx.el.span("about ", class_name="muted", title="Estimated")), row.cost),
     ]

@@ -155,7 +155,9 @@ async def test_every_figure_leads_to_the_calls_that_add_up_to_it(window: Window)
     await expect(page.get_by_role("link", name="Customer: Hotel Post")).to_be_visible()
     await page.get_by_role("link", name="Model: test/echo").click()
     await page.get_by_role("link", name="Customer: Hotel Post").click()
-    await expect(page.get_by_text("an erased smith").first).to_be_visible()
+    erased = page.get_by_role("row", name="an erased smith").first
+    await expect(erased).to_contain_text(f"{now():%-d %B %Y}")
+    await expect(erased.get_by_role("link")).to_have_count(0)
     await page.get_by_role("link", name=f"Run {run['id']}").click()
     await expect(page).to_have_url(re.compile(f"/runs/{run['id']}$"))
 
