@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 import reflex as rx
 
 from ingram_app.console.address import asked
+from ingram_app.core.database import keepable
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import periods
 from ingram_app.domain.ledger import Of, Which
@@ -31,7 +32,7 @@ def others(period: Period, of: Of, but: Collection[str], *, firsts: bool = False
 
 def wanted(state: rx.State) -> Which:
     """Return which calls the address asks for; a period that is none is not asked for."""
-    words = {of: asked(state, of) for of in OF}
+    words: dict[Of, str] = keepable({of: asked(state, of) for of in OF})
     only = {of: _key(word) for of, word in words.items() if word and not word.startswith(_BUT)}
     but = {of: [_key(one) for one in word[1:].split(_BUT)] for of, word in words.items() if word.startswith(_BUT)}
     return Which(_period(asked(state, "from"), asked(state, "to")), only, but, asked(state, "count") == FIRSTS)
