@@ -133,16 +133,16 @@ def _title(period: Period) -> str:
     return f"{period.first:%B %Y}" if whole else f"{period.first:%-d %B} to {last:%-d %B %Y}"
 
 
-def _cards(period: Period, told: Group, before: Group) -> list[Card]:
+def _cards(period: Period, used: Group, before: Group) -> list[Card]:
     figures = [
-        ("Cost", money, told.cost_micros, before.cost_micros),
-        ("Tokens", count, told.tokens, before.tokens),
-        ("From the cache", count, told.cache_read_tokens, before.cache_read_tokens),
-        ("Runs", count, told.runs, before.runs),
+        ("Cost", money, used.cost_micros, before.cost_micros),
+        ("Tokens", count, used.tokens, before.tokens),
+        ("From the cache", count, used.cache_read_tokens, before.cache_read_tokens),
+        ("Runs", count, used.runs, before.runs),
     ]
     return [
-        Card(name, written(now), _change(now, then), made_of.calls(period, firsts=name == "Runs"))
-        for name, written, now, then in figures
+        Card(name, written(told), _change(told, then), made_of.calls(period, firsts=name == "Runs"))
+        for name, written, told, then in figures
     ]
 
 
@@ -161,7 +161,7 @@ async def _consumers(session: AsyncSession, caller: Caller, period: Period, by: 
     told = {"": "Erased smiths", usage.REST: "All others"}
     apart = [group.key for group in groups if group.key != usage.REST]
 
-    def led(group: Group, *, firsts: bool = False) -> str:
+    def calls_of(group: Group, *, firsts: bool = False) -> str:
         if group.key == usage.REST:
             return made_of.others(period, by, apart, firsts=firsts)
         return made_of.calls(period, {by: group.key}, firsts=firsts)
@@ -170,8 +170,8 @@ async def _consumers(session: AsyncSession, caller: Caller, period: Period, by: 
         Consumer(
             name=names.get(group.key) or told.get(group.key, group.key),
             page=f"{_PAGES[by]}{group.key}" if by in _PAGES and group.key in names else "",
-            made_of=led(group),
-            counted=led(group, firsts=True),
+            made_of=calls_of(group),
+            counted=calls_of(group, firsts=True),
             runs=count(group.runs),
             tokens=count(group.tokens),
             cost=money(group.cost_micros),
