@@ -35,6 +35,14 @@ def is_at(id: rx.Var[str]) -> rx.Var[bool]:
     return ends.call(id).to(bool)
 
 
+def is_asked(query: rx.Var[str]) -> rx.Var[bool]:
+    """Tell, in the browser, whether its address asks this: figures of another question are not shown."""
+    same: Any = rx.vars.FunctionStringVar.create(
+        "((query) => typeof window === 'undefined' || window.location.search.replace(/^[?]/, '') === query)"
+    )
+    return same.call(query).to(bool)
+
+
 @contextmanager
 def or_not_here(noun: str) -> Iterator[None]:
     """Show the page that is not here for a row that is not found: another project's looks no different."""

@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.console import budget_form
+from ingram_app.console import budget_form, made_of
 from ingram_app.console.budget_form import Choice
 from ingram_app.console.dialogs import close_dialog, confirm, curl, open_dialog
 from ingram_app.console.figures import money
@@ -19,9 +19,12 @@ from ingram_app.core.errors import Conflict, Invalid, NotFound
 from ingram_app.domain import agents, budgets, customers, smiths
 from ingram_app.domain.access import Caller
 from ingram_app.domain.budgets import Budget, Scope, Status
+from ingram_app.domain.ledger import Of
 from ingram_app.domain.paging import Place
+from ingram_app.domain.periods import Period
 
 _PAGE = Place(limit=200)
+_OF: dict[Scope, Of] = {Scope.agent: "agent", Scope.smith: "smith", Scope.customer: "customer"}
 _ACTIONS = {"warn": "tells", "degrade": "asks the cheaper model", "block": "asks no model"}
 
 
@@ -30,7 +33,7 @@ class BudgetRow:
     id: str
     whose: str
     made_by: str
-    """Below the project: the runs, or the smiths, that spend it."""
+    """Below the project: the model calls that it was spent on."""
     spent: str
     limit: str
     reserved: str
@@ -54,7 +57,7 @@ class BudgetRow:
         return cls(
             id=budget.id,
             whose=names.get(budget.scope_id, budget.scope_id),
-            made_by=_made_by(budget),
+            made_by=_made_by(status),
             spent=money(status.spent_micros),
             limit=money(budget.limit_micros),
             reserved=money(status.reserved_micros) if status.reserved_micros else "",
@@ -145,9 +148,10 @@ async def _names(session: AsyncSession, caller: Caller, found: Sequence[Budget])
     return called | {id: f"Customer {customer.name}" for id, customer in named.items()}
 
 
-def _made_by(budget: Budget) -> str:
-    words = {Scope.agent: "/runs?agent=", Scope.smith: "/runs?smith=", Scope.customer: "/customers/"}
-    return words[budget.scope] + budget.scope_id if budget.scope in words else "/runs"
+def _made_by(status: Status) -> str:
+    budget, start = status.budget, status.period_start
+    period = Period(start.date(), budget.period.end(start).date())
+    return made_of.calls(period, {_OF[budget.scope]: budget.scope_id} if budget.scope in _OF else {})
 
 
 def _state(status: Status) -> str:

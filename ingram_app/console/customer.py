@@ -6,11 +6,12 @@ from typing import Any
 
 import reflex as rx
 
-from ingram_app.console import customer_form, customer_pushes, customer_smiths, months
+from ingram_app.console import customer_form, customer_pushes, customer_smiths, made_of, months
 from ingram_app.console.address import asked, is_at, named, or_not_here
 from ingram_app.console.customers import USED, export, signed
 from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm_by_name, curl, form_dialog
 from ingram_app.console.figures import counted, moment, money
+from ingram_app.console.lists import led
 from ingram_app.console.looks import button, facts, link, one_thing, relative_time, skeleton
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
@@ -18,6 +19,7 @@ from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import customers, revenue
 from ingram_app.domain.customers import Customer
+from ingram_app.domain.ledger import Of
 from ingram_app.domain.revenue import Line, Statement
 
 _VIEWS = [("", "Month"), ("smiths", "Smiths"), ("pushes", "Stripe")]
@@ -30,12 +32,14 @@ class LineRow:
     unit: str
     cost: str
     price: str
+    made_of: str
+    """Where the model calls are that it counts, below the project; empty for a meter."""
 
     @classmethod
-    def of(cls, line: Line) -> "LineRow":
+    def of(cls, line: Line, made_of: str) -> "LineRow":
         unit = "of the cost" if line.unit_price_micros is None else money(line.unit_price_micros)
         cost = money(line.cost_micros) if line.cost_micros else "–"
-        return cls(line.what, figure(line.quantity), unit, cost, money(line.price_micros))
+        return cls(line.what, figure(line.quantity), unit, cost, money(line.price_micros), made_of)
 
 
 def figure(quantity: Decimal) -> str:
@@ -59,6 +63,8 @@ class CustomerPage(rx.State):
     after: str = ""
     lines: list[LineRow] = []
     cost: str = ""
+    made_of: str = ""
+    """Where the model calls are that it is made of, below the project."""
     price: str = ""
     margin: str = ""
     loss: str = ""
@@ -121,7 +127,11 @@ class CustomerPage(rx.State):
         month = statement.month
         self.month, self.month_words = str(month), months.words(month)
         self.before, self.after = str(month.before), months.after(month)
-        self.lines = [LineRow.of(line) for line in statement.lines]
+        whose: dict[Of, str] = {"customer": self.id}
+        days = months.days(month)
+        self.made_of = made_of.calls(days, whose)
+        led_to = {"calls": self.made_of, "runs": made_of.calls(days, whose, firsts=True), "meter": ""}
+        self.lines = [LineRow.of(line, led_to[line.of]) for line in statement.lines]
         self.cost, self.price = money(statement.cost_micros), money(statement.price_micros)
         self.margin = signed(statement.margin_micros)
 
@@ -200,7 +210,7 @@ def _statement() -> rx.Component:
         rx.el.td(rx.el.strong("Total")),
         rx.el.td(),
         rx.el.td(),
-        rx.el.td(CustomerPage.cost, class_name="number"),
+        rx.el.td(led(CustomerPage.cost, CustomerPage.made_of, "in all"), class_name="number"),
         rx.el.td(CustomerPage.price, class_name="number"),
     )
     margin = rx.el.tr(rx.el.td("Margin", col_span=4), rx.el.td(CustomerPage.margin, class_name="number"))
@@ -214,7 +224,9 @@ def _statement() -> rx.Component:
 
 
 def _line(row: LineRow) -> rx.Component:
-    figures = (row.quantity, row.unit, row.cost, row.price)
+    quantity = rx.cond(row.made_of != "", led(row.quantity, row.made_of, row.what), row.quantity)
+    cost = rx.cond(row.cost != "–", led(row.cost, row.made_of, "cost", row.what), row.cost)
+    figures = (quantity, row.unit, cost, row.price)
     return rx.el.tr(rx.el.td(row.what), *(rx.el.td(one, class_name="number") for one in figures))
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.console import customer_form, months
+from ingram_app.console import customer_form, made_of, months
 from ingram_app.console.address import asked, place_of
 from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, curl, form_dialog
 from ingram_app.console.figures import count, money
-from ingram_app.console.lists import empty, list_table, search
+from ingram_app.console.lists import empty, led, list_table, search
 from ingram_app.console.looks import NativeForm, badge, button, facts, head, served
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
@@ -34,6 +34,10 @@ class CustomerRow:
     cost: str
     price: str
     margin: str
+    made_of: str
+    """Where its model calls are, below the project."""
+    counted: str
+    """Where those are that began its runs."""
 
 
 @dataclass
@@ -45,6 +49,8 @@ class Total:
     margin: str
     unassigned: str
     """What smiths cost that are assigned to nobody."""
+    nobodys: str
+    """Where those calls are, below the project."""
 
 
 class Customers(rx.State):
@@ -54,7 +60,7 @@ class Customers(rx.State):
     month_words: str = ""
     before: str = ""
     after: str = ""
-    total: Total = Total("", "", "", "")
+    total: Total = Total("", "", "", "", "")
     errors: dict[str, str] = {}
     loaded: bool = False
 
@@ -108,6 +114,8 @@ def _row(customer: Customer, used: Statement, smiths: int) -> CustomerRow:
         cost=money(used.cost_micros),
         price=money(used.price_micros),
         margin=signed(used.margin_micros),
+        made_of=made_of.calls(months.days(used.month), {"customer": customer.id}),
+        counted=made_of.calls(months.days(used.month), {"customer": customer.id}, firsts=True),
     )
 
 
@@ -119,6 +127,7 @@ def _total(made: list[Statement], month: Month) -> Total:
         money(assigned.price_micros),
         signed(assigned.margin_micros),
         money(nobodys.cost_micros),
+        made_of.calls(months.days(month), {"customer": ""}),
     )
 
 
@@ -183,7 +192,7 @@ def _sums() -> rx.Component:
             ("Cost", Customers.total.cost),
             ("Price", Customers.total.price),
             ("Margin", Customers.total.margin),
-            ("Cost of unassigned smiths", Customers.total.unassigned),
+            ("Cost of unassigned smiths", led(Customers.total.unassigned, Customers.total.nobodys)),
         ),
         class_name="across",
     )
@@ -220,9 +229,9 @@ def _cells(row: CustomerRow) -> list[Any]:
             class_name="row",
         ),
         row.smiths,
-        row.runs,
-        row.tokens,
-        row.cost,
+        led(row.runs, row.counted, "runs", row.name),
+        led(row.tokens, row.made_of, "tokens", row.name),
+        led(row.cost, row.made_of, "cost", row.name),
         row.price,
         row.margin,
     ]

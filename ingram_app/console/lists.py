@@ -6,6 +6,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.looks import Text, code, link, skeleton
+from ingram_app.console.session import Session
 
 
 def list_table(
@@ -129,6 +130,12 @@ def filter_set(word: str, label: str, shown: rx.Var[str]) -> rx.Component:
             title="Take this filter away",
         ),
     )
+
+
+def led(figure: Text, path: Text, *what: Text) -> rx.Component:
+    """A figure that leads to what it is made of, at `path` below the project; `what` says which figure it is."""
+    named = rx.Var.create(" ".join(f"{word}" for word in ("", *what)))
+    return link(figure, href=f"/p/{Session.project_id}{path}", aria_label=f"{figure}{named}")
 
 
 def with_pill(fresh: rx.Var[int], more: rx.Var[bool], on_click: Any, table: rx.Component) -> rx.Component:

@@ -7,6 +7,7 @@ from ingram_app.console.lists import with_query
 from ingram_app.console.looks import link
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import rates
+from ingram_app.domain.periods import Period
 from ingram_app.domain.rates import Month
 
 
@@ -36,3 +37,8 @@ def bar(shown: rx.Var[str], before: rx.Var[str], after: rx.Var[str]) -> rx.Compo
 def after(month: Month) -> str:
     """Return the month after one, empty for the current one."""
     return "" if month == rates.month_of(None) else str(month.next)
+
+
+def days(month: Month) -> Period:
+    """Return the days of a month."""
+    return Period(month.first, month.next.first)

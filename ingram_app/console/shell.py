@@ -41,6 +41,7 @@ _SECTIONS = [
         "Spend",
         [
             ("Usage & cost", "wallet", "/usage", "u"),
+            ("Model calls", "receipt-text", "/calls", "l"),
         ],
     ),
     (

@@ -1,4 +1,4 @@
-"""Usage and cost: what a period took, over time and by whom, live. Its figures lead to the runs that made them."""
+"""Usage and cost: what a period took, over time and by whom, live. Its figures lead to the calls that made them."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -6,12 +6,13 @@ from datetime import date, timedelta
 import reflex as rx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.console import made_of
 from ingram_app.console.address import asked
 from ingram_app.console.budgets import Budgets, budgets_section, example as budgets_example
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import count, money
 from ingram_app.console.following import stirred
-from ingram_app.console.lists import list_table, with_query
+from ingram_app.console.lists import led, list_table, with_query
 from ingram_app.console.looks import NativeForm, button, head, link, section, served, skeleton
 from ingram_app.console.session import Choice, Session, standing
 from ingram_app.console.shell import page
@@ -22,11 +23,13 @@ from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
 from ingram_app.domain import periods, runs, usage
 from ingram_app.domain.access import Caller
+from ingram_app.domain.ledger import Of
 from ingram_app.domain.periods import Period
-from ingram_app.domain.usage import By, Group
+from ingram_app.domain.usage import Group
 
 _LAST_DAYS = {"7d": 7, "30d": 30}
 _TOP = 10
+_PAGES: dict[str, str] = {"smith": "/smiths/", "agent": "/agents/"}
 
 
 @dataclass
@@ -35,12 +38,19 @@ class Card:
     figure: str
     change: str
     """Against the period before."""
+    made_of: str
+    """Where the calls are that it is made of, below the project."""
 
 
 @dataclass
 class Consumer:
-    key: str
     name: str
+    page: str
+    """Its own, below the project; empty when it has none."""
+    made_of: str
+    """Where its calls are, below the project."""
+    counted: str
+    """Where those are that began its runs."""
     runs: str
     tokens: str
     cost: str
@@ -61,6 +71,7 @@ class UsagePage(rx.State):
     smiths: list[Consumer] = []
     agents: list[Consumer] = []
     models: list[Consumer] = []
+    apps: list[Consumer] = []
     loaded: bool = False
 
     @rx.event
@@ -90,9 +101,10 @@ class UsagePage(rx.State):
             self.smiths = await _consumers(session, caller, period, "smith")
             self.agents = await _consumers(session, caller, period, "agent")
             self.models = await _consumers(session, caller, period, "model")
+            self.apps = await _consumers(session, caller, period, "app")
         self.choices, self.title = _choices(), _title(period)
         self.first, self.last = period.first.isoformat(), (period.until - timedelta(days=1)).isoformat()
-        self.cards, self.loaded = _cards(usage.total(told), before), True
+        self.cards, self.loaded = _cards(period, usage.total(told), before), True
         self.columns, self.series = drawn(period, told)
 
 
@@ -121,12 +133,16 @@ def _title(period: Period) -> str:
     return f"{period.first:%B %Y}" if whole else f"{period.first:%-d %B} to {last:%-d %B %Y}"
 
 
-def _cards(told: Group, before: Group) -> list[Card]:
+def _cards(period: Period, used: Group, before: Group) -> list[Card]:
+    figures = [
+        ("Cost", money, used.cost_micros, before.cost_micros),
+        ("Tokens", count, used.tokens, before.tokens),
+        ("From the cache", count, used.cache_read_tokens, before.cache_read_tokens),
+        ("Runs", count, used.runs, before.runs),
+    ]
     return [
-        Card("Cost", money(told.cost_micros), _change(told.cost_micros, before.cost_micros)),
-        Card("Tokens", count(told.tokens), _change(told.tokens, before.tokens)),
-        Card("From the cache", count(cached := told.cache_read_tokens), _change(cached, before.cache_read_tokens)),
-        Card("Runs", count(told.runs), _change(told.runs, before.runs)),
+        Card(name, written(told), _change(told, then), made_of.calls(period, firsts=name == "Runs"))
+        for name, written, told, then in figures
     ]
 
 
@@ -137,16 +153,25 @@ def _change(told: int, before: int) -> str:
     return f"{(told - before) / before:+.0%} against the period before".replace("%", " %").replace("-", "−")
 
 
-async def _consumers(session: AsyncSession, caller: Caller, period: Period, by: By) -> list[Consumer]:
+async def _consumers(session: AsyncSession, caller: Caller, period: Period, by: Of) -> list[Consumer]:
     """Return those that cost most, and all others as one."""
     groups = await usage.browse(session, caller, period, by, most=_TOP)
     names = await usage.named(session, caller, by, [group.key for group in groups])
     whole = usage.total(groups).cost_micros
-    others = {"": "Erased smiths", usage.REST: "All others"}
+    told = {"": "Erased smiths", usage.REST: "All others"}
+    apart = [group.key for group in groups if group.key != usage.REST]
+
+    def calls_of(group: Group, *, firsts: bool = False) -> str:
+        if group.key == usage.REST:
+            return made_of.others(period, by, apart, firsts=firsts)
+        return made_of.calls(period, {by: group.key}, firsts=firsts)
+
     return [
         Consumer(
-            key="" if group.key in others else group.key,
-            name=names.get(group.key) or others.get(group.key, group.key),
+            name=names.get(group.key) or told.get(group.key, group.key),
+            page=f"{_PAGES[by]}{group.key}" if by in _PAGES and group.key in names else "",
+            made_of=calls_of(group),
+            counted=calls_of(group, firsts=True),
             runs=count(group.runs),
             tokens=count(group.tokens),
             cost=money(group.cost_micros),
@@ -175,9 +200,10 @@ def usage_page() -> rx.Component:
                     chart(UsagePage.columns, UsagePage.series),
                 ),
                 budgets_section(),
-                _top("Smiths", "Whose turns cost most.", UsagePage.smiths, "runs?smith="),
-                _top("Agents", "Whose smiths cost most.", UsagePage.agents, "runs?agent="),
-                _top("Models", "A run counts for the model of its first call.", UsagePage.models, "runs"),
+                _top("Smiths", "Whose turns cost most.", UsagePage.smiths),
+                _top("Agents", "Whose smiths cost most.", UsagePage.agents),
+                _top("Models", "A run counts for the model of its first call.", UsagePage.models),
+                _top("Apps", "Where turns came from. What is done beside runs is background.", UsagePage.apps),
                 _export(),
             ),
             skeleton(),
@@ -202,20 +228,19 @@ def _picker() -> rx.Component:
 
 
 def _card(card: Card) -> rx.Component:
-    runs_page = link(card.figure, href=f"/p/{Session.project_id}/runs")
     return rx.el.div(
         rx.el.dt(card.name),
-        rx.el.dd(rx.cond(card.name == "Runs", runs_page, card.figure), class_name="figure"),
+        rx.el.dd(led(card.figure, card.made_of, card.name), class_name="figure"),
         rx.el.dd(card.change, class_name="muted small"),
     )
 
 
-def _top(title: str, about: str, rows: rx.Var[list[Consumer]], path: str) -> rx.Component:
+def _top(title: str, about: str, rows: rx.Var[list[Consumer]]) -> rx.Component:
     def cells(row: Consumer) -> list[rx.Component | rx.Var[str]]:
         named = rx.el.span(row.name, class_name="clip wide", title=row.name)
-        made = link(named, href=f"/p/{Session.project_id}/{path}{row.key}")
-        where = named if title == "Models" else rx.cond(row.key != "", made, named)
-        return [where, row.runs, row.tokens, row.cost, row.share]
+        its = rx.cond(row.page != "", link(named, href=f"/p/{Session.project_id}{row.page}"), named)
+        runs_, tokens = led(row.runs, row.counted, "runs", row.name), led(row.tokens, row.made_of, "tokens", row.name)
+        return [its, runs_, tokens, led(row.cost, row.made_of, "cost", row.name), row.share]
 
     empty = rx.el.p("No model was called in this period.", class_name="muted none-match")
     columns = [title.removesuffix("s"), "Runs#", "Tokens#", "Cost#", "Share#"]

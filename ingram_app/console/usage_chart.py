@@ -1,10 +1,15 @@
 """The chart of a period's cost: a column for each day, stacked by model, and the same as a table."""
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import reflex as rx
 
+from ingram_app.console import made_of
 from ingram_app.console.figures import money
+from ingram_app.console.lists import led
+from ingram_app.console.looks import link
+from ingram_app.console.session import Session
 from ingram_app.domain.periods import Period
 from ingram_app.domain.usage import Group
 
@@ -20,6 +25,16 @@ class Part:
     height: str
     colour: str
     told: str
+    made_of: str
+    """Where the calls are that it is made of, below the project."""
+
+
+@dataclass
+class Figure:
+    """What one of the series cost on a day."""
+
+    cost: str
+    made_of: str
 
 
 @dataclass
@@ -30,8 +45,9 @@ class Column:
     label: str
     """Under it, at some of the days."""
     cost: str
+    made_of: str
     parts: list[Part]
-    figures: list[str]
+    figures: list[Figure]
     """What each of the series cost."""
 
 
@@ -40,6 +56,7 @@ class Series:
     name: str
     colour: str
     cost: str
+    made_of: str
 
 
 def drawn(period: Period, told: list[Group]) -> tuple[list[Column], list[Series]]:
@@ -59,19 +76,34 @@ def drawn(period: Period, told: list[Group]) -> tuple[list[Column], list[Series]
     for day in days if len(ranked) > _APART else []:
         by_day[day].append(sum(costs.get((day, model), 0) for model in ranked[_APART:]))
     highest = max((sum(values) for values in by_day.values()), default=0) or 1
-    columns = [_column(day, place, len(days), names, by_day[day], highest) for place, day in enumerate(days)]
-    return columns, [Series(name, f"c{place}", money(sums[name])) for place, name in enumerate(names)]
+    columns = [
+        _column(day, place, len(days), names, by_day[f"{day}"], highest) for place, day in enumerate(period.days)
+    ]
+    series = [
+        Series(name, f"c{place}", money(sums[name]), _led(period, names, name)) for place, name in enumerate(names)
+    ]
+    return columns, series
 
 
-def _column(day: str, place: int, days: int, names: list[str], values: list[int], highest: int) -> Column:
+def _led(period: Period, names: list[str], name: str) -> str:
+    """Return where the calls of a series are: of a model, or of all that have no colour of their own."""
+    if names.index(name) == _APART:
+        return made_of.others(period, "model", names[:_APART])
+    return made_of.calls(period, {"model": name})
+
+
+def _column(on: date, place: int, days: int, names: list[str], values: list[int], highest: int) -> Column:
+    day, period = on.isoformat(), Period(on, on + timedelta(days=1))
+    led_to = [_led(period, names, name) for name in names]
     parts = [
-        Part(f"{value / highest:.2%}", f"c{number}", f"{day}, {name}: {money(value)}")
+        Part(f"{value / highest:.2%}", f"c{number}", f"{day}, {name}: {money(value)}", led_to[number])
         for number, (name, value) in enumerate(zip(names, values, strict=True))
         if value
     ]
     every = max(1, -(-days // 8))
     label = day[5:] if place % every == 0 else ""
-    return Column(day, label, money(sum(values)), parts, [money(value) for value in values])
+    figures = [Figure(money(value), where) for value, where in zip(values, led_to, strict=True)]
+    return Column(day, label, money(sum(values)), made_of.calls(period), parts, figures)
 
 
 def chart(columns: rx.Var[list[Column]], series: rx.Var[list[Series]]) -> rx.Component:
@@ -97,13 +129,22 @@ def _bar(column: Column) -> rx.Component:
 
 
 def _part(part: Part) -> rx.Component:
-    return rx.el.div(class_name=f"part {part.colour}", style={"height": part.height}, title=part.told)
+    return link(
+        href=f"/p/{Session.project_id}{part.made_of}",
+        class_name=f"part {part.colour}",
+        style={"height": part.height},
+        title=part.told,
+        tab_index=-1,
+    )
 
 
 def _legend(one: Series) -> rx.Component:
-    return rx.el.li(rx.el.span(class_name=f"part {one.colour}"), one.name, rx.el.span(one.cost, class_name="muted"))
+    return rx.el.li(rx.el.span(class_name=f"part {one.colour}"), one.name, led(one.cost, one.made_of, one.name))
 
 
 def _row(column: Column) -> rx.Component:
-    figures = rx.foreach(column.figures, lambda figure: rx.el.td(figure, class_name="number"))
-    return rx.el.tr(rx.el.td(column.day), rx.el.td(column.cost, class_name="number"), figures)
+    figures = rx.foreach(
+        column.figures, lambda one: rx.el.td(led(one.cost, one.made_of, column.day), class_name="number")
+    )
+    whole = led(column.cost, column.made_of, column.day)
+    return rx.el.tr(rx.el.td(column.day), rx.el.td(whole, class_name="number"), figures)

@@ -7,7 +7,7 @@ pushes · rates · smiths · meters · connections · credentials · authorizati
 spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
 approvals · model_calls · memory · memory_ops · memories · runs · closures · spans · guards · tryouts · own_prices ·
 periods · leases · endings · answers · recollections · vectors · recalling · retrievals · replays · speech ·
-conversations · claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · run_spans ·
+conversations · claims · usage · ledger · erasures · exports · activity · webhooks · deliveries · prompts · run_spans ·
 traces · revenue · semantics · trace_exports · retention
 """
 
@@ -43,6 +43,7 @@ from ingram_app.domain import (
     idempotency,
     keyrings,
     leases,
+    ledger,
     mails,
     mcp_servers,
     memories,
@@ -131,6 +132,7 @@ __all__ = [
     "idempotency",
     "keyrings",
     "leases",
+    "ledger",
     "mails",
     "mcp_servers",
     "memories",

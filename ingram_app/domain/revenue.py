@@ -4,9 +4,9 @@ All sums are exact: what all customers and the unassigned smiths used is what th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -31,6 +31,7 @@ class Line:
     unit_price_micros: int | None
     """Null where the price is a share of the cost."""
     price_micros: int
+    of: Literal["calls", "runs", "meter"] = "meter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,14 @@ async def _statements(session: AsyncSession, caller: Caller, month: Month, custo
 def _made(card: RateCard, customer_id: str | None, month: Month, used: Used, counted: dict[str, Decimal]) -> Statement:
     runs, into, out, cost = used
     lines = [
-        Line("Model calls, in tokens", Decimal(into + out), cost, None, card.of_model_cost(cost)),
-        Line("Runs", Decimal(runs), 0, card.run_price_micros, card.of_runs(runs)),
+        Line("Model calls, in tokens", Decimal(into + out), cost, None, card.of_model_cost(cost), of="calls"),
+        Line("Runs", Decimal(runs), 0, card.run_price_micros, card.of_runs(runs), of="runs"),
     ]
     for meter, quantity in sorted(counted.items()):
         price = card.meter_prices_micros.get(meter, 0)
         lines.append(Line(meter, quantity, 0, price, card.of_meter(meter, quantity)))
     if customer_id is None:
-        lines = [Line(one.what, one.quantity, one.cost_micros, one.unit_price_micros, 0) for one in lines]
+        lines = [replace(one, price_micros=0) for one in lines]
     return Statement(customer_id, month, runs, into, out, [line for line in lines if line.quantity or line.cost_micros])
 
 

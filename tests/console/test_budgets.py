@@ -3,6 +3,7 @@
 import pytest
 
 from ingram_app.console.budgets import Budgets
+from ingram_app.core.clock import now
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound, Refused
 from ingram_app.domain import agents, customers, smiths
@@ -10,6 +11,7 @@ from ingram_app.domain.access import Role
 from tests.console.desk import Desk, call, sit
 
 FORM = {"scope": "tenant", "limit": "25.5", "action": "block", "period": "daily", "thresholds": "100 %, 50"}
+TODAY = f"/calls?from={now():%Y-%m-%d}&to={now():%Y-%m-%d}"
 
 
 async def tab_of(desk: Desk) -> Budgets:
@@ -24,7 +26,7 @@ async def test_a_budget_is_set_changed_and_taken_off(desk: Desk) -> None:
     await call(tab, Budgets.load)
     [row] = tab.rows
     assert (row.whose, row.spent, row.limit, row.state, row.made_by) == (
-        "The whole project", "$0.00", "$25.50", "active", "/runs"
+        "The whole project", "$0.00", "$25.50", "active", TODAY
     )  # fmt: skip
     assert row.kept == {"limit": "25.5", "action": "block", "period": "daily", "thresholds": "50, 100"}
     await call(tab, Budgets.choose, row.id, "edit")
@@ -51,9 +53,9 @@ async def test_budgets_say_whose_they_are(desk: Desk) -> None:
         assert tab.errors == {}
     await call(tab, Budgets.load)
     assert [(row.whose, row.made_by) for row in tab.rows] == [
-        ("Customer Hotel Post", f"/customers/{hotel.id}"),
-        ("Smith user-1", f"/runs?smith={clone.smith.id}"),
-        (f"Agent {agent.name}", f"/runs?agent={agent.id}"),
+        ("Customer Hotel Post", f"{TODAY}&customer={hotel.id}"),
+        ("Smith user-1", f"{TODAY}&smith={clone.smith.id}"),
+        (f"Agent {agent.name}", f"{TODAY}&agent={agent.id}"),
     ]
 
 

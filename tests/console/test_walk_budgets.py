@@ -55,7 +55,7 @@ async def test_a_budget_is_set_used_up_raised_and_taken_off(window: Window, pric
     await expect(row).to_contain_text("of $5.00")
     assert await spend(window, smith_id) < 300
     await row.get_by_role("link").click()
-    await expect(page.get_by_role("heading", name="Runs", level=1)).to_be_visible()
+    await expect(page.get_by_role("heading", name="Model calls", level=1)).to_be_visible()
     await window.visitor.go(f"{window.root}/usage", "Usage & cost")
     await row.get_by_role("button", name="Take off").click()
     await page.get_by_role("dialog").get_by_role("button", name="Take it off").click()
