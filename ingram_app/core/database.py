@@ -5,22 +5,24 @@ Every transaction says for whom it is (`Tenancy`); row level security shows it n
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, lru_cache, partial
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
-from sqlalchemy import DateTime, Dialect, Enum, Executable, TextClause, TypeDecorator, text
+from sqlalchemy import Connection, DateTime, Dialect, Enum, Executable, TextClause, TypeDecorator, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.errors import Unavailable
+from ingram_app.core.journeys import Driver, Rows, Wire
 from ingram_app.core.roles import DISPATCHER, ROLE
 from ingram_app.core.settings import settings
 
@@ -48,8 +50,9 @@ class Tenancy:
 
 
 NOBODY = Tenancy()
+_BEGIN, _COMMIT = "begin", "commit"
+_FOR = "select " + ", ".join(f"set_config('app.{of.name}', %({of.name})s, true)" for of in fields(Tenancy))
 _PLAIN = re.compile(r"\w*", re.ASCII)
-Driver = psycopg.AsyncConnection[Any]
 _MOMENT_IN = text("select clock_timestamp() + make_interval(secs => :seconds)")
 _ALONE = text("select pg_advisory_xact_lock(hashtext(:deed))")
 
@@ -97,14 +100,17 @@ def keepable(value: Any) -> Any:
 @cache
 def pool() -> AsyncEngine:
     """Return the process's connections, each working as `ROLE`. None begins a transaction by itself: `_begin` does."""
-    return create_async_engine(
+    engine = create_async_engine(
         driver_url().replace("postgresql://", "postgresql+psycopg://", 1),
-        connect_args={"options": f"-c role={ROLE}", "autocommit": True},
+        # psycopg prepares nothing: with a transaction that it rolls back it forgets all, what a `Wire` prepared too
+        connect_args={"options": f"-c role={ROLE}", "autocommit": True, "prepare_threshold": None},
         pool_size=24,
         max_overflow=0,  # what overflows is opened and closed again, at a dear price
         json_serializer=_dumps,
         hide_parameters=True,  # an error that is logged tells its statement, never what people wrote
     )
+    event.listen(engine.sync_engine, "before_cursor_execute", _before_others)
+    return engine
 
 
 @asynccontextmanager
@@ -113,7 +119,7 @@ async def transaction(tenancy: Tenancy) -> AsyncIterator[AsyncSession]:
 
     Rows stay readable after the block. Nobody else commits.
     """
-    async with _unit(_settings_of(tenancy)) as session:
+    async with _unit((_FOR, _settings_of(tenancy))) as session:
         yield session
     for deed in session.info.get("afterwards", ()):
         deed()
@@ -122,13 +128,13 @@ async def transaction(tenancy: Tenancy) -> AsyncIterator[AsyncSession]:
 @asynccontextmanager
 async def dispatching() -> AsyncIterator[AsyncSession]:
     """Open a transaction that sees, across projects, what waits to be taken up or looked after, and nothing else."""
-    async with _unit(f"set local role {DISPATCHER}") as session:
+    async with _unit((f"set local role {DISPATCHER}", {})) as session:
         yield session
 
 
-async def enter(session: AsyncSession, tenancy: Tenancy) -> None:
+def enter(session: AsyncSession, tenancy: Tenancy) -> None:
     """Make the rest of the transaction one for `tenancy`."""
-    await tell(session, _settings_of(tenancy), {})
+    ask(session, _FOR, _settings_of(tenancy))
 
 
 async def alone(session: AsyncSession, deed: str) -> None:
@@ -142,49 +148,40 @@ async def moment_in(session: AsyncSession, seconds: float = 0) -> datetime:
     return moment
 
 
-class Rows:
-    """What a statement gave, and how many rows it gave or touched."""
-
-    __slots__ = ("_rows", "rowcount")
-
-    def __init__(self, rows: Sequence[Sequence[Any]], rowcount: int) -> None:
-        self._rows = rows
-        self.rowcount = rowcount
-
-    def all(self) -> Sequence[Sequence[Any]]:
-        return self._rows
-
-    def first(self) -> Sequence[Any] | None:
-        return self._rows[0] if self._rows else None
-
-    def one(self) -> Sequence[Any]:
-        (row,) = self._rows
-        return row
-
-    def scalar(self) -> Any:
-        """The first value of the first row, `None` when there is no row."""
-        return self._rows[0][0] if self._rows else None
-
-
-async def execute(session: AsyncSession, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Rows:
+async def execute(
+    session: AsyncSession, statement: Executable | str, parameters: Mapping[str, Any] | None = None
+) -> Rows:
     """Execute a statement that maps no rows to objects; nothing that waits in the session is flushed before.
 
-    One that is a text goes to the driver as it stands, for half of what it costs through SQLAlchemy.
+    One that is a text goes to the driver as it stands, for half of what it costs through SQLAlchemy; a string is one
+    that is spelt as the driver wants it.
     """
-    if isinstance(statement, TextClause):
-        return await tell(session, _spelt(statement), parameters or {})
+    if isinstance(statement, TextClause | str):
+        rows = ask(session, statement, parameters)
+        await answered(session)
+        return rows
     result = await (await session.connection()).execute(statement, parameters)
-    return Rows(result.all() if result.returns_rows else (), result.rowcount)
+    rows = Rows(str(statement))
+    rows.come(result.all() if result.returns_rows else (), result.rowcount)
+    return rows
 
 
-async def tell(session: AsyncSession, statement: str, parameters: Mapping[str, Any]) -> Rows:
-    """Execute a statement that is spelt as the driver wants it."""
-    return await _tell(session.info["connection"], statement, parameters)
+async def answered(session: AsyncSession) -> None:
+    """Wait until all that was asked has been answered."""
+    await _go(session.info["connection"])
 
 
-def driver(session: AsyncSession) -> Driver:
-    """Return the connection of the transaction, as the driver knows it."""
-    return _driver_of(session.info["connection"])
+def ask(session: AsyncSession, statement: TextClause | str, parameters: Mapping[str, Any] | None = None) -> Rows:
+    """Have a statement go to the server with the next that is executed, or with the end of the transaction.
+
+    What it gave is known then. If it fails, that is what fails.
+    """
+    connection: AsyncConnection = session.info["connection"]
+    text = statement if isinstance(statement, str) else _spelt(statement)
+    try:
+        return _wire_of(connection).ask(text, parameters or {})
+    except psycopg.Error as failed:  # a value that PostgreSQL can not take: nothing was asked
+        raise _as_sqlalchemy_would(text, failed) from failed
 
 
 @asynccontextmanager
@@ -195,47 +192,68 @@ async def connected() -> AsyncIterator[Driver]:
 
 
 @asynccontextmanager
-async def _unit(first: str) -> AsyncIterator[AsyncSession]:
-    """Open a transaction together with its first statement: one journey to the server instead of two.
+async def _unit(for_whom: tuple[str, Mapping[str, Any]]) -> AsyncIterator[AsyncSession]:
+    """Open a transaction: it begins with its first statement, and ends with its last if that was asked (`ask`).
 
     The session itself begins with the first object that is asked of it; who asks for none does not pay for it.
     """
     connection = await pool().connect()
+    wire = _wire_of(connection)
+    wire.open_with((_BEGIN, {}), for_whom)
     session = AsyncSession(connection, expire_on_commit=False, info={"connection": connection})
     try:
-        await _tell(connection, f"begin; {first}")
         yield session
         if session.in_transaction():
+            if wire.waits:
+                await _go(connection)
             await session.commit()
-        else:
-            await _tell(connection, "commit")
+        elif wire.opened:
+            wire.ask(_COMMIT, {})
+            await _go(connection)
     finally:  # what is still open now is rolled back, by the session or by the pool
+        wire.forget()
         if session.in_transaction():
             await session.close()
+        if wire.held.closed:
+            await connection.invalidate()
         await connection.close()
 
 
-async def _tell(connection: AsyncConnection, statement: str, parameters: Mapping[str, Any] | None = None) -> Rows:
-    """Have the driver execute a statement. It fails as it would have through SQLAlchemy."""
-    held = _driver_of(connection)
-    cursor = _cursor_of(connection, held)
+async def _go(connection: AsyncConnection) -> None:
+    """Have the server answer all that was asked. It fails as it would have through SQLAlchemy."""
     try:
-        await cursor.execute(statement, parameters)
-        return Rows(await cursor.fetchall() if cursor.rownumber is not None else (), cursor.rowcount)
+        await _wire_of(connection).go()
     except psycopg.Error as failed:
-        if lost := held.closed:
-            await _give_up(connection, failed)
-        raise DBAPIError.instance(
-            statement, None, failed, psycopg.Error, hide_parameters=True, connection_invalidated=lost
-        ) from failed
+        await connection.run_sync(_fail, failed)
 
 
-async def _give_up(connection: AsyncConnection, failed: psycopg.Error) -> None:
-    """Close a connection that was lost. Those that are older are lost with it: the pool makes new ones for them."""
-    assert connection.sync_connection is not None
-    lent = connection.sync_connection.connection
-    pool().sync_engine.pool._invalidate(lent, failed, _checkin=False)
-    await connection.invalidate(failed)
+def _before_others(connection: Connection, *_: Any) -> None:
+    """Let what was asked go before a statement that goes through SQLAlchemy."""
+    wire: Wire | None = connection.info.get("wire")
+    if wire is not None and (wire.waits or not wire.opened):
+        wire.open()
+        try:
+            await_only(wire.go())
+        except psycopg.Error as failed:
+            _fail(connection, failed)
+
+
+def _fail(connection: Connection, failed: psycopg.Error) -> NoReturn:
+    """Raise what failed as SQLAlchemy would, and close a connection that was lost.
+
+    Those that are older are lost with it: the pool makes new ones for them.
+    """
+    wire: Wire = connection.info["wire"]
+    if lost := wire.held.closed:
+        pool().sync_engine.pool._invalidate(connection.connection, failed, _checkin=False)
+        connection.invalidate(failed)
+    raise _as_sqlalchemy_would(wire.failed, failed, lost=lost) from failed
+
+
+def _as_sqlalchemy_would(statement: str, failed: psycopg.Error, *, lost: bool = False) -> BaseException:
+    return DBAPIError.instance(
+        statement, None, failed, psycopg.Error, hide_parameters=True, connection_invalidated=lost
+    )
 
 
 def _driver_of(connection: AsyncConnection) -> Driver:
@@ -244,14 +262,14 @@ def _driver_of(connection: AsyncConnection) -> Driver:
     return held
 
 
-def _cursor_of(connection: AsyncConnection, held: Driver) -> psycopg.AsyncCursor[Any]:
-    """Return the one cursor that statements go through for as long as the connection lives: each new one is dear."""
+def _wire_of(connection: AsyncConnection) -> Wire:
+    """Return the way to the server that a connection keeps for as long as it lives."""
     assert connection.sync_connection is not None
     about = connection.sync_connection.info
-    if "cursor" not in about:
-        about["cursor"] = held.cursor()
-    cursor: psycopg.AsyncCursor[Any] = about["cursor"]
-    return cursor
+    if "wire" not in about:
+        about["wire"] = Wire(_driver_of(connection))
+    wire: Wire = about["wire"]
+    return wire
 
 
 @lru_cache(maxsize=1024)
@@ -261,13 +279,13 @@ def _spelt(statement: TextClause) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _settings_of(tenancy: Tenancy) -> str:
-    """Return the statement that says so. An id has no letter that SQL could take for anything but a letter."""
-    named = {"project_id": tenancy.project_id, "organization_id": tenancy.organization_id, "smith_id": tenancy.smith_id}
+def _settings_of(tenancy: Tenancy) -> dict[str, str]:
+    """Return a tenancy as parameters of `_FOR`. An id has no letter that SQL could take for anything but a letter."""
+    named = asdict(tenancy)
     for name, value in named.items():
         if _PLAIN.fullmatch(value) is None:
             raise ValueError(f"no transaction is for the {name} {value[:40]!r}")
-    return "select " + ", ".join(f"set_config('app.{name}', '{value}', true)" for name, value in named.items())
+    return named
 
 
 def afterwards(session: AsyncSession, deed: Callable[[], None]) -> None:

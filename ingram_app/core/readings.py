@@ -13,7 +13,8 @@ from sqlalchemy.orm.attributes import manager_of_class
 from sqlalchemy.sql import ClauseElement
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core.database import Rows, pool, tell
+from ingram_app.core.database import ask, execute, pool
+from ingram_app.core.journeys import Rows
 
 Row = TypeVar("Row")
 Convert = Callable[[Any], Any]
@@ -27,11 +28,18 @@ class Prepared:
 
     async def execute(self, session: AsyncSession, parameters: dict[str, Any]) -> Rows:
         """Execute it with these parameters; nothing that waits in the session is flushed before."""
+        return await execute(session, *self._told(parameters))
+
+    def ask(self, session: AsyncSession, parameters: dict[str, Any]) -> Rows:
+        """Have it go to the server with the next that is executed, or with the end of the transaction."""
+        return ask(session, *self._told(parameters))
+
+    def _told(self, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         text, fixed, converts = self._spelt
         given = fixed | parameters
         for name, convert in converts:
             given[name] = convert(given[name])
-        return await tell(session, text, given)
+        return text, given
 
     @cached_property
     def _spelt(self) -> tuple[str, dict[str, Any], list[tuple[str, Convert]]]:
@@ -54,7 +62,19 @@ class Reading(Generic[Row]):
 
     async def all(self, session: AsyncSession, **parameters: Any) -> list[Row]:
         """Return every row."""
-        return [self._read(row) for row in (await self._prepared.execute(session, parameters)).all()]
+        return self.of(await self._prepared.execute(session, parameters))
+
+    async def execute(self, session: AsyncSession, **parameters: Any) -> Rows:
+        """Return what it gives, for `of` to read."""
+        return await self._prepared.execute(session, parameters)
+
+    def ask(self, session: AsyncSession, **parameters: Any) -> Rows:
+        """Have it go to the server with the next that is executed; `of` reads what it gave."""
+        return self._prepared.ask(session, parameters)
+
+    def of(self, rows: Rows) -> list[Row]:
+        """Return the objects that rows of this query are."""
+        return [self._read(row) for row in rows.all()]
 
     async def first(self, session: AsyncSession, **parameters: Any) -> Row | None:
         """Return the first row, if there is one."""

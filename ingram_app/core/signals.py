@@ -47,7 +47,7 @@ def listening(*topics: str) -> Iterator[asyncio.Queue[Item]]:
 
 def send(session: AsyncSession, *topics: str, item: Item = None) -> None:
     """Tell `topics` when the transaction has landed; `item` goes to listeners of this process only."""
-    afterwards(session, lambda: _tell(*topics, item=item))
+    afterwards(session, lambda: tell(*topics, item=item))
 
 
 def publish(*topics: str, item: Item = None) -> None:
@@ -57,7 +57,8 @@ def publish(*topics: str, item: Item = None) -> None:
             heard.put_nowait(item)
 
 
-def _tell(*topics: str, item: Item) -> None:
+def tell(*topics: str, item: Item = None) -> None:
+    """Tell `topics` now: what they tell of has landed."""
     publish(*topics, item=item)
     _unsent.update(dict.fromkeys(topics))
     if not _sending:

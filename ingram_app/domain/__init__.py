@@ -6,9 +6,9 @@ signatures · oauth_providers · mcp_servers · registrations · searches · rev
 pushes · rates · smiths · meters · connections · credentials · authorizations · rosters · rollouts · budgets ·
 spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
 approvals · model_calls · memory · memory_ops · memories · runs · closures · spans · guards · tryouts · own_prices ·
-periods · leases · answers · recollections · vectors · recalling · retrievals · replays · speech · conversations ·
-claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · run_spans · traces ·
-revenue · semantics · trace_exports · bygones · retention
+periods · leases · endings · answers · recollections · vectors · recalling · retrievals · replays · speech ·
+conversations · claims · usage · erasures · exports · activity · webhooks · deliveries · prompts · run_spans ·
+traces · revenue · semantics · trace_exports · bygones · retention
 """
 
 from ingram_app.domain import (
@@ -32,6 +32,7 @@ from ingram_app.domain import (
     customers,
     deliveries,
     designs,
+    endings,
     erasures,
     event_types,
     events,
@@ -120,6 +121,7 @@ __all__ = [
     "customers",
     "deliveries",
     "designs",
+    "endings",
     "erasures",
     "event_types",
     "events",

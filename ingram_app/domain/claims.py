@@ -109,7 +109,7 @@ async def _move(session: AsyncSession, caller: Caller, smith: Smith, user: Smith
     smith.moved_to = user.id
     await session.flush()
     for (thread_id,) in (await execute(session, _WAITING, between)).all():  # whoever came for one meanwhile went away
-        await slots.next_in_thread(session, user.project_id, user.id, thread_id)
+        slots.next_in_thread(session, user.project_id, user.id, thread_id)
     signals.send(session, runs.topic(smith.project_id))
 
 

@@ -21,7 +21,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, Tenancy, afterwards, compact, execute, transaction
+from ingram_app.core.database import Moment, Tenancy, afterwards, ask, compact, execute, transaction
+from ingram_app.core.journeys import Rows
 
 CHECKED_EVERY_SECONDS = 5.0
 """How long a watcher trusts to be woken before it looks by itself."""
@@ -229,14 +230,10 @@ def shown(run_id: str, seq: int, frame: AnyFrame) -> Shown:
     return Shown(seq, frame.name, compact(body))
 
 
-async def append(session: AsyncSession, run_id: str, batch: Sequence[Shown], *, owner: str, attempt: int) -> bool:
-    """Keep a batch, if `owner` still holds the run at this `attempt`; watchers get it when the transaction lands."""
+def append(session: AsyncSession, run_id: str, batch: Sequence[Shown], *, owner: str, attempt: int) -> Rows:
+    """Keep a batch with the next that is executed, if `owner` still holds the run at this `attempt`: else no row."""
     held = {"run_id": run_id, "owner": owner, "attempt": attempt}
-    kept = await execute(session, _APPEND, held | columns(batch))
-    if not kept.rowcount:
-        return False
-    hand_over(session, run_id, batch)
-    return True
+    return ask(session, _APPEND, held | columns(batch))
 
 
 def columns(batch: Sequence[Shown]) -> dict[str, list[Any]]:

@@ -4,9 +4,7 @@ Every write of a carrier is fenced: it names its process and its attempt, and do
 A run that pauses is let go of; when all that it waits for has been answered, it is leased anew.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, text
@@ -15,7 +13,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import process, signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Tenancy, afterwards, compact, execute, keepable
+from ingram_app.core.database import Tenancy, afterwards, answered, compact, execute
+from ingram_app.core.journeys import Rows
 from ingram_app.core.settings import settings
 from ingram_app.domain import (
     access,
@@ -23,7 +22,6 @@ from ingram_app.domain import (
     event_types,
     events,
     frames,
-    memory_ops,
     model_calls,
     runs,
     slots,
@@ -33,7 +31,6 @@ from ingram_app.domain import (
 )
 from ingram_app.domain.approvals import Approval
 from ingram_app.domain.frames import Shown
-from ingram_app.domain.memory_ops import OpKind
 from ingram_app.domain.model_calls import Call
 from ingram_app.domain.runs import BUSY, Run, RunStatus
 from ingram_app.domain.tool_calls import ToolCall
@@ -41,7 +38,7 @@ from ingram_app.domain.transcripts import Transcript
 
 RELEASED = "runs.released"
 """Told when a process that stops has let go of a run."""
-_FENCED = "where id = :run_id and project_id = :project_id and lease_owner = :owner and attempt = :attempt"
+FENCED = "where id = :run_id and project_id = :project_id and lease_owner = :owner and attempt = :attempt"
 _UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 _TAKE = text(
     "update runs set status = 'running', attempt = attempt + 1, lease_owner = :owner, reserved_micros = 0,"
@@ -50,49 +47,25 @@ _TAKE = text(
     f" started_at = coalesce(started_at, :now), lease_until = {_UNTIL} where id = :run_id"
 )
 _RENEW = text(
-    f"update runs set lease_until = {_UNTIL} {_FENCED}"
+    f"update runs set lease_until = {_UNTIL} {FENCED}"
     f" returning cancel_asked_at is not null, cancel_reason, {spending.ANY}"
 )
 _OF_RUN = "id, project_id, smith_id, agent_id, agent_version, channel"
 _RENEW_AND_STAMP = text(
     f"with held as (update runs set lease_until = {_UNTIL},"
-    f" reserved_micros = case when :paid then 0 else reserved_micros end {_FENCED} returning {_OF_RUN},"
+    f" reserved_micros = case when :paid then 0 else reserved_micros end {FENCED} returning {_OF_RUN},"
     f" cancel_asked_at is not null as cancelled, cancel_reason), stamped as ({model_calls.kept_for('held')})"
     f" select cancelled, cancel_reason, {spending.ANY} from held"
 )
 _RESERVE = text(
-    f"update runs set reserved_micros = :micros {_FENCED} returning id, project_id, agent_id, smith_id,"
+    f"update runs set reserved_micros = :micros {FENCED} returning id, project_id, agent_id, smith_id,"
     " (select s.customer_id from smiths s where s.id = runs.smith_id)"
 )
-_RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {_FENCED}")
-_LATER = memory_ops.AND_LATER.format(of="project_id", smith="smith_id", run=":run_id", rows="closed,")
-_FINISH = text(
-    "with held as (select t.id as thread from runs r join threads t on t.smith_id = r.smith_id and t.id = r.thread_id"
-    " where r.id = :run_id and r.project_id = :project_id and t.project_id = :project_id for no key update of t),"
-    " closed as (update runs set status = :status, output = cast(:output as jsonb), stop_reason = :stop_reason,"
-    " error = cast(:error as jsonb), warnings = cast(:warnings as jsonb), input_tokens = :input_tokens,"
-    " output_tokens = :output_tokens, cost_micros = :cost_micros, answered_by = :answered_by,"
-    " finished_at = :now, updated_at = :now,"
-    f" lease_owner = null, lease_until = null from held {_FENCED}"
-    " returning runs.id, runs.project_id, runs.smith_id, runs.thread_id, runs.turn, runs.interrupted, runs.agent_id,"
-    f" runs.agent_version, runs.channel), stamped as ({model_calls.kept_for('closed')}),"
-    " told as (insert into events (id, project_id, type, smith_id, data, created_at)"
-    " select :event_id, project_id, :event_type, smith_id,"
-    " cast(:event_data as jsonb) || jsonb_build_object('thread_id', thread_id), :now from closed),"
-    " said as (insert into frames (run_id, seq, project_id, event, data, created_at)"
-    " select :run_id, f.seq, closed.project_id, f.event, f.data::json, clock_timestamp() from closed,"
-    " unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)),"
-    " kept as (insert into transcripts (run_id, project_id, smith_id, thread_id, turn, messages, complete)"
-    " select :run_id, project_id, smith_id, thread_id, turn, cast(:messages as jsonb), :complete or interrupted"
-    " from closed where cast(:messages as text) is not null"
-    " on conflict (run_id) do update set messages = excluded.messages, complete = excluded.complete),"
-    f" later as ({_LATER})"
-    f" select smith_id, thread_id, {spending.ANY} from closed"
-)
+_RELEASE = text(f"update runs set lease_until = clock_timestamp(), lease_owner = null {FENCED}")
 _PAUSE = text(
     "update runs set status = :status, output = cast(:output as jsonb), warnings = cast(:warnings as jsonb),"
     " input_tokens = :input_tokens, output_tokens = :output_tokens, cost_micros = :cost_micros,"
-    f" answered_by = :answered_by, updated_at = :now, lease_owner = null, lease_until = null {_FENCED}"
+    f" answered_by = :answered_by, updated_at = :now, lease_owner = null, lease_until = null {FENCED}"
 )
 _FOLLOW = [
     text(
@@ -111,7 +84,7 @@ _ABANDONED = text(
     " order by lease_until limit 100"
 )
 _STEP_BACK = text("update runs set ready_at = null where id = :run_id")
-_OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros", "answered_by")
+OUTCOME = ("output", "error", "warnings", "stop_reason", "input_tokens", "output_tokens", "cost_micros", "answered_by")
 _AS_JSON = {"output", "error", "warnings"}
 
 
@@ -152,6 +125,11 @@ class Lease:
             "attempt": self.attempt,
         }
 
+    def check(self, written: Rows) -> None:
+        """Raises `LeaseLost` when a write that was conditional on the lease did nothing."""
+        if not written.rowcount:
+            raise LeaseLost(self.run_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -164,28 +142,6 @@ class Held:
     """The project has budgets by now."""
     spent: int = 0
     """What was kept with it of model calls, in micros; budgets have not counted it yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run ended."""
-
-    status: RunStatus
-    values: dict[str, Any]
-    """Columns of the run: output, stop_reason, error, usage …"""
-    transcript: Transcript | None = None
-    """What it added. Of a run that was stopped it joins the history only if it was interrupted."""
-    reason: str | None = None
-    """Said by who cancelled it."""
-    at: datetime = field(default_factory=now)
-    later: Sequence[tuple[OpKind, float]] = ()
-    """What is to be done for the smith's memory afterwards, and in how many seconds."""
-
-    def show_on(self, run: Run) -> None:
-        """Have a run in memory say what its row says now: whoever waits for it here need not read that."""
-        for name in _OUTCOME:
-            setattr(run, name, keepable(self.values.get(name)))
-        run.status, run.finished_at, run.updated_at = self.status, self.at, self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +219,17 @@ async def release(session: AsyncSession, lease: Lease) -> None:
 
 async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
     """Keep frames of the run, and hand them to its watchers. Raises `LeaseLost`."""
-    if not await frames.append(session, lease.run_id, batch, owner=process.NAME, attempt=lease.attempt):
-        raise LeaseLost(lease.run_id)
+    kept = frames.append(session, lease.run_id, batch, owner=process.NAME, attempt=lease.attempt)
+    await answered(session)
+    lease.check(kept)
+    frames.hand_over(session, lease.run_id, batch)
+
+
+def say_alone(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
+    """Keep frames of the run in a transaction that does nothing else. It raises `LeaseLost` at its end."""
+    kept = frames.append(session, lease.run_id, batch, owner=process.NAME, attempt=lease.attempt)
+    afterwards(session, lambda: lease.check(kept))
+    frames.hand_over(session, lease.run_id, batch)
 
 
 async def checkpoint(
@@ -276,35 +241,6 @@ async def checkpoint(
     if batch:
         await say(session, lease, batch)
     return held
-
-
-async def finish(
-    session: AsyncSession, lease: Lease, ending: Ending, last_frames: list[Shown], calls: list[Call]
-) -> None:
-    """Close the run: last frames, transcript, calls, row, event, and the next of its thread. Raises `LeaseLost`.
-
-    The thread is that which the run is of now: a claim may have moved both to another smith.
-    """
-    outcome = _columns(ending.values)
-    messages = None if ending.transcript is None else compact(ending.transcript.messages)
-    about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
-    told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
-    values = lease.fence | outcome | about | told | memory_ops.columns(ending.later)
-    values |= {"calls": model_calls.spelt(calls)}
-    thread = (await execute(session, _FINISH, values)).first()
-    if thread is None:  # it may have been moved while we waited for it: then it is found where it is now
-        thread = (await execute(session, _FINISH, values)).first()
-    if thread is None:
-        raise LeaseLost(lease.run_id)
-    afterwards(session, calls.clear)
-    frames.hand_over(session, lease.run_id, last_frames)
-    signals.send(session, runs.topic(lease.project_id))
-    events.told(session, lease.project_id)
-    if ending.later:
-        signals.send(session, memory_ops.DUE)
-    await slots.next_in_thread(session, lease.project_id, thread[0], thread[1])
-    if thread[2]:
-        await spending.count(session, lease.project_id, model_calls.cost(calls), run_id=lease.run_id)
 
 
 async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: list[Shown], calls: list[Call]) -> None:
@@ -320,7 +256,7 @@ async def pause(session: AsyncSession, lease: Lease, pause: Pause, last_frames: 
     await tool_calls.begin(session, lease.project_id, pause.handed_out)
     await approvals.ask(session, pause.asked)
     await say(session, lease, last_frames)
-    row = _columns(pause.values) | {"status": pause.status.value, "now": now()}
+    row = columns(pause.values) | {"status": pause.status.value, "now": now()}
     await execute(session, _PAUSE, lease.fence | row)
     for statement in _FOLLOW:
         await execute(session, statement, {"run_id": lease.run_id})
@@ -350,9 +286,9 @@ async def abandoned(session: AsyncSession) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in (await execute(session, _ABANDONED)).all()]
 
 
-def _columns(values: dict[str, Any]) -> dict[str, Any]:
+def columns(values: dict[str, Any]) -> dict[str, Any]:
     """Return a run's outcome as parameters of a statement that keeps it."""
-    outcome = {name: values.get(name) for name in _OUTCOME}
+    outcome = {name: values.get(name) for name in OUTCOME}
     return outcome | {name: None if outcome[name] is None else compact(outcome[name]) for name in _AS_JSON}
 
 
@@ -361,20 +297,6 @@ async def _take(session: AsyncSession, run: Run) -> None:
     await execute(session, _TAKE, taken)
     await session.refresh(run)
     runs.changed(session, run)
-
-
-def _event(lease: Lease, ending: Ending) -> event_types.AnyEvent:
-    values = ending.values
-    spent = None
-    if "input_tokens" in values:
-        spent = model_calls.shown(values["input_tokens"], values["output_tokens"], values.get("cost_micros"))
-    whose = (lease.run_id, lease.thread_id, lease.agent_id, lease.agent_version, ending.status.value)
-    match ending.status:
-        case RunStatus.completed:
-            return event_types.RunCompleted(*whose, values.get("stop_reason"), spent)
-        case RunStatus.failed:
-            return event_types.RunFailed(*whose, values.get("error"), spent)
-    return event_types.RunCancelled(*whose, ending.reason, spent)
 
 
 async def _may_be_taken(session: AsyncSession, run: Run) -> bool:

@@ -26,7 +26,7 @@ class ModelCall(SQLModel, table=True):
     __tablename__ = "model_calls"
     __table_args__ = (
         Index("ix_model_calls_position", "project_id", "position"),
-        Index("ix_model_calls_run", "run_id", postgresql_where=sa.text("run_id is not null")),
+        Index("ix_model_calls_run", "project_id", "run_id", postgresql_where=sa.text("run_id is not null")),
         Index("ix_model_calls_smith", "smith_id", postgresql_where=sa.text("smith_id is not null")),
     )
 
@@ -96,11 +96,11 @@ _NUMBERS = (
 
 
 def kept_for(held: str) -> str:
-    """Return SQL that keeps the calls `:calls` of the one run that the rows of `held` are of.
+    """Return SQL that keeps the calls `:calls` of the run `:run_id`, the only one whose row `held` can be.
 
     `held` names the run's `project_id`, `id`, `smith_id`, `agent_id`, `agent_version` and `channel`.
     """
-    first = f"(row_number() over () = 1 and not exists (select from model_calls m where m.run_id = {held}.id))::int"
+    first = "(row_number() over () = 1 and not exists (select from model_calls m where m.run_id = :run_id))::int"
     return (
         f"insert into model_calls ({COLUMNS}) select {held}.project_id, {held}.smith_id, {held}.id, {held}.agent_id,"
         f" {held}.agent_version, s.customer_id, {held}.channel, {first}, {_NUMBERS} from {held}"

@@ -20,6 +20,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.journeys import Rows
 from ingram_app.core.readings import Reading
 from ingram_app.core.settings import settings
 from ingram_app.domain import audit, keyrings
@@ -151,14 +152,28 @@ async def remove(session: AsyncSession, caller: Caller, provider: str, smith_id:
     await audit.note(session, caller, "model_key.removed", key.id, provider=provider, smith_id=smith_id)
 
 
+def ask(session: AsyncSession, project_id: str, smith_id: str) -> Rows:
+    """Ask for the keys that a smith may use; `nearest` reads the answer."""
+    return _WITHIN_REACH.ask(session, project_id=project_id, smith_id=smith_id)
+
+
 async def reach(session: AsyncSession, project_id: str, smith_id: str, model: str) -> Access:
     """Return how `model` is reached for a smith. Raises `UnknownProvider`, `ModelKeyMissing`."""
+    known = {"project_id": project_id, "smith_id": smith_id}
+    return nearest(await _WITHIN_REACH.execute(session, **known), model)
+
+
+def nearest(keys: Rows, model: str) -> Access:
+    """Return how `model` is reached with these keys, a smith's own before its project's.
+
+    Raises `UnknownProvider`, `ModelKeyMissing`.
+    """
     provider, name = providers.find(model)
     if not provider.needs_key:
         return Access(provider, name, None, "local")
-    found = await _NEAREST.first(session, project_id=project_id, provider=provider.id, smith_id=smith_id)
-    if found is not None:
-        key, ring = found
+    fitting = [found for found in _WITHIN_REACH.of(keys) if found[0].provider == provider.id]
+    if fitting:
+        key, ring = max(fitting, key=lambda found: found[0].smith_id is not None)
         credential = Credential(api_key=ring.unseal(key.sealed_key).decode(), base_url=key.base_url)
         return Access(provider, name, credential, "smith" if key.smith_id else "byok")
     hosted = _platform_key(provider.id)
@@ -189,13 +204,11 @@ async def catalog(session: AsyncSession, caller: Caller) -> Catalog:
     )
 
 
-_NEAREST: Reading[tuple[ModelKey, Keyring]] = Reading(
+_WITHIN_REACH: Reading[tuple[ModelKey, Keyring]] = Reading(
     select(ModelKey, Keyring)
     .join(Keyring, col(Keyring.owner_id) == ModelKey.project_id)
-    .where(ModelKey.project_id == sa.bindparam("project_id"), ModelKey.provider == sa.bindparam("provider"))
+    .where(ModelKey.project_id == sa.bindparam("project_id"))
     .where(func.coalesce(ModelKey.smith_id, sa.bindparam("smith_id")) == sa.bindparam("smith_id"))
-    .order_by(col(ModelKey.smith_id).asc().nulls_last())
-    .limit(1)
 )
 
 

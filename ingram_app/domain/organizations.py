@@ -25,7 +25,7 @@ async def create(session: AsyncSession, name: str) -> Organization:
     organization = Organization(name=name)
     session.add(organization)
     await session.flush()
-    await enter(session, Tenancy(organization_id=organization.id))
+    enter(session, Tenancy(organization_id=organization.id))
     await keyrings.create(session, organization.id)
     return organization
 
@@ -41,5 +41,5 @@ async def adopt(session: AsyncSession, name: str) -> Organization:
     found = (await session.exec(query)).first()
     if found is None:
         return await create(session, name)
-    await enter(session, Tenancy(organization_id=found.id))
+    enter(session, Tenancy(organization_id=found.id))
     return found

@@ -137,6 +137,10 @@ class Project(SQLModel, table=True):
     def default_model(self) -> str:
         return self.preferences.get("default_model") or PLATFORM.default_model or ""
 
+    def model(self, wanted: str) -> str:
+        """Return the model that a design wants; `default` is the project's own."""
+        return self.default_model if wanted == "default" else wanted
+
     @property
     def embedding_model(self) -> str:
         return self.preferences.get("embedding_model") or PLATFORM.embedding_model or ""
@@ -229,7 +233,7 @@ async def browse(session: AsyncSession, caller: Caller, place: Place = FIRST, na
 
 async def of_teammate(session: AsyncSession, teammate: Teammate) -> list[Project]:
     """Return the live projects that a teammate may stand in, by name."""
-    await enter(session, Tenancy(organization_id=teammate.organization_id))
+    enter(session, Tenancy(organization_id=teammate.organization_id))
     query = _live(_as_operator(teammate)).order_by(Project.name)
     return list((await session.exec(query)).all())
 
@@ -237,7 +241,7 @@ async def of_teammate(session: AsyncSession, teammate: Teammate) -> list[Project
 async def standing(session: AsyncSession, teammate: Teammate, project_id: str = "") -> Caller:
     """Return the caller that a teammate is, in a project or, with none named, above them. Raises `NotFound`."""
     caller = _as_operator(teammate)
-    await enter(session, caller.tenancy)
+    enter(session, caller.tenancy)
     if not project_id:
         return caller
     project = await _one(session, _live(caller).where(Project.id == project_id), project_id)
@@ -352,7 +356,7 @@ async def _one(session: AsyncSession, query: Any, project_id: str) -> Project:
 
 
 async def _stand_in(session: AsyncSession, caller: Caller, project: Project) -> None:
-    await enter(session, Tenancy(project_id=project.id, organization_id=caller.organization_id))
+    enter(session, Tenancy(project_id=project.id, organization_id=caller.organization_id))
 
 
 def _own(caller: Caller) -> Any:

@@ -24,6 +24,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, afterwards, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.journeys import Rows
 from ingram_app.core.readings import Prepared, columns, insertion, made
 from ingram_app.core.settings import settings
 from ingram_app.domain import (
@@ -162,10 +163,15 @@ class Birth:
     access: model_keys.Access
     project: projects.Project
     past: summaries.Past
-    remembers: bool = False
-    """There is something of the smith's memory to be told, or was."""
+    replayed: bool = False
     degraded_by: str | None = None
     """The budget, if any, that asks for a cheaper model."""
+    born: Rows | None = None
+
+    @property
+    def remembers(self) -> bool:
+        """There is something of the smith's memory to be told, or was."""
+        return self.replayed or (self.born is not None and bool(self.born.scalar()))
 
 
 _INSERTED = insertion(Run)
@@ -174,7 +180,7 @@ _BORN = _INSERTED.returning(col(Run.id), col(Run.project_id), col(Run.created_at
 _EVENT = sa.bindparam("event", type_=sa.Text), sa.cast(sa.bindparam("data", type_=sa.Text), sa.JSON)
 _FRAME = ["run_id", "project_id", "created_at", "seq", "event", "data"]
 _BEGIN = sa.insert(frames.Frame).from_select(_FRAME, sa.select(*_BORN.c, sa.literal(1), *_EVENT))
-_INSERT_BORN = Prepared(_BEGIN.returning(memories.are_there(sa.bindparam("holder", type_=sa.Text))))
+_INSERT_BORN = Prepared(_BEGIN.returning(memories.are_there(sa.bindparam("smith_id", type_=sa.Text))))
 
 
 class RunNotPaused(Conflict):
@@ -188,28 +194,29 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     `arrivals.place`, `spending.admit`.
     """
     caller.require("runs:write")
+    caller.require_own(smith_id)
+    keys = model_keys.ask(session, caller.project_id, smith_id)
+    thread_id, entered = threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
     clone, project = await smiths.summon(session, caller, smith_id, turn.recorded)
     if clone.version is None and clone.smith.tester_id is None:
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     turn, luggage = await unpack(session, caller, smith_id, turn, project.limits.max_attachment_bytes or 0)
     check(turn, project.limits.max_input_bytes or 0)
-    wanted = clone.config["model"]
-    model = project.default_model if wanted == "default" else wanted
-    access = await model_keys.reach(session, caller.project_id, smith_id, model)
-    thread_id, number = await threads.enter(session, caller, smith_id, turn.thread_id, turn.said)
+    model = project.model(clone.config["model"])
+    access = model_keys.nearest(keys, model)
+    number = threads.number_of(entered, smith_id)
     await keep(session, caller.project_id, smith_id, thread_id, luggage)
     run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     at_once = not (turn.background or ahead) and process.SEATS.free and await slots.free_for_a_new_one(session, project)
     past = await summaries.past(session, *_thread_of(run)) if at_once and number > 1 else summaries.Past()
-    birth = Birth(run, access, project, past, remembers=turn.recorded is not None)
+    birth = Birth(run, access, project, past, replayed=turn.recorded is not None)
     if project.budgeted:
         birth.degraded_by = await _admit(session, birth, clone.smith.customer_id, sees=caller.smith_id)
     if at_once:
-        await _bear(session, birth)
+        _bear(session, birth)
     else:
-        await slots.check_room(session, project)
-        await _queue(session, run, ahead)
+        await _queue(session, project, run, ahead)
     changed(session, run)
     return run
 
@@ -273,7 +280,7 @@ async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: s
         raise RunNotPaused(run_id=run.id, status=run.status)
     await stop(session, caller, run, reason)
     if run.over:
-        await slots.next_in_thread(session, *_thread_of(run))
+        slots.next_in_thread(session, *_thread_of(run))
     return run
 
 
@@ -321,22 +328,20 @@ async def _admit(session: AsyncSession, birth: Birth, customer_id: str | None, *
     return await spending.admit(session, spender, sees=sees)
 
 
-async def _bear(session: AsyncSession, birth: Birth) -> None:
+def _bear(session: AsyncSession, birth: Birth) -> None:
     """Insert the run as one that this process carries, with its first frame, and tell the engine once it is there."""
-    run = birth.run
+    run, lasts = birth.run, timedelta(seconds=settings().run_lease_seconds)
     run.status, run.started_at, run.attempt = RunStatus.running, run.created_at, 1
-    run.lease_owner = process.NAME
-    run.lease_until = run.created_at + timedelta(seconds=settings().run_lease_seconds)
+    run.lease_owner, run.lease_until = process.NAME, run.created_at + lasts
     started = frames.shown(run.id, 1, frames.RunStarted(run.smith_id, run.thread_id))
-    about = {"event": started.event, "data": started.data, "holder": run.smith_id}
-    holds = (await _INSERT_BORN.execute(session, columns(run) | about)).scalar()
-    birth.remembers |= bool(holds)
+    birth.born = _INSERT_BORN.ask(session, columns(run) | {"event": started.event, "data": started.data})
     frames.hand_over(session, run.id, [started], first=True)
     afterwards(session, lambda: signals.publish(BORN, item=birth))
 
 
-async def _queue(session: AsyncSession, run: Run, ahead: int) -> None:
+async def _queue(session: AsyncSession, project: projects.Project, run: Run, ahead: int) -> None:
     """Insert the run as one that waits, and hand it over unless others come first."""
+    await slots.check_room(session, project)
     run.ready_at = None if ahead else run.created_at
     await _INSERT.execute(session, columns(run))
     if not ahead:
@@ -355,7 +360,7 @@ async def _stand_in_line(session: AsyncSession, caller: Caller, run: Run) -> int
             await stop(session, caller, other, f"The run {run.id} took its place.")
         ahead -= sum(other.over for other in stopped)
         if ahead and all(other.status is not RunStatus.running for other in stopped):
-            await slots.next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
+            slots.next_in_thread(session, *_thread_of(run))  # whoever came for it just now found it held
     return ahead
 
 

@@ -153,7 +153,7 @@ def _lasting() -> tuple[ColumnElement[bool], ...]:
 
 
 async def _note(session: AsyncSession, teammate: Teammate, action: str, seat: Session, address: str) -> None:
-    await enter(session, Tenancy(organization_id=teammate.organization_id))
+    enter(session, Tenancy(organization_id=teammate.organization_id))
     actor = Actor("operator", teammate.id, email=teammate.email)
     themselves = Caller(actor, frozenset(), organization_id=teammate.organization_id, address=address)
     await audit.note(session, themselves, action, seat.id, browser=seat.agent)

@@ -18,7 +18,7 @@ from sqlalchemy import TextClause, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
-from ingram_app.core.database import execute
+from ingram_app.core.database import afterwards, ask, execute
 from ingram_app.core.errors import TooMany
 from ingram_app.domain.projects import Project
 
@@ -37,6 +37,12 @@ _room: OrderedDict[tuple[str, int], tuple[float, int]] = OrderedDict()
 _NEXT_IN_THREAD = text(
     "update runs set ready_at = clock_timestamp() where id = (select id from runs where project_id = :project_id"
     " and smith_id = :smith_id and thread_id = :thread_id and status = 'queued' order by turn limit 1)"
+)
+_NEXT_AFTER = text(
+    "update runs set ready_at = clock_timestamp() where id = (select q.id from runs r join runs q"
+    " on q.project_id = r.project_id and q.smith_id = r.smith_id and q.thread_id = r.thread_id"
+    " where r.id = :run_id and r.project_id = :project_id and r.finished_at is not null and q.status = 'queued'"
+    " order by q.turn limit 1)"
 )
 _LIMIT = text("select max_concurrent_runs from projects where id = :project_id")
 _QUEUE_UP = text("select pg_advisory_xact_lock(hashtextextended('slots of ' || :project_id, 0))")
@@ -95,14 +101,22 @@ async def _waiting(session: AsyncSession, project_id: str, most: int) -> int:
         return int((await execute(session, _WAITING, {"project_id": project_id, "limit": most})).scalar() or 0)
 
 
-async def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
+def next_in_thread(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> None:
     """Let whichever process is next take up the thread's oldest waiting run, now that one is over.
 
     Whoever calls holds the thread, so that no run can be coming in unseen.
     """
-    known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id}
-    if (await execute(session, _NEXT_IN_THREAD, known)).rowcount:
-        signals.send(session, READY)
+    _ready(session, _NEXT_IN_THREAD, {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id})
+
+
+def next_after(session: AsyncSession, project_id: str, run_id: str) -> None:
+    """Let whichever process is next take up the oldest run that waits on the thread of one that has ended."""
+    _ready(session, _NEXT_AFTER, {"project_id": project_id, "run_id": run_id})
+
+
+def _ready(session: AsyncSession, statement: TextClause, known: dict[str, str]) -> None:
+    made_ready = ask(session, statement, known)
+    afterwards(session, lambda: signals.tell(READY) if made_ready.rowcount else None)
 
 
 async def free_for_a_new_one(session: AsyncSession, project: Project) -> bool:

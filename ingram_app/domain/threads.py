@@ -8,9 +8,10 @@ from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, execute
+from ingram_app.core.database import Moment, ask, execute, keepable
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.ids import new_id
+from ingram_app.core.journeys import Rows
 from ingram_app.core.secrets import digest
 from ingram_app.domain import smiths
 from ingram_app.domain.access import Caller
@@ -57,23 +58,26 @@ class InvalidThreadId(Invalid):
     """A thread id has from 1 to 200 printable characters."""
 
 
-async def enter(
-    session: AsyncSession, caller: Caller, smith_id: str, thread_id: str | None, said: str
-) -> tuple[str, int]:
-    """Count a turn of the thread, begun if it is new, and return its id and the turn's number.
+def enter(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str | None, said: str) -> tuple[str, Rows]:
+    """Count a turn of the thread, begun if it is new, with the next that is executed; `number_of` reads the answer.
 
     Turns of one thread wait here for each other until the transaction ends: this is their order of arrival.
-    They wait for a claim or an erasure of the smith too. Raises `InvalidThreadId`, and `NotFound` when it is gone then.
+    They wait for a claim or an erasure of the smith too. Raises `InvalidThreadId`.
     """
     if thread_id is not None and not (1 <= len(thread_id) <= ID_LENGTH and thread_id.isprintable()):
         raise InvalidThreadId(param="thread_id")
-    title = " ".join(said.split())[:TITLE_LENGTH] or "Untitled"
+    title = keepable(" ".join(said.split())[:TITLE_LENGTH]) or "Untitled"
     thread_id = thread_id or new_id("thr")
     known = {"smith_id": smith_id, "id": thread_id, "project_id": caller.project_id, "title": title, "now": now()}
-    number = (await execute(session, _ENTER, known)).scalar()
+    return thread_id, ask(session, _ENTER, known)
+
+
+def number_of(entered: Rows, smith_id: str) -> int:
+    """Return a turn's number on its thread. Raises `NotFound` when the smith is gone meanwhile."""
+    number: int | None = entered.scalar()
     if number is None:
         raise NotFound(noun="smith", id=smith_id)
-    return thread_id, number
+    return number
 
 
 async def hold(session: AsyncSession, project_id: str, smith_id: str, thread_id: str) -> bool:

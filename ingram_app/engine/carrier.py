@@ -15,9 +15,10 @@ from ingram_app.core import signals
 from ingram_app.core.database import afterwards, transaction
 from ingram_app.core.errors import IngramError
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, leases
-from ingram_app.domain.frames import RunCancelled, RunFailed
-from ingram_app.domain.leases import CancelAsked, Ending, Lease, LeaseLost, Pause
+from ingram_app.domain import endings, frames, leases
+from ingram_app.domain.endings import Ending
+from ingram_app.domain.frames import RunCancelled, RunFailed, Shown
+from ingram_app.domain.leases import CancelAsked, Lease, LeaseLost, Pause
 from ingram_app.domain.runs import CANCEL, Birth, Run, RunStatus
 from ingram_app.engine.loop import Loop
 from ingram_app.engine.scribe import Scribe
@@ -82,12 +83,24 @@ async def _carry(work: Run | Birth, run: Run, lease: Lease) -> None:
 
 
 async def _close(loop: Loop, ending: Ending | Pause) -> None:
-    async with loop.scribe.batch(*loop.last_words) as batch, transaction(loop.lease.tenancy) as session:
+    async with loop.scribe.batch(*loop.last_words) as batch:
         if isinstance(ending, Pause):
-            await leases.pause(session, loop.lease, ending, batch, loop.meter.calls)
-        else:
-            await leases.finish(session, loop.lease, ending, batch, loop.meter.calls)
+            async with transaction(loop.lease.tenancy) as session:
+                await leases.pause(session, loop.lease, ending, batch, loop.meter.calls)
+        elif loop.purse.budgeted or not await _end_at_once(loop, ending, batch):
+            async with transaction(loop.lease.tenancy) as session:
+                await endings.finish(session, loop.lease, ending, batch, loop.meter.calls)
+                afterwards(session, lambda: ending.show_on(loop.run))
+
+
+async def _end_at_once(loop: Loop, ending: Ending, batch: list[Shown]) -> bool:
+    """Close a run as one without budgets; return whether it was one."""
+    with suppress(LeaseLost):
+        async with transaction(loop.lease.tenancy) as session:
+            endings.finish_unbudgeted(session, loop.lease, ending, batch, loop.meter.calls)
             afterwards(session, lambda: ending.show_on(loop.run))
+        return True
+    return False
 
 
 async def _end_of(loop: Loop, writing: "asyncio.Future[None]") -> Ending | Pause:

@@ -12,8 +12,9 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 
 from ingram_app.core.errors import IngramError
 from ingram_app.domain import model_calls, transcripts
+from ingram_app.domain.endings import Ending
 from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
-from ingram_app.domain.leases import Ending, Lease, Pause
+from ingram_app.domain.leases import Lease, Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.transcripts import Transcript
 from ingram_app.engine import prompt, remembering, reminding, servers, wording

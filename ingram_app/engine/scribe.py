@@ -48,7 +48,7 @@ class Scribe:
             async with self.batch() as batch:
                 if batch:
                     async with transaction(self._lease.tenancy) as session:
-                        await leases.say(session, self._lease, batch)
+                        leases.say_alone(session, self._lease, batch)
             await asyncio.sleep(_batched_seconds())
 
     async def stop(self, writing: "asyncio.Future[None]") -> None:

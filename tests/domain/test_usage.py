@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from ingram_app.core.database import transaction
+from ingram_app.core.database import execute, transaction
 from ingram_app.domain import access, usage
 from ingram_app.domain.access import Caller
 from ingram_app.domain.periods import Period
@@ -35,8 +35,8 @@ def made_up(dice: random.Random, project_id: str, smiths: list[str]) -> dict[str
 
 async def keep(tenant: Caller, rows: list[dict[str, Any]]) -> None:
     async with transaction(tenant.tenancy) as session:
-        connection = session.info["connection"].sync_connection.connection.driver_connection
-        await connection.cursor().executemany(_INSERT, rows)
+        for row in rows:
+            await execute(session, _INSERT, row)
         await asyncio.sleep(random.uniform(0, 0.02))  # so that transactions end in another order than they began
 
 

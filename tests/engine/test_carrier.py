@@ -8,7 +8,7 @@ import pytest
 
 from ingram_app.core.database import transaction
 from ingram_app.core.settings import settings
-from ingram_app.domain import frames, leases
+from ingram_app.domain import endings, frames, leases
 from ingram_app.domain.leases import LeaseLost
 from ingram_app.domain.runs import Run, RunNotPaused
 from ingram_app.engine.carrier import CARRIERS_LOST, carry
@@ -145,11 +145,11 @@ async def test_an_outdated_attempt_can_not_write(world: World, seats: object) ->
     assert claimed is not None
     assert claimed.attempt == 2
     shown = [frames.shown(run.id, 2, frames.MessageDelta("from before"))]
-    ending = leases.Ending(run.status.completed, {})
+    ending = endings.Ending(run.status.completed, {})
     for write in (
         lambda session: leases.say(session, lease, shown),
         lambda session: leases.renew(session, lease),
-        lambda session: leases.finish(session, lease, ending, shown, []),
+        lambda session: endings.finish(session, lease, ending, shown, []),
     ):
         with pytest.raises(LeaseLost):
             async with transaction(lease.tenancy) as session:

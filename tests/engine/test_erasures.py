@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ingram_app.domain import claims, erasures, frames, leases
+from ingram_app.domain import claims, endings, erasures, frames, leases
 from ingram_app.domain.leases import LeaseLost
 from ingram_app.domain.runs import Run
 from ingram_app.domain.transcripts import Transcript
@@ -59,12 +59,12 @@ async def test_every_write_of_a_carrier_that_comes_too_late_is_refused(world: Wo
     left = Transcript(
         run_id=run.id, project_id=run.project_id, smith_id=run.smith_id, thread_id=run.thread_id, messages=messages
     )
-    ending = leases.Ending(run.status.completed, {"output": {"content": "from beyond"}}, left)
+    ending = endings.Ending(run.status.completed, {"output": {"content": "from beyond"}}, left)
     for write in (
         lambda session: leases.say(session, lease, said),
         lambda session: leases.renew(session, lease),
         lambda session: leases.checkpoint(session, lease, left, said, []),
-        lambda session: leases.finish(session, lease, ending, said, []),
+        lambda session: endings.finish(session, lease, ending, said, []),
     ):
         with pytest.raises(LeaseLost):
             async with world.transaction() as session:
