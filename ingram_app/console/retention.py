@@ -6,6 +6,16 @@ from ingram_app.console.number_form import NumberForm, number_form
 from ingram_app.domain.projects import Retention
 
 _SHOWN = {
+    "runs_days": (
+        "Runs",
+        "Days after a run ended. Then it goes with its frames, messages, tool calls, approvals and spans, and its smith"
+        " no longer has that turn before it. What it used and cost stays.",
+    ),
+    "threads_days": (
+        "Threads",
+        "Days without a turn. Then a thread goes with all that was said on it, its summary and its attachments."
+        " What its runs used and cost stays.",
+    ),
     "events_days": ("Events", "Days on the feed. One that is still to be sent somewhere stays until it is."),
     "deliveries_days": ("Deliveries", "Days in the record of a webhook, once delivered or given up."),
     "traces_days": ("Spans of your programs", "Days after the last of their trace was sent."),
@@ -25,5 +35,6 @@ def retention() -> rx.Component:
         "retention",
         _SHOWN,
         "Retention",
-        "How long what is over is kept. Empty means the platform's default. The audit log is kept for good.",
+        "How long what is over is kept. Empty means the platform's default: runs and threads are kept for good, like"
+        " the audit log.",
     )

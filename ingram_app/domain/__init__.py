@@ -8,7 +8,7 @@ spending · threads · arrivals · turns · attachments · transcripts · summar
 approvals · model_calls · memory · memory_ops · memories · runs · closures · spans · guards · tryouts · own_prices ·
 periods · leases · endings · answers · recollections · vectors · recalling · retrievals · replays · speech ·
 conversations · claims · usage · ledger · erasures · exports · activity · webhooks · deliveries · prompts · run_spans ·
-traces · revenue · semantics · trace_exports · retention
+traces · revenue · semantics · trace_exports · bygones · retention
 """
 
 from ingram_app.domain import (
@@ -22,6 +22,7 @@ from ingram_app.domain import (
     audit,
     authorizations,
     budgets,
+    bygones,
     catalog,
     claims,
     closures,
@@ -111,6 +112,7 @@ __all__ = [
     "audit",
     "authorizations",
     "budgets",
+    "bygones",
     "catalog",
     "claims",
     "closures",

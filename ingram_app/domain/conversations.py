@@ -99,6 +99,7 @@ _DELETE = (
     text(f"delete from tool_calls {_OF_RUNS}"),
     text(f"delete from recollections {_OF_RUNS}"),
     text(f"delete from retrievals {_OF_RUNS}"),
+    text(f"delete from sent_traces {_OF_RUNS}"),
     text("delete from idempotency_keys where owner_id = :project_id and resource_id = any(:run_ids)"),
     text("delete from threads where project_id = :project_id and smith_id = :smith_id and id = :thread_id"),
 )
@@ -156,11 +157,21 @@ async def remove(session: AsyncSession, caller: Caller, smith_id: str, thread_id
     known: dict[str, Any] = _known(caller.project_id, smith_id, thread_id)
     for (run_id,) in (await execute(session, _END_LIVE, known)).all():
         signals.send(session, f"{runs.CANCEL}:{run_id}", frames.topic(run_id))
+    emptied = await wipe(session, caller, smith_id, thread_id)
+    await audit.note(session, caller, "thread.deleted", thread_id, smith_id=smith_id, runs=emptied)
+
+
+async def wipe(session: AsyncSession, caller: Caller, smith_id: str, thread_id: str) -> int:
+    """Delete a thread of which no run is live, with all that was said in it; return how many runs were emptied.
+
+    Whoever calls holds the thread, and has asked for permission.
+    """
+    known: dict[str, Any] = _known(caller.project_id, smith_id, thread_id)
     known["run_ids"] = [run_id for (run_id,) in (await execute(session, _EMPTY_RUNS, known)).all()]
     for statement in _DELETE:
         await execute(session, statement, known)
     signals.send(session, runs.topic(caller.project_id), threads.topic(smith_id, thread_id))
-    await audit.note(session, caller, "thread.deleted", thread_id, smith_id=smith_id, runs=len(known["run_ids"]))
+    return len(known["run_ids"])
 
 
 async def point(session: AsyncSession, thread: Thread, last: str | None) -> Point:

@@ -141,12 +141,8 @@ SECTIONS = (
 _USED = ("model", "run_count", "input_tokens", "output_tokens", "cost_micros")
 _SPELT = {"about": "metadata"}
 _USAGE = sa.text(
-    "select model, sum(runs)::bigint, coalesce(sum(input_tokens), 0)::bigint,"
-    " coalesce(sum(output_tokens), 0)::bigint, coalesce(sum(cost_micros), 0)::bigint from ("
-    "select model, 1 as runs, input_tokens, output_tokens, cost_micros from runs"
-    " where project_id = :project_id and smith_id = :smith_id union all"
-    " select model, 0, input_tokens, output_tokens, cost_micros from memory_ops"
-    " where project_id = :project_id and smith_id = :smith_id and model is not null) as used group by model order by 1"
+    "select model, sum(runs)::bigint, sum(input_tokens)::bigint, sum(output_tokens)::bigint, sum(cost_micros)::bigint"
+    " from model_calls where project_id = :project_id and smith_id = :smith_id group by model order by 1"
 )
 
 

@@ -66,9 +66,11 @@ class Retention(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     runs_days: Days | None = None
+    """Of runs after they ended; they go with all that hangs on them, but for what they used and cost."""
     events_days: Days | None = None
     """An event that is still to be sent somewhere stays until it is."""
     threads_days: Days | None = None
+    """Of threads after their last turn; a thread goes with all that was said on it."""
     deliveries_days: Days | None = None
     """Of what was delivered or given up; a delivery goes with its event at the latest."""
     traces_days: Days | None = None

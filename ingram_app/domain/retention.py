@@ -1,6 +1,6 @@
 """Retention: what is over goes when a project's days for it are: deliveries, events, and spans that programs sent.
 
-The audit log stays for good; runs and threads go with their smiths.
+The audit log stays for good; of runs and threads `bygones` tells.
 """
 
 from dataclasses import dataclass

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingram_app.core.database import Tenancy, dispatching, transaction
-from ingram_app.domain import access, retention, tryouts
+from ingram_app.domain import access, bygones, retention, tryouts
+from ingram_app.domain.access import Caller
 from ingram_app.domain.retention import BEGINNING, Mark
 from ingram_app.engine import rounds
 
@@ -63,3 +65,21 @@ async def _sweep(project_id: str) -> None:
         async with transaction(tenancy) as session:
             swept = await retention.sweep(session, caller, kept, since)
         since, more = swept.events, swept.more
+    runs = await _sweep_all(bygones.sweep_runs, caller, kept.runs_days)
+    threads = await _sweep_all(bygones.sweep_threads, caller, kept.threads_days)
+    if runs or threads:
+        log.info("%s: %s runs and %s threads are kept no longer", project_id, runs, threads)
+        async with transaction(tenancy) as session:
+            await bygones.note(session, caller, runs, threads)
+
+
+async def _sweep_all(sweep: Callable[..., Awaitable[int]], caller: Caller, days: int | None) -> int:
+    """Sweep piece by piece until nothing goes any more; return how much went."""
+    swept = 0
+    while days is not None:
+        async with transaction(caller.tenancy) as session:
+            gone = await sweep(session, caller, days)
+        swept += gone
+        if not gone:
+            break
+    return swept
