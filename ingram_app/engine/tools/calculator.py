@@ -26,11 +26,10 @@ def _power(base: Decimal, exponent: Decimal) -> Decimal:
     if base < 0 and not whole:
         raise ToolRefused("A negative number has no real power with a fraction as its exponent.")
     _check_size(_length(base) * abs(float(exponent)))
-    if whole and exponent >= 0:
-        return _EXACT.power(base, int(exponent))
-    if whole:
-        return _ROUNDED.divide(Decimal(1), _EXACT.power(base, -int(exponent)))
-    return _ROUNDED.plus(_FINER.power(base, exponent))
+    if not whole:
+        return _ROUNDED.plus(_FINER.power(base, exponent))
+    power = _EXACT.power(base, abs(int(exponent)))
+    return power if exponent >= 0 else _ROUNDED.divide(Decimal(1), power)
 
 
 def _root(number: Decimal, degree: int = 2) -> Decimal:
