@@ -24,6 +24,14 @@ class Seats:
 
 
 SEATS = Seats()
+BREATH_SECONDS = 0.03
+PER_RUN_SECONDS = 0.002
+LONGEST_SECONDS = 0.075
+
+
+def breath() -> float:
+    """Return for how many seconds words are gathered that a run's watchers get together: more when many runs work."""
+    return min(BREATH_SECONDS + PER_RUN_SECONDS * SEATS.taken, LONGEST_SECONDS)
 
 
 def settle() -> None:

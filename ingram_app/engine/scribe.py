@@ -1,4 +1,4 @@
-"""The scribe: writes a run's frames down as they come, in batches of some 30 ms, longer ones when many runs work here.
+"""The scribe: writes a run's frames down as they come, a batch at each breath of the process.
 
 The first is written at once if someone watches.
 """
@@ -12,10 +12,6 @@ from ingram_app.core.database import transaction
 from ingram_app.domain import frames, leases
 from ingram_app.domain.frames import AnyFrame, MessageDelta, ReasoningDelta, Shown
 from ingram_app.domain.leases import Lease
-
-BATCHED_SECONDS = 0.03
-PER_RUN_SECONDS = 0.002
-LONGEST_SECONDS = 0.075
 
 
 class Scribe:
@@ -44,12 +40,12 @@ class Scribe:
             await self._more.wait()
             self._more.clear()
             if not frames.is_watched(self._lease.run_id):
-                await asyncio.sleep(_batched_seconds())  # the run may be over by then, and all is written together
+                await asyncio.sleep(process.breath())  # the run may be over by then, and all is written together
             async with self.batch() as batch:
                 if batch:
                     async with transaction(self._lease.tenancy) as session:
                         leases.say_alone(session, self._lease, batch)
-            await asyncio.sleep(_batched_seconds())
+            await asyncio.sleep(process.breath())
 
     async def stop(self, writing: "asyncio.Future[None]") -> None:
         """End `write_on`, never in the middle of a batch."""
@@ -70,7 +66,3 @@ class Scribe:
                 self._heard = heard + self._heard
                 raise
             self._latest += len(shown)
-
-
-def _batched_seconds() -> float:
-    return min(BATCHED_SECONDS + PER_RUN_SECONDS * process.SEATS.taken, LONGEST_SECONDS)

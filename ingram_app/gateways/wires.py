@@ -8,7 +8,7 @@ import io
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -19,6 +19,9 @@ HEAD_BYTES = 64 * 1024
 """More than the head of an answer is long."""
 IDLE_SECONDS = 30
 """How long a connection is kept for the next request."""
+GATHERED = "gathered"
+"""The extension of a request whose answer is read in fewer pieces: a function that returns for how many seconds what
+comes is left to gather after each piece. Nothing waits once all is there."""
 _ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """What aiohttp would add by itself."""
 
@@ -70,9 +73,16 @@ class _Body(httpx2.AsyncByteStream):
         self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        content, seconds = self._answer.content, self._request.extensions.get(GATHERED)
+        all_there = asyncio.Event()
+        content.on_eof(all_there.set)
         with _failures(self._request):
-            async for piece in self._answer.content.iter_any():
+            async for piece in content.iter_any():
                 yield piece
+                if seconds is not None and not all_there.is_set():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(seconds()):
+                            await all_there.wait()
 
     async def aclose(self) -> None:
         self._answer.release()  # a connection on which more is to come is closed

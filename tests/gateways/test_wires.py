@@ -1,4 +1,4 @@
-"""The wires: who answers for a name has to show a certificate for that very name, from somebody who is trusted."""
+"""The wires: what comes is read as it comes or gathered, from those alone who can show that they are who was asked."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ingram_app.core.clock import now
-from ingram_app.gateways.wires import Address, Wires
+from ingram_app.gateways.wires import GATHERED, Address, Wires
 
 
 def certified(name: str, folder: Path) -> Path:
@@ -72,3 +72,34 @@ async def test_a_server_whose_certificate_is_for_another_name_or_of_nobody_known
             await trusting.handle_async_request(httpx2.Request("GET", f"https://localhost:{port}/"))
     await stranger.aclose()
     await trusting.aclose()
+
+
+async def test_what_comes_is_gathered_after_the_first_piece_and_not_for_longer_than_there_is_more(
+    tmp_path: Path,
+) -> None:
+    begun = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await begun.wait()
+        for letter in b"bcd":
+            writer.write(b"1\r\n%c\r\n" % letter)
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    wires = Wires(a_socket, ssl.create_default_context(), most=1)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    pieces = []
+    async with (
+        asyncio.timeout(10),
+        httpx2.AsyncClient(transport=wires) as client,
+        client.stream("GET", url, extensions={GATHERED: lambda: 60.0}) as response,
+    ):
+        async for piece in response.aiter_raw():
+            pieces.append(piece)
+            begun.set()
+    server.close()
+    assert pieces == [b"a", b"bcd"]

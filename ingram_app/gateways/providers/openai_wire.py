@@ -17,9 +17,11 @@ from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_core import from_json, to_json
 
+from ingram_app.core import process
 from ingram_app.gateways.providers import sse
 from ingram_app.gateways.providers.chunks import Chunk, ChunkModel, ChunkStream, merged
 from ingram_app.gateways.providers.openai_request import request_body
+from ingram_app.gateways.wires import GATHERED
 
 _THINKING_TAGS = ("<think>", "</think>")
 _DRAIN_SECONDS = 0.2
@@ -66,6 +68,7 @@ class OpenAIModel(ChunkModel):
             content=to_json(body),
             headers=self._headers(settings),
             timeout=cast(Any, settings.get("timeout", self._client.timeout)),
+            extensions={GATHERED: process.breath},
         ) as response:
             if not response.is_success:
                 raise await self._refusal(response)
