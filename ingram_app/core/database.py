@@ -16,11 +16,12 @@ from typing import Any, NoReturn
 import psycopg
 from sqlalchemy import Connection, DateTime, Dialect, Enum, Executable, TextClause, TypeDecorator, event, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.util import await_only
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.core.connections import MOST, Connections, driver_of
 from ingram_app.core.errors import Unavailable
 from ingram_app.core.journeys import Driver, Rows, Wire
 from ingram_app.core.roles import DISPATCHER, ROLE
@@ -98,19 +99,19 @@ def keepable(value: Any) -> Any:
 
 
 @cache
-def pool() -> AsyncEngine:
-    """Return the process's connections, each working as `ROLE`. None begins a transaction by itself: `_begin` does."""
+def pool() -> Connections:
+    """Return the process's connections, each working as `ROLE`. None begins a transaction by itself: `_unit` does."""
     engine = create_async_engine(
         driver_url().replace("postgresql://", "postgresql+psycopg://", 1),
         # psycopg prepares nothing: with a transaction that it rolls back it forgets all, what a `Wire` prepared too
         connect_args={"options": f"-c role={ROLE}", "autocommit": True, "prepare_threshold": None},
-        pool_size=24,
+        pool_size=MOST,
         max_overflow=0,  # what overflows is opened and closed again, at a dear price
         json_serializer=_dumps,
         hide_parameters=True,  # an error that is logged tells its statement, never what people wrote
     )
     event.listen(engine.sync_engine, "before_cursor_execute", _before_others)
-    return engine
+    return Connections(engine)
 
 
 @asynccontextmanager
@@ -187,8 +188,8 @@ def ask(session: AsyncSession, statement: TextClause | str, parameters: Mapping[
 @asynccontextmanager
 async def connected() -> AsyncIterator[Driver]:
     """Borrow a connection of the process, in no transaction."""
-    async with pool().connect() as connection:
-        yield _driver_of(connection)
+    async with pool().one() as connection:
+        yield driver_of(connection)
 
 
 @asynccontextmanager
@@ -197,26 +198,23 @@ async def _unit(for_whom: tuple[str, Mapping[str, Any]]) -> AsyncIterator[AsyncS
 
     The session itself begins with the first object that is asked of it; who asks for none does not pay for it.
     """
-    connection = await pool().connect()
-    wire = _wire_of(connection)
-    wire.open_with((_BEGIN, {}), for_whom)
-    session = AsyncSession(connection, expire_on_commit=False, info={"connection": connection})
-    try:
-        yield session
-        if session.in_transaction():
-            if wire.waits:
+    async with pool().one() as connection:
+        wire = _wire_of(connection)
+        wire.open_with((_BEGIN, {}), for_whom)
+        session = AsyncSession(connection, expire_on_commit=False, info={"connection": connection})
+        try:
+            yield session
+            if session.in_transaction():
+                if wire.waits:
+                    await _go(connection)
+                await session.commit()
+            elif wire.opened:
+                wire.ask(_COMMIT, {})
                 await _go(connection)
-            await session.commit()
-        elif wire.opened:
-            wire.ask(_COMMIT, {})
-            await _go(connection)
-    finally:  # what is still open now is rolled back, by the session or by the pool
-        wire.forget()
-        if session.in_transaction():
-            await session.close()
-        if wire.held.closed:
-            await connection.invalidate()
-        await connection.close()
+        finally:  # what is still open now is rolled back, here or by who takes the connection back
+            wire.forget()
+            if session.in_transaction():
+                await session.close()
 
 
 async def _go(connection: AsyncConnection) -> None:
@@ -239,13 +237,10 @@ def _before_others(connection: Connection, *_: Any) -> None:
 
 
 def _fail(connection: Connection, failed: psycopg.Error) -> NoReturn:
-    """Raise what failed as SQLAlchemy would, and close a connection that was lost.
-
-    Those that are older are lost with it: the pool makes new ones for them.
-    """
+    """Raise what failed as SQLAlchemy would. A connection that was lost is used no more, nor are those at hand."""
     wire: Wire = connection.info["wire"]
     if lost := wire.held.closed:
-        pool().sync_engine.pool._invalidate(connection.connection, failed, _checkin=False)
+        pool().distrust()
         connection.invalidate(failed)
     raise _as_sqlalchemy_would(wire.failed, failed, lost=lost) from failed
 
@@ -256,18 +251,12 @@ def _as_sqlalchemy_would(statement: str, failed: psycopg.Error, *, lost: bool = 
     )
 
 
-def _driver_of(connection: AsyncConnection) -> Driver:
-    assert connection.sync_connection is not None
-    held: Driver = connection.sync_connection.connection.driver_connection  # type: ignore[assignment]
-    return held
-
-
 def _wire_of(connection: AsyncConnection) -> Wire:
     """Return the way to the server that a connection keeps for as long as it lives."""
     assert connection.sync_connection is not None
     about = connection.sync_connection.info
     if "wire" not in about:
-        about["wire"] = Wire(_driver_of(connection))
+        about["wire"] = Wire(driver_of(connection))
     wire: Wire = about["wire"]
     return wire
 
@@ -275,7 +264,7 @@ def _wire_of(connection: AsyncConnection) -> Wire:
 @lru_cache(maxsize=1024)
 def _spelt(statement: TextClause) -> str:
     """Return the text with its parameters named as the driver wants them."""
-    return str(statement.compile(dialect=pool().dialect))
+    return str(statement.compile(dialect=pool().engine.dialect))
 
 
 @lru_cache(maxsize=4096)

@@ -44,7 +44,7 @@ class Prepared:
     @cached_property
     def _spelt(self) -> tuple[str, dict[str, Any], list[tuple[str, Convert]]]:
         """Its text, the parameters that are always the same, and how Python's values become the driver's."""
-        dialect = pool().dialect
+        dialect = pool().engine.dialect
         compiled: Any = self._statement.compile(dialect=dialect)
         converts = {
             name: bind.type.dialect_impl(dialect).bind_processor(dialect) for bind, name in compiled.bind_names.items()
@@ -132,7 +132,7 @@ class _Kind:
 
     @cached_property
     def _converts(self) -> list[tuple[str, Convert]]:
-        dialect = pool().dialect
+        dialect = pool().engine.dialect
         converts = (column.type.dialect_impl(dialect).result_processor(dialect, None) for column in self.columns)
         return [(name, convert) for name, convert in zip(self._names, converts, strict=True) if convert]
 
