@@ -115,9 +115,15 @@ def insertion(kind: type[Any]) -> sa.Insert:
 
 
 def columns(row: object) -> dict[str, Any]:
-    """Return what an object holds, by the names of its columns."""
-    held: Any = sa.inspect(type(row))
-    return {attribute.columns[0].name: getattr(row, attribute.key) for attribute in held.column_attrs}
+    """Return what an object that was made, or read here, holds, by the names of its columns."""
+    held = row.__dict__
+    return {name: held.get(key) for name, key in _keys(type(row))}  # type: ignore[arg-type]
+
+
+@cache
+def _keys(kind: type[Any]) -> list[tuple[str, str]]:
+    mapped: Any = sa.inspect(kind)
+    return [(attribute.columns[0].name, attribute.key) for attribute in mapped.column_attrs]
 
 
 class _Kind:
