@@ -37,7 +37,7 @@ class LineRow:
 
     @classmethod
     def of(cls, line: Line, made_of: str) -> "LineRow":
-        unit = "of the cost" if line.unit_price_micros is None else money(line.unit_price_micros)
+        unit = f"{line.percent} % of the cost" if line.unit_price_micros is None else money(line.unit_price_micros)
         cost = money(line.cost_micros) if line.cost_micros else "–"
         return cls(line.what, figure(line.quantity), unit, cost, money(line.price_micros), made_of)
 
