@@ -35,7 +35,7 @@ def list_table(
         shown = list(cells(item))
         if href is not None:
             shown[0] = link(shown[0], href=href(item))
-        cells_ = (_cell(name, cell) for name, cell in zip(columns, shown, strict=True))
+        cells_ = (cell(name, what) for name, what in zip(columns, shown, strict=True))
         return rx.el.tr(*cells_, custom_attrs={"data-row": ""} if href is not None else {})
 
     table = rx.el.div(
@@ -51,7 +51,8 @@ def list_table(
     return rx.cond(loaded, rx.cond(rows.length() > 0, whole, empty or rx.el.p("Nothing here.")), skeleton())
 
 
-def _cell(column: str, shown: Any) -> rx.Component:
+def cell(column: str, shown: Any) -> rx.Component:
+    """A cell of a table of class `list`, under a column as `list_table` names it."""
     attributes = {"data-label": column.rstrip("#")} if column else {}
     return rx.el.td(shown, class_name=_number(column), custom_attrs=attributes)
 
