@@ -198,7 +198,10 @@
       return event.target.form.requestSubmit();
     }
     if (event.target.id === "palette-search" && inPalette(event)) return event.preventDefault();
-    if (event.key === "Escape") closeSide();
+    if (event.key === "Escape" && root.dataset.side) {
+      closeSide();
+      one("[data-does=side]")?.focus();
+    }
     if (event.metaKey || event.ctrlKey || event.altKey || writing(event.target) || one("dialog[open]")) return;
     if (Date.now() - going < 1000) {
       going = 0;

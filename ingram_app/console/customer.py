@@ -11,7 +11,7 @@ from ingram_app.console.address import asked, is_at, named, or_not_here
 from ingram_app.console.customers import USED, export, signed
 from ingram_app.console.dialogs import close_dialog, code_button, code_drawer, confirm_by_name, curl, form_dialog
 from ingram_app.console.figures import counted, moment, money
-from ingram_app.console.lists import led
+from ingram_app.console.lists import cell, led
 from ingram_app.console.looks import button, facts, link, one_thing, relative_time, skeleton
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
@@ -22,6 +22,7 @@ from ingram_app.domain.customers import Customer
 from ingram_app.domain.ledger import Of
 from ingram_app.domain.revenue import Line, Statement
 
+_COLUMNS = ("What", "Quantity#", "Unit price#", "Cost#", "Price#")
 _VIEWS = [("", "Month"), ("smiths", "Smiths"), ("pushes", "Stripe")]
 
 
@@ -37,7 +38,7 @@ class LineRow:
 
     @classmethod
     def of(cls, line: Line, made_of: str) -> "LineRow":
-        unit = "of the cost" if line.unit_price_micros is None else money(line.unit_price_micros)
+        unit = f"{line.percent} % of the cost" if line.unit_price_micros is None else money(line.unit_price_micros)
         cost = money(line.cost_micros) if line.cost_micros else "–"
         return cls(line.what, figure(line.quantity), unit, cost, money(line.price_micros), made_of)
 
@@ -205,20 +206,21 @@ def _month() -> rx.Component:
 
 
 def _statement() -> rx.Component:
-    heads = [("What", ""), *((name, "number") for name in ("Quantity", "Unit price", "Cost", "Price"))]
+    heads = ((name.rstrip("#"), "number" if name.endswith("#") else "") for name in _COLUMNS)
     total = rx.el.tr(
-        rx.el.td(rx.el.strong("Total")),
+        cell("", rx.el.strong("Total")),
         rx.el.td(),
         rx.el.td(),
-        rx.el.td(led(CustomerPage.cost, CustomerPage.made_of, "in all"), class_name="number"),
-        rx.el.td(CustomerPage.price, class_name="number"),
+        cell("Cost#", led(CustomerPage.cost, CustomerPage.made_of, "in all")),
+        cell("Price#", CustomerPage.price),
     )
-    margin = rx.el.tr(rx.el.td("Margin", col_span=4), rx.el.td(CustomerPage.margin, class_name="number"))
+    margin = rx.el.tr(rx.el.td(rx.el.strong("Margin"), col_span=4), cell("In all#", CustomerPage.margin))
     table = rx.el.table(
         rx.el.thead(rx.el.tr(*(rx.el.th(name, scope="col", class_name=kind) for name, kind in heads))),
         rx.el.tbody(rx.foreach(CustomerPage.lines, _line)),
         rx.el.tfoot(total, margin),
         aria_label="Statement",
+        class_name="list",
     )
     return rx.el.div(table, class_name="table-wrap", tab_index=0, role="region", aria_label="Statement")
 
@@ -226,8 +228,8 @@ def _statement() -> rx.Component:
 def _line(row: LineRow) -> rx.Component:
     quantity = rx.cond(row.made_of != "", led(row.quantity, row.made_of, row.what), row.quantity)
     cost = rx.cond(row.cost != "–", led(row.cost, row.made_of, "cost", row.what), row.cost)
-    figures = (quantity, row.unit, cost, row.price)
-    return rx.el.tr(rx.el.td(row.what), *(rx.el.td(one, class_name="number") for one in figures))
+    figures = (row.what, quantity, row.unit, cost, row.price)
+    return rx.el.tr(*(cell(name, figure) for name, figure in zip(_COLUMNS, figures, strict=True)))
 
 
 def _dialogs() -> rx.Component:

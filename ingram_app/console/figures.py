@@ -2,12 +2,14 @@
 
 import re
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 """Letters that nobody sees, or that turn others round."""
+_SUM = re.compile(r"\$?((?=\.?[0-9])[0-9]{0,9}(?:\.[0-9]{0,6})?)")
 
 
 def money(micros: int | None) -> str:
@@ -18,6 +20,17 @@ def money(micros: int | None) -> str:
     if micros == 0 or dollars >= 0.01:
         return f"${dollars:,.2f}"
     return f"${dollars:.6f}".rstrip("0")
+
+
+def dollars(micros: int) -> str:
+    """Write millionths of a US dollar for a form: with as many digits as they need."""
+    return format((Decimal(micros) / 1_000_000).normalize(), "f")
+
+
+def micros(text: str) -> int | None:
+    """Read US dollars, of at most six digits behind the point, as millionths; `None` for anything else."""
+    sum = _SUM.fullmatch(text.strip())
+    return int(Decimal(sum[1]) * 1_000_000) if sum else None
 
 
 def count(number: int | None) -> str:

@@ -11,7 +11,7 @@ _SHOWN = {
     "max_seconds_to_first_token": ("Seconds to the first token", "Then a fallback model is asked, or the run fails."),
     "max_output_tokens": ("Output tokens", "Of all answers of a run together."),
     "max_total_tokens": ("Tokens", "Input and output. Beyond, no other model call begins."),
-    "max_cost_micros": ("Cost", "In millionths of a US dollar. Beyond, no other model call begins."),
+    "max_cost_micros": ("Cost", "In US dollars. Beyond, no other model call begins."),
     "max_memory_tokens": ("Tokens of facts", "What is told of the smith's memory, besides its document."),
     "max_input_bytes": ("Input", "In bytes."),
     "max_concurrent_runs": ("Runs at work", "Of the whole project. Those beyond wait."),

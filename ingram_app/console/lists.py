@@ -21,7 +21,8 @@ def list_table(
     older: rx.Var[str] | None = None,
 ) -> rx.Component:
     """Lay out `rows`, one `cells(row)` each, under `columns`; a column whose name ends with `#` holds numbers,
-    one without a name holds buttons.
+    one without a name holds buttons. On a telephone each row is a card: the first cell above, the others below
+    beside their column's name.
 
     `href(row)` makes the first cell a link that the whole row opens. `older` is the page's `next_cursor`: with it
     *Older* goes to `?cursor=…`, the rest of the address kept, and *Newer* goes back.
@@ -34,11 +35,13 @@ def list_table(
         shown = list(cells(item))
         if href is not None:
             shown[0] = link(shown[0], href=href(item))
-        cells_ = (rx.el.td(cell, class_name=_number(name)) for name, cell in zip(columns, shown, strict=True))
+        cells_ = (cell(name, what) for name, what in zip(columns, shown, strict=True))
         return rx.el.tr(*cells_, custom_attrs={"data-row": ""} if href is not None else {})
 
     table = rx.el.div(
-        rx.el.table(rx.el.thead(rx.el.tr(*heads)), rx.el.tbody(rx.foreach(rows, row)), aria_label=label),
+        rx.el.table(
+            rx.el.thead(rx.el.tr(*heads)), rx.el.tbody(rx.foreach(rows, row)), aria_label=label, class_name="list"
+        ),
         class_name="table-wrap",
         tab_index=0,
         role="region",
@@ -46,6 +49,12 @@ def list_table(
     )
     whole = rx.el.div(table, *([pager(older)] if older is not None else []), class_name="stack")
     return rx.cond(loaded, rx.cond(rows.length() > 0, whole, empty or rx.el.p("Nothing here.")), skeleton())
+
+
+def cell(column: str, shown: Any) -> rx.Component:
+    """A cell of a table of class `list`, under a column as `list_table` names it."""
+    attributes = {"data-label": column.rstrip("#")} if column else {}
+    return rx.el.td(shown, class_name=_number(column), custom_attrs=attributes)
 
 
 def pager(older: rx.Var[str]) -> rx.Component:

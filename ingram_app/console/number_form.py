@@ -1,10 +1,11 @@
-"""Whole numbers of a project's settings, each beside the platform's default: a part of the project's page."""
+"""Numbers of a project's settings, each beside the platform's default: a part of the project's page."""
 
 from typing import Any, ClassVar
 
 import reflex as rx
 from pydantic import BaseModel, ValidationError
 
+from ingram_app.console.figures import dollars, micros
 from ingram_app.console.looks import field, guarded, kept, save_bar, section
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
@@ -12,7 +13,7 @@ from ingram_app.domain import projects
 from ingram_app.domain.projects import PLATFORM
 
 Shown = dict[str, tuple[str, str]]
-"""By the name of the number: its label and what it is."""
+"""By the name of the number: its label and what it is. One of `_micros` is asked for in US dollars."""
 
 
 class NumberForm(rx.State, mixin=True):
@@ -37,11 +38,11 @@ class NumberForm(rx.State, mixin=True):
     async def keep(self, form: dict[str, Any]):
         """Keep the numbers; an empty one is put back to the platform's."""
         caller = await standing(self)
-        wanted = {name: str(form.get(name) or "").strip() or None for name in self._shown}
+        wanted = {name: _read(name, str(form.get(name) or "").strip()) for name in self._shown}
         try:
             numbers = self._shape.model_validate(wanted).model_dump(include=set(self._shown))
         except ValidationError as wrong:
-            said = {str(error["loc"][0]): f"{error['msg']}." for error in wrong.errors()}
+            said = {(name := str(error["loc"][0])): _wrong(name, error["msg"]) for error in wrong.errors()}
             self.errors = dict.fromkeys(self._shown, "") | said
             return None
         async with transaction(caller.tenancy) as session:
@@ -50,8 +51,25 @@ class NumberForm(rx.State, mixin=True):
         return [kept(f"{self._part}-form"), rx.toast.success("Saved.")]
 
     def _show(self, own: dict[str, int | None]) -> None:
-        self.values = {name: "" if (value := own.get(name)) is None else str(value) for name in self._shown}
+        self.values = {name: _spelt(name, own.get(name)) for name in self._shown}
         self.errors = dict.fromkeys(self._shown, "")
+
+
+def _read(name: str, said: str) -> str | int | None:
+    """Return what was said for the shape to judge; a sum that can not be read is left as no number."""
+    if not said:
+        return None
+    return said if not name.endswith("_micros") else "?" if (sum := micros(said)) is None else sum
+
+
+def _wrong(name: str, reason: str) -> str:
+    if name.endswith("_micros"):
+        return "Write US dollars, more than 0 and with at most six digits behind the point, such as 2.50."
+    return f"{reason}."
+
+
+def _spelt(name: str, value: int | None, none: str = "") -> str:
+    return none if value is None else dollars(value) if name.endswith("_micros") else str(value)
 
 
 def number_form(state: Any, part: str, shown: Shown, title: str, about: str) -> rx.Component:
@@ -69,7 +87,7 @@ def _field(state: Any, part: str, name: str, label: str, help: str) -> rx.Compon
         error=state.errors[name].to(str),
         default_value=state.values[name],
         key=f"{name} {state.values[name]}",
-        placeholder="none" if default is None else str(default),
-        input_mode="numeric",
+        placeholder=_spelt(name, default, "none"),
+        input_mode="decimal" if name.endswith("_micros") else "numeric",
         disabled=~Session.manages,
     )

@@ -1,12 +1,11 @@
 """Rates: what the project charges its customers, as one card."""
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 import reflex as rx
 
 from ingram_app.console.dialogs import code_button, code_drawer, curl
-from ingram_app.console.figures import whole
+from ingram_app.console.figures import dollars, micros, whole
 from ingram_app.console.looks import alert, field, guarded, head, kept, save_bar, skeleton
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
@@ -17,7 +16,6 @@ from ingram_app.domain.meters import is_meter
 from ingram_app.domain.rates import RateCard
 
 _FORM = "rates-form"
-_MICROS = 1_000_000
 
 
 class NoRates(Invalid):
@@ -29,7 +27,7 @@ class Rates(rx.State):
     run_price: str = ""
     meters: str = ""
     since: str = ""
-    """The first month that the card holds for."""
+    """The first month that the card holds for; empty where none was set."""
     error: str = ""
     revision: int = 0
     loaded: bool = False
@@ -39,7 +37,8 @@ class Rates(rx.State):
         """Show the card that holds now."""
         caller = await standing(self)
         async with transaction(caller.tenancy) as session:
-            self._show(await rates.find(session, caller, rates.month_of(None)))
+            card = await rates.find(session, caller, rates.month_of(None))
+            self._show(card, is_set=card in session)
 
     @rx.event
     async def keep(self, form: dict[str, Any]):
@@ -48,17 +47,17 @@ class Rates(rx.State):
         try:
             asked = _asked(form)
             async with transaction(caller.tenancy) as session:
-                self._show(await rates.put(session, caller, **asked))
+                self._show(await rates.put(session, caller, **asked), is_set=True)
         except Invalid as error:
             self.error = error.sentence
             return None
         return [kept(_FORM), rx.toast.success("Saved.")]
 
-    def _show(self, card: RateCard) -> None:
-        self.percent, self.run_price = str(card.model_cost_percent), _dollars(card.run_price_micros)
+    def _show(self, card: RateCard, *, is_set: bool) -> None:
+        self.percent, self.run_price = str(card.model_cost_percent), dollars(card.run_price_micros)
         prices = sorted(card.meter_prices_micros.items())
-        self.meters = "\n".join(f"{meter} {_dollars(price)}" for meter, price in prices)
-        self.since = f"{card.month:%B %Y}"
+        self.meters = "\n".join(f"{meter} {dollars(price)}" for meter, price in prices)
+        self.since = f"{card.month:%B %Y}" if is_set else ""
         self.error, self.loaded, self.revision = "", True, self.revision + 1
 
 
@@ -74,26 +73,17 @@ def _asked(form: dict[str, Any]) -> dict[str, Any]:
         meter, _, price = line.strip().partition(" ")
         if not is_meter(meter) or meter in prices:
             raise NoRates(why=f"“{line.strip()[:80]}” names no meter, or one that has a price already.")
-        prices[meter] = _micros(price)
-    run_price = _micros(str(form.get("run_price", "")))
+        prices[meter] = _price(price)
+    run_price = _price(str(form.get("run_price", "")))
     return {"model_cost_percent": percent, "run_price_micros": run_price, "meter_prices_micros": prices}
 
 
-def _micros(dollars: str) -> int:
+def _price(said: str) -> int:
     """Return a price in micro-units; empty is none. Raises `NoRates`."""
-    try:
-        price = Decimal(dollars.strip().lstrip("$") or 0)
-        if not 0 <= price <= rates.MOST_MICROS // _MICROS or price != price.quantize(Decimal(1) / _MICROS):
-            raise InvalidOperation
-    except InvalidOperation:
-        raise NoRates(
-            why=f"“{dollars.strip()[:40]}” is no price: from 0, with at most six digits behind the point."
-        ) from None
-    return int((price * _MICROS).to_integral_value(ROUND_HALF_UP))
-
-
-def _dollars(micros: int) -> str:
-    return format((Decimal(micros) / _MICROS).normalize(), "f")
+    price = micros(said.strip() or "0")
+    if price is None or price > rates.MOST_MICROS:
+        raise NoRates(why=f"“{said.strip()[:40]}” is no price: from 0, with at most six digits behind the point.")
+    return price
 
 
 @page("/p/[project]/rates", title="Rates", on_load=Rates.load)
@@ -112,6 +102,11 @@ def rates_page() -> rx.Component:
             ("Show them", curl("GET", Session.address, "/v1/tenant/rates")),
         ),
     )
+
+
+def _since() -> tuple[rx.Component, str]:
+    since = rx.fragment("These hold since ", rx.el.strong(Rates.since), ".")
+    return since, "No rates are set yet. Until then you charge what model calls cost."
 
 
 def _form() -> rx.Component:
@@ -145,7 +140,7 @@ def _form() -> rx.Component:
                 spell_check=False,
             ),
             alert(Rates.error),
-            rx.el.p("These hold since ", rx.el.strong(Rates.since), ".", class_name="muted small"),
+            rx.el.p(rx.cond(Rates.since != "", *_since()), class_name="muted small"),
             disabled=~Session.builds,
             class_name="stack narrow",
         ),

@@ -44,6 +44,8 @@ class Bar:
     depth: int
     kind: str
     name: str
+    why: str
+    """Its name, and why it failed or was waited for."""
     status: str
     left: str
     """Where it begins, as CSS counts: a share of the whole."""
@@ -94,6 +96,7 @@ def _bar(whole: Span, span: Span, depth: int) -> Bar:
         depth=depth,
         kind=_KINDS[span.kind],
         name=_name(span),
+        why=": ".join([_name(span), *filter(None, [span.attributes.get("error.message")])]),
         status=span.status.value,
         left=f"{left:.2f}%",
         width=f"{width:.2f}%",
@@ -144,7 +147,7 @@ def _row(bar: Bar) -> rx.Component:
         rx.el.details(
             rx.el.summary(
                 rx.el.span(bar.kind, class_name="kind"),
-                rx.el.span(bar.name, class_name="name clip", title=bar.name),
+                rx.el.span(bar.name, class_name="name clip", title=bar.why),
                 rx.el.span(
                     rx.el.span(class_name=f"bar {bar.kind} {bar.status}", style={"left": bar.left, "width": bar.width}),
                     class_name="track",

@@ -32,6 +32,8 @@ class Line:
     """Null where the price is a share of the cost."""
     price_micros: int
     of: Literal["calls", "runs", "meter"] = "meter"
+    percent: int | None = None
+    """What is charged, in percent of the cost, where the price is a share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,9 @@ async def _statements(session: AsyncSession, caller: Caller, month: Month, custo
 
 def _made(card: RateCard, customer_id: str | None, month: Month, used: Used, counted: dict[str, Decimal]) -> Statement:
     runs, into, out, cost = used
+    charged, share = card.of_model_cost(cost), card.model_cost_percent
     lines = [
-        Line("Model calls, in tokens", Decimal(into + out), cost, None, card.of_model_cost(cost), of="calls"),
+        Line("Model calls, in tokens", Decimal(into + out), cost, None, charged, of="calls", percent=share),
         Line("Runs", Decimal(runs), 0, card.run_price_micros, card.of_runs(runs), of="runs"),
     ]
     for meter, quantity in sorted(counted.items()):

@@ -2,6 +2,8 @@
 
 run                     the whole, from its start to its end
 ├── retrieval           what of its memory the smith had before it
+├── model_call          a try at an answer that failed
+├── runtime_event       the wait before a model was asked again
 ├── model_call          each answer of a model: which one, how long, what it took
 │   └── tool_call       each call that the answer asked for
 │       └── runtime_event   the wait for a person who was to approve it
@@ -14,8 +16,9 @@ digits, always the same for the same run.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -30,6 +33,8 @@ from ingram_app.domain.tool_calls import CallState, ToolCall
 
 SHOWN_CHARACTERS = 4000
 """As much of arguments and results as a span holds."""
+SHORTEST_WAIT = timedelta(milliseconds=20)
+"""What is shorter between two tries is our own work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +132,34 @@ def _of_run(run: Run) -> Span:
 def _of_answers(run: Run, root: Span, written: Sequence[dict[str, Any]]) -> list[Span]:
     """Return a span for each answer of a model, and one for a call that is on its way or failed."""
     answers = [message for message in written if message["kind"] == "response" and _told(message)]
-    found = [_of_answer(run, root, step, message) for step, message in enumerate(answers, start=1)]
+    found: list[Span] = []
+    for step, message in enumerate(answers, start=1):
+        found += [*_of_failed(root, step, _told(message)), _of_answer(run, root, step, message)]
     if run.status is RunStatus.failed and (run.error or {}).get("code", "").startswith("model_"):
         began = found[-1].ended_at if found and found[-1].ended_at else root.started_at
-        failed = _of_answer(run, root, len(found) + 1, {"metadata": {"began_at": began.isoformat()}})
+        failed = _of_answer(run, root, len(answers) + 1, {"metadata": {"began_at": began.isoformat()}})
         why = {"error.type": (run.error or {})["code"], "error.message": (run.error or {}).get("message")}
         attributes = failed.attributes | why
         found.append(replace(failed, status=SpanStatus.error, ended_at=run.finished_at, attributes=attributes))
+    return found
+
+
+def _of_failed(root: Span, step: int, told: dict[str, Any]) -> list[Span]:
+    """Return a span for each try that failed before an answer came, and for the wait after it."""
+    tries, found = [*told.get("failed", []), told], []
+    for number, (one, then) in enumerate(pairwise(tries), start=1):
+        began, ended, again = (
+            datetime.fromisoformat(at) for at in (one["began_at"], one["ended_at"], then["began_at"])
+        )
+        why = {"error.type": one["code"], "error.message": one["message"]}
+        details = {"gen_ai.operation.name": "chat", "gen_ai.request.model": one["model"], **why}
+        name, model = f"chat {one['model']}", one["model"]
+        times = {"status": SpanStatus.error, "started_at": began, "ended_at": ended}
+        found.append(_below(root, SpanKind.model_call, name, f"try {step}.{number}", details, model=model, **times))
+        if again - ended >= SHORTEST_WAIT:
+            times = {"status": SpanStatus.ok, "started_at": ended, "ended_at": again}
+            name = "wait before asking again"
+            found.append(_below(root, SpanKind.runtime_event, name, f"wait {step}.{number}", why, **times))
     return found
 
 
@@ -150,7 +176,7 @@ def _of_answer(run: Run, root: Span, step: int, message: dict[str, Any]) -> Span
         "gen_ai.usage.output_tokens": used.get("output_tokens"),
         "gen_ai.usage.cache_read.input_tokens": used.get("cache_read_tokens") or None,
         "ingram.time_to_first_token_ms": told.get("first_ms"),
-        "ingram.tries": told.get("tries"),
+        "ingram.tries": len(told["failed"]) + 1 if "failed" in told else None,
         "ingram.degraded_by": told.get("degraded_by"),
         "ingram.step": step,
     }

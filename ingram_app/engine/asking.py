@@ -25,7 +25,7 @@ from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.toolbox import Toolbox
 from ingram_app.gateways import providers
-from ingram_app.gateways.providers import Answer, ModelStreamBroken, TextDelta
+from ingram_app.gateways.providers import Answer, ModelRequestFailed, ModelStreamBroken, TextDelta
 
 
 class OutputLimitExceeded(IngramError):
@@ -54,6 +54,7 @@ class Asking:
         self._warn = warn
         self._retelling: Retelling | None = None
         self._lost = ""
+        self._failed: list[dict[str, str]] = []
         self.context: dict[str, Any] = {}
         """What else is written down beside each answer, for the run's trace."""
         self.toolbox: Toolbox
@@ -80,12 +81,14 @@ class Asking:
         `ModelKeyMissing`.
         """
         self._check_used()
-        self._lost = said
+        self._lost, self._failed = said, []
         self._retelling = retelling = Retelling(said)
         response = await self._unless_it_breaks(messages, retelling)
         if response is None:
             self._retelling = retelling = Retelling(retelling.heard, differs=retelling.differs)
-            response = await self._candidates.answer(partial(self._hear, messages, retelling))
+            response = await self._candidates.answer(partial(self._try, messages, retelling))
+        if self._failed:
+            response.metadata = (response.metadata or {}) | {"failed": self._failed}
         self._scribe.say(*retelling.end())
         self._retelling = None
         if retelling.differs:
@@ -114,11 +117,23 @@ class Asking:
     async def _unless_it_breaks(self, messages: Sequence[ModelMessage], retelling: Retelling) -> ModelResponse | None:
         """Return the answer; nothing, if it breaks off. Raises the other kinds of `ModelRequestFailed`."""
         try:
-            return await self._candidates.answer(partial(self._hear, messages, retelling))
+            return await self._candidates.answer(partial(self._try, messages, retelling))
         except ModelStreamBroken as broken:
             if not broken.begun:
                 raise
             return None
+
+    async def _try(
+        self, messages: Sequence[ModelMessage], retelling: Retelling, model: str, access: Access
+    ) -> ModelResponse:
+        """Hand on what one model answers; a failure is noted, for the run's trace."""
+        began_at = now()
+        try:
+            return await self._hear(messages, retelling, model, access)
+        except ModelRequestFailed as failure:
+            when = {"began_at": began_at.isoformat(), "ended_at": now().isoformat()}
+            self._failed.append({"model": model, "code": failure.code, "message": failure.sentence, **when})
+            raise
 
     async def _hear(
         self, messages: Sequence[ModelMessage], retelling: Retelling, model: str, access: Access

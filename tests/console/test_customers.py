@@ -74,7 +74,7 @@ async def test_smiths_are_assigned_from_both_sides(desk: Desk) -> None:
 async def test_rates_are_read_as_people_write_them(desk: Desk) -> None:
     tab = desk.at(Rates, "/rates")
     await call(tab, Rates.load)
-    assert (tab.percent, tab.run_price, tab.meters) == ("100", "0", "")
+    assert (tab.percent, tab.run_price, tab.meters, tab.since) == ("100", "0", "", "")
     for wrong in (
         {"percent": "a lot"},
         {"percent": "100", "run_price": "0.0000001"},
@@ -90,6 +90,9 @@ async def test_rates_are_read_as_people_write_them(desk: Desk) -> None:
     await call(tab, Rates.keep, {"percent": "130", "run_price": "$0.01", "meters": "pages 0.02\n\nminutes 1.5"})
     assert (tab.error, tab.percent, tab.run_price) == ("", "130", "0.01")
     assert tab.meters == "minutes 1.5\npages 0.02"
+    since = tab.since
+    await call(tab, Rates.load)
+    assert tab.since == since != ""
 
 
 async def test_a_stripe_account_is_connected_and_forgotten(desk: Desk) -> None:

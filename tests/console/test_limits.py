@@ -28,6 +28,16 @@ async def test_limits_are_kept_and_put_back(desk: Desk) -> None:
     assert ((await own(desk)).max_steps, (await own(desk)).max_concurrent_runs) == (25, None)
 
 
+async def test_what_a_run_may_cost_is_asked_for_in_dollars_and_kept_in_millionths(desk: Desk) -> None:
+    tab = desk.at(LimitsPart)
+    await call(tab, LimitsPart.keep, {"max_cost_micros": " $2.50 "})
+    assert (tab.values["max_cost_micros"], (await own(desk)).max_cost_micros) == ("2.5", 2_500_000)
+    for wrong in ("0", "-1", ".", "1e3", "1_000", "0.0000001", "much", "nan"):
+        await call(tab, LimitsPart.keep, {"max_cost_micros": wrong})
+        assert "US dollars" in tab.errors["max_cost_micros"]
+    assert (await own(desk)).max_cost_micros == 2_500_000
+
+
 async def test_limits_that_the_page_does_not_show_stay_as_they_are(desk: Desk) -> None:
     caller = await desk.caller()
     async with transaction(caller.tenancy) as session:

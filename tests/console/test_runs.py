@@ -1,5 +1,7 @@
 """Runs and one run, without a browser."""
 
+from datetime import timedelta
+
 import pytest
 
 from ingram_app.console.raw_frames import RawFrames
@@ -8,10 +10,10 @@ from ingram_app.console.runs import RunsPage
 from ingram_app.console.session import NotHere
 from ingram_app.console.story import Story
 from ingram_app.console.told import Told
-from ingram_app.console.waterfall import Waterfall
+from ingram_app.console.waterfall import Waterfall, bars_of
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound, Refused
-from ingram_app.domain import frames, runs, smiths
+from ingram_app.domain import frames, run_spans, runs, smiths
 from ingram_app.domain.access import Role
 from ingram_app.domain.frames import (
     AnyFrame,
@@ -25,6 +27,7 @@ from ingram_app.domain.frames import (
     ToolExecuting,
 )
 from ingram_app.domain.runs import Run
+from ingram_app.domain.traces import Trace
 from ingram_app.domain.turns import Turn
 from tests.console.desk import Desk, call, sit
 
@@ -125,6 +128,19 @@ async def test_how_a_run_went_and_what_its_model_was_told_are_shown(desk: Desk) 
     assert [(line.role, line.text) for line in prompt.lines][-1] == ("user", "Hello")
     await call(prompt, Told.hide)
     assert prompt.lines == []
+
+
+async def test_tries_that_failed_and_the_wait_after_them_are_bars_with_their_reason(desk: Desk) -> None:
+    run = await run_of(desk, cancelled=True)
+    at = [(run.created_at + timedelta(seconds=second)).isoformat() for second in (0, 1, 4, 5)]
+    failed = {"model": "house/a", "code": "model_rate_limited", "message": "Slow down.", "began_at": at[0]}
+    answer = {"model": "house/a", "began_at": at[2], "ended_at": at[3], "failed": [failed | {"ended_at": at[1]}]}
+    spans = run_spans.spans(run, [{"kind": "response", "metadata": answer}], [], [])
+    assert [(bar.kind, bar.status, bar.took, bar.why) for bar in bars_of(Trace(run, spans))[1:]] == [
+        ("model", "error", "1.0 s", "house/a: Slow down."),
+        ("wait", "ok", "3.0 s", "Wait before asking again: Slow down."),
+        ("model", "ok", "1.0 s", "house/a"),
+    ]
 
 
 async def test_neither_is_shown_to_another_project(desk: Desk, stranger: Desk) -> None:

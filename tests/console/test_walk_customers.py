@@ -85,6 +85,7 @@ async def test_what_a_customer_uses_is_charged_and_told_to_stripe(
     await window.visitor.go(f"{window.root}/customers/{customer[1]}", "Hotel Post")
     lines = page.locator("table[aria-label=Statement] tbody tr")
     await expect(lines).to_have_count(3)
+    await expect(lines.first).to_contain_text("200 % of the cost")
     await expect(lines.last).to_contain_text(re.compile(r"pages\s*2\.5\s*\$0\.02\s*–\s*\$0\.05"))
     assert await window.visitor.barriers() == []
     await looked_at(window, "customer")

@@ -10,7 +10,10 @@ import pytest
 from pydantic_ai.usage import RequestUsage
 
 from ingram_app.core.settings import settings
+from ingram_app.domain import run_spans
+from ingram_app.domain.run_spans import Span
 from ingram_app.domain.runs import Run
+from ingram_app.domain.spans import SpanKind
 from ingram_app.engine import candidates
 from ingram_app.gateways import prices
 from tests.engine.client import joined
@@ -46,6 +49,11 @@ def warned(run: Run) -> list[str]:
     return [warning["code"] for warning in run.warnings]
 
 
+async def spans(world: World, run: Run) -> list[Span]:
+    async with world.transaction() as session:
+        return await run_spans.of_run(session, run)
+
+
 @pytest.mark.parametrize("trouble", ["fail=429", "fail=503", "fail=500", "cut=0"])
 async def test_a_provider_that_fails_before_the_first_token_is_asked_again(
     world: World, house: ModelServer, trouble: str
@@ -63,6 +71,15 @@ async def test_a_provider_is_given_the_time_it_asks_for(world: World, house: Mod
     took = time.monotonic() - began
     assert (row.status, house.requests) == ("completed", 2)
     assert took > 1 if wait == "1" else took < 2
+    if wait == "1":
+        _, failed, waited, answer = await spans(world, row)
+        assert [str(span.kind) for span in (failed, waited, answer)] == ["model_call", "runtime_event", "model_call"]
+        assert (failed.status, failed.attributes["error.type"]) == ("error", "model_rate_limited")
+        assert waited.attributes["error.message"] == failed.attributes["error.message"]
+        assert (failed.ended_at, waited.ended_at) == (waited.started_at, answer.started_at)
+        assert waited.duration_ms is not None
+        assert waited.duration_ms >= 990
+        assert answer.attributes["ingram.tries"] == 2
 
 
 async def test_a_provider_that_asks_for_very_long_is_not_waited_for(world: World, house: ModelServer) -> None:
@@ -133,6 +150,8 @@ async def test_a_model_that_took_over_keeps_the_run_to_its_end(world: World, hou
     row = await world.says(await smith_of(world, "house/fake", "test/tools"), "fail=503 [[call a]] [[call b]] done")
     assert (row.status, house.requests) == ("completed", candidates.TRIES)
     assert warned(row).count("model_fallback") == 1
+    calls = [span for span in await spans(world, row) if span.kind is SpanKind.model_call]
+    assert [span.model for span in calls] == ["house/fake"] * candidates.TRIES + ["test/tools"] * 3
 
 
 async def test_a_stream_that_breaks_is_begun_again_and_no_word_is_said_twice(world: World, house: ModelServer) -> None:
@@ -141,6 +160,8 @@ async def test_a_stream_that_breaks_is_begun_again_and_no_word_is_said_twice(wor
     row = await world.row(run)
     assert (row.status, joined(told), house.requests) == ("completed", DOG, 2)
     assert "message.restarted" not in [event for event, _ in told]
+    _, broken, answer = await spans(world, row)
+    assert (broken.attributes["error.type"], answer.status) == ("model_stream_broken", "ok")
 
 
 async def test_words_that_come_out_differently_after_a_break_are_said_anew(world: World, house: ModelServer) -> None:
