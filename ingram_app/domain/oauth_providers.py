@@ -22,9 +22,9 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import audit, keyrings
 from ingram_app.domain.access import Caller
 from ingram_app.gateways import outbound
-from ingram_app.gateways.enrolling import Client, Office
 from ingram_app.gateways.oauth import Application
 from ingram_app.gateways.oauth_presets import PRESETS, AuthMethod
+from ingram_app.gateways.offices import Client, Office
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 CALLBACK = "/v1/oauth/callback"

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.core import later
 from ingram_app.core.clock import now
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid, NotFound, UpstreamFailed
@@ -17,8 +18,7 @@ from ingram_app.domain import mcp_servers, oauth_providers
 from ingram_app.domain.access import Caller
 from ingram_app.domain.mcp_servers import McpServer, Wanted
 from ingram_app.domain.oauth_providers import CALLBACK, OAuthProvider, ProviderTaken, Registration
-from ingram_app.gateways import enrolling
-from ingram_app.gateways.enrolling import Client, EnrolmentFailed, NotOffered, Office
+from ingram_app.gateways.offices import Client, EnrolmentFailed, NotOffered, Office
 
 
 class RegistrationNotOffered(Invalid):
@@ -55,8 +55,9 @@ async def _ask(caller: Caller, name: str, wanted: Wanted) -> tuple[Office, Clien
             raise ProviderTaken(provider=provider, param="auth.provider")
     id = kept.id if kept else new_id("prv")
     redirect_uri = f"{settings().address}{CALLBACK}/{id}"
+    enrolling = await later.module("ingram_app.gateways.enrolling")
     try:
-        office = await enrolling.find(wanted.url)
+        office: Office = await enrolling.find(wanted.url)
         fits = kept is not None and _fits(kept, office, redirect_uri)
         client = None if fits else await enrolling.register(office, redirect_uri)
     except NotOffered as lacking:

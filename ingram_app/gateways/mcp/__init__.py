@@ -1,38 +1,25 @@
 """MCP: the tools of servers that others run, over streamable HTTP and the official SDK.
 
-What servers say is bounded, and believed by nobody.
+What servers say is bounded, and believed by nobody. The SDK is imported when the first server is called.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from mcp.shared.exceptions import MCPError
-
-from ingram_app.gateways.mcp import reading
+from ingram_app.core import later
 from ingram_app.gateways.mcp.peer import Answer, Asked, Described, McpFailed, Peer, Question, Result
-from ingram_app.gateways.mcp.pool import borrowed, close
 
 __all__ = ["Answer", "Asked", "Described", "McpFailed", "Peer", "Question", "Result", "call", "close", "discover"]
 
 DISCOVER_SECONDS = 10
 CALL_SECONDS = 120
+_TALKING = f"{__name__}.talking"
 
 
 async def discover(peer: Peer) -> list[Described]:
     """Return the tools that a server offers, but for those that are too long to be told. Raises `McpFailed`."""
-    async with borrowed(peer) as session:
-        found: list[Any] = []
-        cursor: str | None = None
-        for _ in range(reading.MOST_PAGES):
-            try:
-                listed = await session.do(session.client.list_tools(cursor=cursor), DISCOVER_SECONDS)
-            except MCPError as refused:
-                raise McpFailed(reading.cut(refused.error.message, 200)) from None
-            found += listed.tools
-            cursor = listed.next_cursor
-            if cursor is None:
-                break
-    return reading.described(found)
+    found: list[Described] = await (await later.module(_TALKING)).discover(peer)
+    return found
 
 
 async def call(peer: Peer, tool: str, arguments: dict[str, Any], answers: Sequence[Answer] = ()) -> Result:
@@ -40,22 +27,11 @@ async def call(peer: Peer, tool: str, arguments: dict[str, Any], answers: Sequen
 
     A call that an old session did not carry to the server is made again on a new one; others never are.
     """
-    try:
-        return await _call(peer, tool, arguments, answers)
-    except McpFailed as failed:
-        if not failed.unheard:
-            raise
-    return await _call(peer, tool, arguments, answers)
+    said: Result = await (await later.module(_TALKING)).call(peer, tool, arguments, answers)
+    return said
 
 
-async def _call(peer: Peer, tool: str, arguments: dict[str, Any], answers: Sequence[Answer]) -> Result:
-    async with borrowed(peer) as session:
-        session.expect(answers)
-        try:
-            return reading.result(await session.do(session.client.call_tool(tool, arguments), CALL_SECONDS))
-        except MCPError as refused:
-            if (question := reading.url_question(refused)) is not None and question not in [
-                a.question for a in answers
-            ]:
-                raise Asked(question) from None
-            return Result(reading.cut(refused.error.message, reading.TEXT_LETTERS), is_error=True)
+async def close() -> None:
+    """Close the sessions of the running event loop, at the end of the process."""
+    if later.is_imported(_TALKING):
+        await (await later.module(_TALKING)).close()

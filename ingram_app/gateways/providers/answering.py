@@ -9,7 +9,6 @@ answer.response     # parts, usage, finish reason
 """
 
 import asyncio
-import importlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
+from ingram_app.core import later
 from ingram_app.gateways.providers.failures import (
     ModelAnswerEmpty,
     ModelStreamBroken,
@@ -52,9 +52,6 @@ class ReasoningDelta:
 
 
 Delta = TextDelta | ReasoningDelta
-
-_imported: set[str] = set()
-"""Not `sys.modules`: a module stands there while a thread is still at it, and using it would block the loop."""
 
 
 class Answer:
@@ -151,9 +148,7 @@ async def stream(
 
 async def _model(provider: Provider, name: str, credential: Credential | None) -> Model:
     for module in provider.slow_imports:
-        if module not in _imported:
-            await asyncio.to_thread(importlib.import_module, module)
-            _imported.add(module)
+        await later.module(module)
     return provider.model(name, credential)
 
 
