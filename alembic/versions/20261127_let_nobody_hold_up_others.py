@@ -1,4 +1,4 @@
-"""Let spans be paced."""
+"""Let nobody hold up others: spans come at a pace, and a Stripe that is silent is left alone for a while."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,7 +19,12 @@ def upgrade() -> None:
     op.execute("alter table span_paces force row level security")
     mine = f"project_id = {PROJECT}"
     op.execute(f"create policy tenant on span_paces to ingram_app using ({mine}) with check ({mine})")
+    op.add_column("stripe_accounts", sa.Column("silences", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("stripe_accounts", sa.Column("served_at", sa.DateTime(timezone=True), server_default="epoch", nullable=False))
+    op.execute("grant select (served_at) on stripe_accounts to ingram_engine")
 
 
 def downgrade() -> None:
+    op.drop_column("stripe_accounts", "served_at")
+    op.drop_column("stripe_accounts", "silences")
     op.drop_table('span_paces')
