@@ -47,6 +47,8 @@ TOKEN_METERS = ("ingram_input_tokens", "ingram_output_tokens")
 RETRIES_SECONDS = (5, 30, 120, 600, 3600)
 """After the last of them, as long again and again."""
 JITTER = (0.8, 1.2)
+SILENCE_SECONDS = (15, 600)
+"""How long an account whose Stripe is silent is left alone: twice as long each time, up to the second."""
 COUNTED_ONCE_FOR = timedelta(hours=23)
 """For so long after a first attempt another can do no harm."""
 TAKEN_FOR = timedelta(days=34)
@@ -180,7 +182,8 @@ _UNREAD = (
 _DUE = text(
     "select project_id from stripe_accounts a where paused_until <= clock_timestamp() and (exists (select from pushes p"
     " where p.project_id = a.project_id and p.state = 'waiting' and p.next_attempt_at <= clock_timestamp())"
-    f" or {_UNREAD}) limit :most"
+    f" or {_UNREAD}) order by greatest(paused_until, served_at, (select min(p.next_attempt_at) from pushes p"
+    " where p.project_id = a.project_id and p.state = 'waiting')), project_id limit :most"
 )
 _READ = text(f"select feed_horizon() from stripe_accounts a where project_id = :project_id and {_UNREAD}")
 _TOKENS = text(
@@ -193,7 +196,10 @@ _TOKENS = text(
 
 
 async def due(session: AsyncSession, most: int) -> list[tuple[str, ...]]:
-    """Return the projects of which something is to be pushed. For the dispatcher's transaction."""
+    """Return the projects of which something is to be pushed, first who waits longest for its turn.
+
+    For the dispatcher's transaction.
+    """
     return [(row[0],) for row in (await execute(session, _DUE, {"most": most, "apart": APART_SECONDS})).all()]
 
 
@@ -218,6 +224,8 @@ async def take(session: AsyncSession, project_id: str) -> list[Attempt]:
         push.attempts += 1
         push.next_attempt_at = moment + timedelta(seconds=HOLD_SECONDS)
         attempts.append(_attempt(push, before, key, account))
+    if attempts:
+        account.served_at = moment
     return attempts
 
 
@@ -257,16 +265,30 @@ def topic(customer_id: str) -> str:
 async def _heed_the_key(session: AsyncSession, attempt: Attempt, answer: Answer) -> None:
     """Pause the account whose key was refused, or go on with one that works again; one set meanwhile is left alone."""
     refused = answer.came is Came.key_refused
+    if answer.silent:
+        return await _leave_alone(session, attempt)
     if not refused and answer.came is not Came.accepted:
         return
     problem = keepable(answer.error) if refused else None
     until = now() + PAUSE if refused else datetime.fromtimestamp(0, UTC)
-    same_key = (
-        col(StripeAccount.project_id) == attempt.project_id,
-        col(StripeAccount.updated_at) == attempt.key_set_at,
-        col(StripeAccount.problem).is_distinct_from(problem),
-    )
-    await execute(session, sa.update(StripeAccount).where(*same_key).values(problem=problem, paused_until=until))
+    news = col(StripeAccount.problem).is_distinct_from(problem) | (col(StripeAccount.silences) > 0)
+    deed = sa.update(StripeAccount).where(*_same_key(attempt), news)
+    await execute(session, deed.values(problem=problem, paused_until=until, silences=0))
+
+
+async def _leave_alone(session: AsyncSession, attempt: Attempt) -> None:
+    """Pause the account whose Stripe is silent, once for all that were sent together: it would hold a lane again."""
+    first, most = SILENCE_SECONDS
+    seconds = func.least(first * func.power(2, func.least(col(StripeAccount.silences), 30)), most)
+    until = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    going_on = col(StripeAccount.paused_until) <= func.clock_timestamp()
+    deed = sa.update(StripeAccount).where(*_same_key(attempt), going_on)
+    await execute(session, deed.values(silences=StripeAccount.silences + 1, paused_until=until))
+
+
+def _same_key(attempt: Attempt) -> tuple[sa.ColumnElement[bool], ...]:
+    mine = col(StripeAccount.project_id) == attempt.project_id
+    return mine, col(StripeAccount.updated_at) == attempt.key_set_at
 
 
 async def _end_the_old(session: AsyncSession, project_id: str, moment: datetime) -> None:

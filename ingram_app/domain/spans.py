@@ -19,13 +19,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, compact, execute, one_of
-from ingram_app.core.errors import Conflict, Invalid, NotFound
+from ingram_app.core.errors import Conflict, Invalid, NotFound, TooMany
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.smiths import Smith
 
 MOST_OF_A_TRACE = 2000
 MOST_ATTRIBUTES_BYTES = 16_384
+MOST_A_MINUTE = 60_000
+"""Spans of one project, from wherever they are sent."""
 AHEAD = timedelta(hours=1)
 """How far a program's clock may be ahead of ours."""
 
@@ -106,6 +108,16 @@ class SentSpan(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
 
 
+class SpanPace(SQLModel, table=True):
+    """How far ahead of its pace a project has sent spans."""
+
+    __tablename__ = "span_paces"
+
+    project_id: str = Field(foreign_key="projects.id", ondelete="CASCADE", primary_key=True)
+    spent_until: datetime = Field(sa_type=Moment)
+    """When, at an even pace, what was taken so far would have come; never more than a minute ahead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A span as a program tells of it."""
@@ -135,12 +147,19 @@ class TraceFull(Conflict):
     """The trace {trace_id} would have more than {most} spans. Begin another."""
 
 
+class SpansTooFast(TooMany):
+    """Of one project {most} spans a minute are taken. Send these again a little later."""
+
+    code = "rate_limit_exceeded"
+
+
 async def ingest(session: AsyncSession, caller: Caller, told: Sequence[Told]) -> int:
     """Keep spans of the caller's project, all or none; return how many there were, each counted once.
 
-    Raises `InvalidSpan`, `NotFound`, `SmithMismatch`, `TraceFull`.
+    Raises `SpansTooFast`, `InvalidSpan`, `NotFound`, `SmithMismatch`, `TraceFull`.
     """
     caller.require("traces:write")
+    await _pace(session, caller, _AT_PACE, len(told))
     for span in told:
         _check(span)
     by_trace: dict[str, dict[str, Told]] = defaultdict(dict)
@@ -155,6 +174,7 @@ async def ingest(session: AsyncSession, caller: Caller, told: Sequence[Told]) ->
         if int((await execute(session, _COUNT, known)).scalar()) > MOST_OF_A_TRACE:
             raise TraceFull(trace_id=trace_id, most=MOST_OF_A_TRACE)
         await execute(session, _SUM_UP, known)
+    await _pace(session, caller, _SPEND, len(told))
     return sum(map(len, by_trace.values()))
 
 
@@ -207,6 +227,24 @@ _OPEN = sa.text(
     " values (:project_id, :trace_id, :smith_id, :run_id, 'running', :now, :now)"
     " on conflict (project_id, id) do update set updated_at = excluded.updated_at returning smith_id"
 )
+
+_LATER = "greatest(p.spent_until, clock_timestamp()) + make_interval(secs => :seconds)"
+_IN_BOUNDS = f"{_LATER} <= clock_timestamp() + interval '1 minute'"
+_AT_PACE = sa.text(
+    f"select true where not exists (select from span_paces p where p.project_id = :project_id and not {_IN_BOUNDS})"
+)
+_SPEND = sa.text(
+    "insert into span_paces as p (project_id, spent_until)"
+    " values (:project_id, clock_timestamp() + make_interval(secs => :seconds))"
+    f" on conflict (project_id) do update set spent_until = {_LATER} where {_IN_BOUNDS} returning true"
+)
+
+
+async def _pace(session: AsyncSession, caller: Caller, statement: sa.TextClause, many: int) -> None:
+    """Look whether so many may come now, before the work; spend them last, for others wait for it until we commit."""
+    known = {"project_id": caller.project_id, "seconds": many * 60 / MOST_A_MINUTE}
+    if (await execute(session, statement, known)).first() is None:
+        raise SpansTooFast(most=MOST_A_MINUTE)
 
 
 def _check(span: Told) -> None:

@@ -1,6 +1,6 @@
 """Stripe accounts: a project's own account at Stripe, to which what its customers use is told.
 
-connected ──the key is refused──▶ paused for a while ──▶ tried again ──▶ connected
+connected ──the key is refused, or Stripe is silent──▶ paused for a while ──▶ tried again ──▶ connected
 """
 
 import re
@@ -41,6 +41,10 @@ class StripeAccount(SQLModel, table=True):
     problem: str | None = None
     """Why Stripe refuses the key, if it does."""
     paused_until: datetime = Field(default=_LONG_AGO, sa_type=Moment)
+    silences: int = 0
+    """How many times, one after the other, Stripe kept us waiting for nothing."""
+    served_at: datetime = Field(default=_LONG_AGO, sa_type=Moment)
+    """When something was last taken to be told."""
     created_at: datetime = Field(default_factory=now, sa_type=Moment)
     updated_at: datetime = Field(default_factory=now, sa_type=Moment)
     """When the key, or what is told, was last set."""
@@ -70,7 +74,7 @@ async def connect(session: AsyncSession, caller: Caller, api_key: str, *, push_t
         push_tokens=push_tokens,
     )
     account.seen_position = (await execute(session, sa.select(sa.func.feed_horizon()))).scalar()
-    later = account.model_dump(exclude={"project_id", "created_at", "read_at"})
+    later = account.model_dump(exclude={"project_id", "created_at", "read_at", "served_at"})
     later["seen_position"] = sa.case(
         (col(StripeAccount.push_tokens), col(StripeAccount.seen_position)), else_=account.seen_position
     )

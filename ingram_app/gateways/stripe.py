@@ -40,6 +40,8 @@ class Came(StrEnum):
 class Answer:
     came: Came
     error: str | None = None
+    silent: bool = False
+    """Whether we waited for it as long as we wait."""
 
 
 async def report(key: str, *, identifier: str, event_name: str, customer: str, value: Decimal, at: datetime) -> Answer:
@@ -60,9 +62,10 @@ async def report(key: str, *, identifier: str, event_name: str, customer: str, v
     except ForbiddenTarget as refused:
         return Answer(Came.not_now, refused.sentence)
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as failed:
-        return Answer(Came.not_now, f"Stripe could not be reached: {failed or 'it took too long'}")
+        error, silent = f"Stripe could not be reached: {failed or 'it took too long'}", httpx2.TimeoutException
+        return Answer(Came.not_now, error, isinstance(failed, silent))
     except (TimeoutError, httpx2.TimeoutException):
-        return Answer(Came.unknown, f"Stripe did not answer within {SECONDS} seconds.")
+        return Answer(Came.unknown, f"Stripe did not answer within {SECONDS} seconds.", silent=True)
     except httpx2.HTTPError as failed:
         return Answer(Came.unknown, f"Stripe broke off: {failed}")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ingram_app.domain import spans
 from tests.world import Client, Tenant, World, error, ok
 
 PATH = "/v1/traces:ingest"
@@ -163,6 +164,23 @@ async def test_there_are_bounds_on_how_many(project: Tenant) -> None:
         await send(project.api, *(span("7" * 32, f"{n:016x}") for n in range(first, first + 500)))
     error(await project.api.post(PATH, json={"spans": [span("7" * 32, "e" * 16)]}), 409, "trace_full")
     assert await send(project.api, span("7" * 32, f"{1999:016x}")) == 1
+
+
+async def test_a_project_that_sends_too_fast_is_told_to_wait_and_no_other_is(
+    project: Tenant, other: Tenant, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "MOST_A_MINUTE", 60)
+    world.do("delete from span_paces")
+    some = [{"spans": [span(f"{n:032x}", f"{m:016x}") for m in range(20)]} for n in range(6)]
+    answers = await asyncio.gather(*(project.api.post(PATH, json=spans) for spans in some))
+    assert sorted(answer.status_code for answer in answers) == [202] * 3 + [429] * 3
+    late = next(answer for answer in answers if answer.status_code == 429)
+    assert error(late, 429, "rate_limit_exceeded")["type"] == "rate_limit_error"
+    assert late.headers["retry-after"] == "1"
+    error(await (await project.person()).api.post(PATH, json=some[0]), 429, "rate_limit_exceeded")
+    assert await send(other.api, span("e" * 32)) == 1
+    world.do("update span_paces set spent_until = spent_until - interval '2 s'")  # so much later
+    assert await send(project.api, span("e" * 32)) == 1
 
 
 async def test_a_chain_or_a_ring_of_spans_is_a_tree_all_the_same(project: Tenant) -> None:

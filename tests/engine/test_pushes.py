@@ -9,6 +9,7 @@ import pytest
 from ingram_app.core.database import Tenancy, transaction
 from ingram_app.core.settings import settings
 from ingram_app.domain import pushes
+from ingram_app.engine import pusher
 from ingram_app.gateways import outbound, stripe as gateway
 from tests.fakes.stripe_server import KEY, StripeServer, stripe
 from tests.world import Client, Tenant, World, building, error, ok, until
@@ -27,6 +28,7 @@ async def world(fresh_database: str, private_addresses_allowed: None, server: St
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IC_STRIPE_URL", server.address)
         patch.setattr(gateway, "SECONDS", 0.5)
+        patch.setattr(pusher, "LANES", 3)
         patch.setattr(pushes, "RETRIES_SECONDS", (300, 600))  # the tests say when
         settings.cache_clear()
         async with building(fresh_database) as made:
@@ -76,6 +78,7 @@ async def pushed(api: Client, customer: str, state: str, many: int = 1) -> list[
 
 def due_now(world: World) -> None:
     """Have what is to be tried again be tried now."""
+    world.do("update stripe_accounts set paused_until = now() where silences > 0")
     world.do("update pushes set next_attempt_at = now() where state = 'waiting'")
 
 
@@ -193,6 +196,7 @@ async def test_what_may_have_been_counted_a_day_ago_is_left_to_a_person(
         "update pushes set unsure_since = now() - interval '23 hours 1 s', next_attempt_at = now() where id = %s",
         pushed_id,
     )
+    due_now(world)
     await pushed(api, customer, "unsure")
     assert server.total("doubt") == 5
     retry = f"/v1/customers/{customer}/pushes/retry"
@@ -249,6 +253,31 @@ async def test_two_that_look_at_once_take_each_push_once(world: World, api: Clie
     assert len(taken) == len(set(taken))
     due_now(world)
     await pushed(api, customer, "sent", 5)
+
+
+async def test_projects_whose_stripe_is_silent_keep_nobody_else_waiting(
+    world: World, connected: Tenant, server: StripeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushes, "RETRIES_SECONDS", (0.01,))  # there is always something of theirs that is due
+    customer, smith = await customer_of(connected)
+    server.silent_to = {f"sk_test_of_silent_{n}" for n in range(8)}
+    silent = [await world.tenant(key) for key in server.silent_to]
+    for tenant, key in zip(silent, server.silent_to, strict=True):
+        ok(await tenant.api.put("/v1/tenant/stripe", json={"api_key": key}))
+        await count(tenant.api, (await customer_of(tenant))[1], "unheard")
+    await count(connected.api, smith, "heard")
+    await pushed(connected.api, customer, "sent")
+    asked = [event["identifier"] for event in server.heard if event["event_name"] == "unheard"]
+    assert len(asked) == len(set(asked))  # each has had one turn at most, and is left alone since
+    server.silent_to = set()
+    server.keys |= {f"sk_test_of_silent_{n}" for n in range(8)}
+
+    async def all_came() -> bool:
+        due_now(world)
+        return server.total("unheard") == len(silent)
+
+    await until(all_came)
+    assert world.ask("select distinct silences from stripe_accounts") == [(0,)]
 
 
 async def test_stripe_inside_is_not_called_unless_that_is_allowed(

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound
 from ingram_app.core.settings import settings
-from ingram_app.domain import budgets, customers, model_calls, projects, runs
+from ingram_app.domain import budgets, claims, customers, model_calls, projects, runs
 from ingram_app.domain.access import PERMISSIONS
 from ingram_app.domain.budgets import Budget, Status
 from ingram_app.domain.model_calls import Whose
@@ -291,6 +291,25 @@ async def test_each_scope_counts_its_own(world: World, working: None) -> None:
     with pytest.raises(BudgetExceeded):
         await world.start(ann)
     assert (await world.says(bob, "hello")).status == "completed"
+
+
+async def test_a_run_that_is_claimed_in_its_middle_is_counted_once_where_it_was_spent(
+    world: World, working: None
+) -> None:
+    stranger = await world.smith(MODEL, external_id="anon:1", client_tools=[WEATHER], **SHORT)
+    user = await world.smith(MODEL, external_id="ann", client_tools=[WEATHER], **SHORT)
+    of_stranger, of_user = [await budget(world, 10_000, scope="smith", scope_id=one) for one in (stranger, user)]
+    paused = await world.says(stranger, "call=weather")
+    async with transaction(world.caller.tenancy) as session:
+        await claims.claim(session, world.caller, stranger, "ann")
+    (call,) = await world.calls(paused)
+    async with transaction(world.caller.tenancy) as session:
+        moved = await claims.outcome(session, paused)
+    await world.give(moved, call.tool_call_id, "sunny")
+    run = await world.ended(moved)
+    rest = (run.cost_micros or 0) - (paused.cost_micros or 0)
+    counted = [(await status(world, of)).spent_micros for of in (of_stranger, of_user)]
+    assert (run.status, run.smith_id, rest > 0, counted) == ("completed", user, True, [paused.cost_micros, rest])
 
 
 async def test_what_another_smith_holds_back_counts_for_a_smith_token_too(world: World, seats: object) -> None:

@@ -25,6 +25,8 @@ class StripeServer:
         self.keys = {KEY}
         self.customers = {"cus_1", "cus_2"}
         self.moods: list[str] = []
+        self.silent_to: set[str] = set()
+        """Keys that no answer is given to."""
         self.heard: list[Event] = []
         """Every request, also those that came to nothing."""
         self.taken: dict[str, Event] = {}
@@ -51,8 +53,9 @@ class StripeServer:
             return reply.json(
                 {"error": {"type": "invalid_request_error", "code": "rate_limit", "message": "Slow."}}, 429
             )
-        if mood != "hang":
-            answer = self._take(request.headers.get("authorization", ""), event)
+        authorization = request.headers.get("authorization", "")
+        if mood != "hang" and authorization.removeprefix("Bearer ") not in self.silent_to:
+            answer = self._take(authorization, event)
             if mood not in ("swallow", "crash", "cut"):
                 return reply.json(*answer)
         if mood == "crash":

@@ -120,6 +120,19 @@ async def test_a_cookie_of_one_answer_goes_with_no_other_request(private_address
     assert seen == [None] * 4
 
 
+async def test_what_is_called_sends_us_nowhere_else(private_addresses_allowed: None):
+    asked: list[str] = []
+
+    async def sending_on(request: Request, reply: Reply) -> None:
+        asked.append(request.path)
+        reply.whole(status=307, location="/inside")
+
+    async with serving(sending_on) as address:
+        for client in (outbound.client(), outbound.bounded_client()):
+            assert (await client.post(f"{address}/outside")).status_code == 307
+    assert asked == ["/outside"] * 2
+
+
 @pytest.mark.parametrize(
     "value", ["Bearer x\r\nx-smith: other", "Bearer x\nx-smith: other", "Bearer x\r", "Bearer x\0"]
 )
