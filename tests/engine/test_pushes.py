@@ -76,10 +76,10 @@ async def pushed(api: Client, customer: str, state: str, many: int = 1) -> list[
     return list(await until(there))
 
 
-def due_now(world: World) -> None:
-    """Have what is to be tried again be tried now."""
-    world.do("update stripe_accounts set paused_until = now() where silences > 0")
-    world.do("update pushes set next_attempt_at = now() where state = 'waiting'")
+async def due_now(world: World) -> None:
+    """Have what is to be tried again be tried now. The pusher, on our own event loop, may be holding it just then."""
+    await asyncio.to_thread(world.do, "update stripe_accounts set paused_until = now() where silences > 0")
+    await asyncio.to_thread(world.do, "update pushes set next_attempt_at = now() where state = 'waiting'")
 
 
 async def test_what_a_customer_uses_is_counted_at_stripe_once(
@@ -130,7 +130,7 @@ async def test_what_fails_on_the_way_is_sent_again_and_counted_once(
             return world.ask(query, wait * 0.8 - 10, wait * 1.2, pushed_id, attempt) == [(True,)]
 
         await until(failed)
-        due_now(world)
+        await due_now(world)
     [push] = await pushed(api, customer, "sent")
     assert push["attempts"] == 3
     assert server.total(mood) == 7
@@ -167,7 +167,7 @@ async def test_a_refused_key_pauses_the_account_and_loses_nothing(
     await until(refused)
     heard = len(server.heard)
     await count(api, smith, "refused")
-    due_now(world)
+    await due_now(world)
     account = ok(await api.get("/v1/tenant/stripe"))
     assert "Invalid API Key" in account["problem"]
     assert account["pushes"]["waiting"] == 4
@@ -175,7 +175,7 @@ async def test_a_refused_key_pauses_the_account_and_loses_nothing(
     server.keys.add("sk_test_the_right_one")
     shown = ok(await api.put("/v1/tenant/stripe", json={"api_key": "sk_test_the_right_one"}))
     assert (shown["problem"], shown["ending"], shown["live"]) == (None, "_one", False)
-    due_now(world)
+    await due_now(world)
     await pushed(api, customer, "sent", 4)
     assert server.total("refused") == 4
 
@@ -196,7 +196,7 @@ async def test_what_may_have_been_counted_a_day_ago_is_left_to_a_person(
         "update pushes set unsure_since = now() - interval '23 hours 1 s', next_attempt_at = now() where id = %s",
         pushed_id,
     )
-    due_now(world)
+    await due_now(world)
     await pushed(api, customer, "unsure")
     assert server.total("doubt") == 5
     retry = f"/v1/customers/{customer}/pushes/retry"
@@ -213,7 +213,7 @@ async def test_what_is_older_than_stripe_takes_is_dead(world: World, api: Client
     await count(api, smith, "old")
     world.do("update pushes set happened_at = now() - interval '34 days 1 s' where customer_id = %s", customer)
     world.do("update stripe_accounts set paused_until = now() where project_id = %s", connected.id)
-    due_now(world)
+    await due_now(world)
     [push] = await pushed(api, customer, "dead")
     assert (push["attempts"], "so old" in push["last_error"]) == (0, True)
 
@@ -248,10 +248,10 @@ async def test_two_that_look_at_once_take_each_push_once(world: World, api: Clie
 
     world.do("update pushes set next_attempt_at = now() + interval '1 h' where state = 'waiting'")
     world.do("update stripe_accounts set paused_until = now() where project_id = %s", connected.id)
-    due_now(world)
+    await due_now(world)
     taken = [attempt.push_id for found in await asyncio.gather(*(take() for _ in range(4))) for attempt in found]
     assert len(taken) == len(set(taken))
-    due_now(world)
+    await due_now(world)
     await pushed(api, customer, "sent", 5)
 
 
@@ -273,7 +273,7 @@ async def test_projects_whose_stripe_is_silent_keep_nobody_else_waiting(
     server.keys |= {f"sk_test_of_silent_{n}" for n in range(8)}
 
     async def all_came() -> bool:
-        due_now(world)
+        await due_now(world)
         return server.total("unheard") == len(silent)
 
     await until(all_came)
@@ -295,7 +295,7 @@ async def test_stripe_inside_is_not_called_unless_that_is_allowed(
     [(error_told,)] = await until(refused)
     assert "is not at a public address" in error_told
     monkeypatch.undo()
-    due_now(world)
+    await due_now(world)
     await pushed(api, customer, "sent")
 
 
