@@ -33,6 +33,7 @@ from ingram_app.domain.runs import Run
 from ingram_app.domain.tool_calls import ToolCall
 from ingram_app.domain.turns import Turn
 from ingram_app.engine import worker
+from tests.fakes.model_server import running_model_server
 
 LEASE_SECONDS = 1
 Deed = Callable[[AsyncSession], Awaitable[Any]]
@@ -200,6 +201,18 @@ def seats(database: None) -> Iterator[process.Seats]:
     process.SEATS.open = 64
     yield process.SEATS
     process.SEATS.open = 0
+
+
+@pytest.fixture
+async def server(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A model server that the project's `gpt-5.4-mini` is at; it tells what it was asked last."""
+    monkeypatch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
+    settings.cache_clear()
+    async with running_model_server() as address:
+        await world.key("openai", f"{address}/v1")
+        yield address
+    monkeypatch.undo()
+    settings.cache_clear()
 
 
 @asynccontextmanager

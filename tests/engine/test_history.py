@@ -1,7 +1,6 @@
 """History: one that outgrows what a model takes is summarised, once, and no tool call loses its result."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,7 +8,6 @@ import pytest
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart, UserPromptPart
 
 from ingram_app.core import process
-from ingram_app.core.settings import settings
 from ingram_app.domain import model_calls, smiths, summaries
 from ingram_app.domain.model_calls import Call, Whose
 from ingram_app.domain.runs import Run
@@ -17,23 +15,10 @@ from ingram_app.domain.summaries import Summary
 from ingram_app.engine import prompt, wording
 from ingram_app.gateways import windows
 from tests.engine.conftest import World, engine
-from tests.fakes.model_server import running_model_server
 
 FACT = "My parcel is called Rosebud. "
 FILLER = "and more of it " * 20
 """Some hundred tokens."""
-
-
-@pytest.fixture
-async def server(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """A model server that the project's `gpt-5.4-mini` is at; it tells what it was asked last."""
-    monkeypatch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
-    settings.cache_clear()
-    async with running_model_server() as address:
-        await world.key("openai", f"{address}/v1")
-        yield address
-    monkeypatch.undo()
-    settings.cache_clear()
 
 
 async def heard(server: str) -> list[dict[str, Any]]:

@@ -1,34 +1,23 @@
 """Calls that end when their smith has been erased already: what they took counts, and nothing says whose it was."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core.settings import settings
 from ingram_app.domain import budgets, erasures, model_calls
 from ingram_app.domain.model_calls import Call, Whose
 from ingram_app.engine import remembering
 from tests.engine.conftest import World, engine, until
 from tests.engine.test_memory_ops import due
-from tests.fakes.model_server import running_model_server
 
 MODEL = "gpt-5.4-mini"
 CALL = Call(MODEL, "byok", 100, 10, 0, 0, 0, 7)
 
 
-@pytest.fixture(autouse=True)
-async def server(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    monkeypatch.setenv("IC_ALLOW_PRIVATE_ADDRESSES", "true")
-    settings.cache_clear()
-    async with running_model_server() as address:
-        await world.key("openai", f"{address}/v1")
-        yield address
-    monkeypatch.undo()
-    settings.cache_clear()
+pytestmark = pytest.mark.usefixtures("server")
 
 
 async def erase(world: World, smith_id: str) -> None:
