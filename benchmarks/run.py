@@ -128,9 +128,14 @@ async def _per_token(world: World, runs: int) -> list[Row]:
 
 
 async def _long_thread(world: World, last: int) -> list[Row]:
-    turns = await times(world.run("tokens=20", thread_id=f"long-{time.time_ns()}"), last + 2)
-    early, late = (statistics.median(turn.seconds for turn in turns[n - 3 : n + 2]) * 1000 for n in (5, last))
-    return [Row(f"turn {last} of a thread beside turn 5", f"{late:.1f} ms", f"{early:.1f} ms")]
+    """Compare what the turns about the fifth and about the last take, on several threads one after the other."""
+    early, late = list[float](), list[float]()
+    for _ in range(4):
+        turns = await times(world.run("tokens=20", thread_id=f"long-{time.time_ns()}"), last + 2)
+        early += [turn.seconds * 1000 for turn in turns[2:7]]
+        late += [turn.seconds * 1000 for turn in turns[last - 3 :]]
+    told = [f"{statistics.median(turns):.1f} ms" for turns in (late, early)]
+    return [Row(f"turn {last} of a thread beside turn 5", *told)]
 
 
 def _ms(answers: list[Timed]) -> list[float]:

@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from typing import Any, NoReturn
 
 import psycopg
+from pydantic_core import PydanticSerializationError, from_json, to_json
 from sqlalchemy import Connection, DateTime, Dialect, Enum, Executable, TextClause, TypeDecorator, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -66,7 +67,6 @@ def driver_url() -> str:
     return str(url)
 
 
-_dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 _UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
 """Letters that PostgreSQL refuses: the null, and halves of surrogate pairs, as a model's stream may break them."""
 
@@ -84,6 +84,20 @@ def compact(value: Any) -> str:
 
 def _is_keepable(spelt: str) -> bool:
     return spelt.isascii() or _UNKEEPABLE.search(spelt) is None
+
+
+def _dumps(value: Any) -> str:
+    try:
+        return to_json(value).decode()
+    except PydanticSerializationError:  # half of a surrogate pair
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _loads(spelt: bytes) -> Any:
+    try:
+        return from_json(spelt)
+    except ValueError:  # nested deeper than it reads
+        return json.loads(spelt)
 
 
 def keepable(value: Any) -> Any:
@@ -108,6 +122,7 @@ def pool() -> Connections:
         pool_size=MOST,
         max_overflow=0,  # what overflows is opened and closed again, at a dear price
         json_serializer=_dumps,
+        json_deserializer=_loads,
         hide_parameters=True,  # an error that is logged tells its statement, never what people wrote
     )
     event.listen(engine.sync_engine, "before_cursor_execute", _before_others)

@@ -3,8 +3,8 @@
 The body is a UUIDv7 (RFC 9562) in the Bitcoin alphabet, whose order is that of ASCII: ids sort by creation.
 """
 
+import os
 import re
-import secrets
 import time
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -20,7 +20,7 @@ def new_id(prefix: str) -> str:
     global _last
     moment = time.time_ns() * 4096 // 1_000_000
     _last = moment = max(moment, _last + 1)
-    number = (moment >> 12) << 80 | 7 << 76 | (moment & 0xFFF) << 64 | 2 << 62 | secrets.randbits(62)
+    number = (moment >> 12) << 80 | 7 << 76 | (moment & 0xFFF) << 64 | 2 << 62 | int.from_bytes(os.urandom(8)) >> 2
     return f"{prefix}_{_base58(number)}"
 
 

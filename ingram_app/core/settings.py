@@ -160,11 +160,7 @@ class Settings(BaseSettings):
         """Return the 32 bytes that seal everything, made on first use when the environment brings none."""
         if self.master_key is not None:
             return bytes.fromhex(self.master_key.get_secret_value())
-        file = self.data_dir / "master.key"
-        if not file.exists():
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            _make_key(file)
-        return _key_in(file)
+        return _key_in(self.data_dir / "master.key")
 
 
 def _make_key(file: Path) -> None:
@@ -183,7 +179,13 @@ def _make_key(file: Path) -> None:
 
 @cache
 def _key_in(file: Path) -> bytes:
-    """Return the key that a file holds. Raises `SettingsWrong`: with a short one, links and seals could be guessed."""
+    """Return the key that a file holds, a new one if there is no file.
+
+    Raises `SettingsWrong` for a short one: links and seals could be guessed.
+    """
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _make_key(file)
     text = file.read_text().strip()
     if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
         raise SettingsWrong(name=str(file), reason="it does not hold 64 hex digits; bring the file back from a backup")

@@ -3,11 +3,13 @@
 A signal is sent when its transaction has landed. It carries a topic (`run:run_…`); listeners in the same process may
 get an item with it, those in others get `None` and read the tables. A signal can be lost: it wakes, it never informs.
 Other processes are told for many transactions at once, and outside of them: a transaction that notifies makes all
-others that do wait until it is on the disk.
+others that do wait until it is on the disk. They are told for as long as there are any: each lets others hear of it.
 """
 
 import asyncio
 import logging
+import math
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +25,18 @@ log = logging.getLogger(__name__)
 
 Item = object
 GATHERED_SECONDS = 0.02
+BEAT_SECONDS = 2.0
+"""As often a process lets the others hear of it."""
+SILENT_SECONDS = 10.0
+"""When nobody was heard of for so long, there is nobody to be told."""
 PAYLOAD_BYTES = 7000
 """A little below what a notification holds."""
 _unsent: dict[str, None] = {}
 _sending: set[asyncio.Task[None]] = set()
+LISTENER = "ingram listener"
+"""How the connection is called in PostgreSQL on which a process hears of others."""
+_others_until = math.inf
+"""Until when there may be other processes, by the monotonic clock; one that does not listen never knows better."""
 _listeners: dict[str, set[asyncio.Queue[Item]]] = defaultdict(set)
 
 
@@ -60,6 +70,8 @@ def publish(*topics: str, item: Item = None) -> None:
 def tell(*topics: str, item: Item = None) -> None:
     """Tell `topics` now: what they tell of has landed."""
     publish(*topics, item=item)
+    if time.monotonic() > _others_until:
+        return
     _unsent.update(dict.fromkeys(topics))
     if not _sending:
         task = asyncio.get_running_loop().create_task(_send_unsent())
@@ -96,20 +108,32 @@ def _taken() -> str:
 
 async def relay_forever() -> None:
     """Pass on what other processes send, until cancelled; after a lost connection, wake everyone."""
-    while True:
-        try:
-            await _relay()
-        except psycopg.OperationalError as lost:
-            log.warning("lost the connection that listens: %s", lost)
-        publish(*list(_listeners))
-        await asyncio.sleep(0.5)
+    global _others_until
+    try:
+        while True:
+            try:
+                await _relay()
+            except psycopg.OperationalError as lost:
+                log.warning("lost the connection that listens: %s", lost)
+            _others_until = math.inf
+            publish(*list(_listeners))
+            await asyncio.sleep(0.5)
+    finally:
+        _others_until = math.inf
 
 
 async def _relay() -> None:
-    async with await psycopg.AsyncConnection.connect(driver_url(), autocommit=True) as connection:
+    global _others_until
+    async with await psycopg.AsyncConnection.connect(
+        driver_url(), autocommit=True, application_name=LISTENER
+    ) as connection:
         await connection.execute("listen ingram")
+        _others_until = time.monotonic() + SILENT_SECONDS
         publish(*list(_listeners))
-        async for notice in connection.notifies():
-            sender, *topics = notice.payload.split(" ")
-            if sender != process.NAME:
-                publish(*topics)
+        while True:
+            await connection.execute("select pg_notify('ingram', %s)", [process.NAME])
+            async for notice in connection.notifies(timeout=BEAT_SECONDS):
+                sender, *topics = notice.payload.split(" ")
+                if sender != process.NAME:
+                    _others_until = time.monotonic() + SILENT_SECONDS
+                    publish(*topics)

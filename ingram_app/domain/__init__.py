@@ -4,7 +4,7 @@ access · paging · audit · event_types · events · hosted_tools · designs ·
 organizations · teammates · sessions · projects · mails · slots · tokens · idempotency · model_keys · catalog ·
 signatures · oauth_providers · mcp_servers · registrations · searches · revisions · customers · stripe_accounts ·
 pushes · rates · smiths · meters · connections · credentials · authorizations · rosters · rollouts · budgets ·
-spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · folds · tool_calls ·
+spending · threads · arrivals · turns · attachments · transcripts · summaries · frames · batches · folds · tool_calls ·
 approvals · model_calls · memory · memory_ops · memories · runs · closures · spans · guards · tryouts · own_prices ·
 periods · leases · endings · answers · recollections · vectors · recalling · retrievals · replays · speech ·
 conversations · claims · usage · ledger · erasures · exports · activity · webhooks · deliveries · prompts · run_spans ·
@@ -21,6 +21,7 @@ from ingram_app.domain import (
     attachments,
     audit,
     authorizations,
+    batches,
     budgets,
     bygones,
     catalog,
@@ -111,6 +112,7 @@ __all__ = [
     "attachments",
     "audit",
     "authorizations",
+    "batches",
     "budgets",
     "bygones",
     "catalog",

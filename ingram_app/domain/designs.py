@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import from_json, to_json
 
 from ingram_app.core import schemas
 from ingram_app.core.errors import Invalid
@@ -139,17 +140,20 @@ def plain(design: Design) -> dict[str, Any]:
     return design.model_dump(mode="json")
 
 
+_BLANK = to_json(Design())
+
+
 def changed(stored: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return the stored design with `changes` to some of its fields; `null` puts a field back to its default.
 
     Raises `InvalidDesign`.
     """
     check(changes)
-    blank = plain(Design())
+    blank: dict[str, Any] = from_json(_BLANK)
     return blank | stored | {field: blank[field] if value is None else value for field, value in changes.items()}
 
 
 def effective(design: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     """Return what a smith really runs with: its overrides on its agent's design on the platform's defaults."""
-    whole = plain(Design()) | design | overrides
+    whole = from_json(_BLANK) | design | overrides
     return {field: NATURE.get(field) if value is None else value for field, value in whole.items()}

@@ -16,7 +16,7 @@ from ingram_app.core import signals
 from ingram_app.core.clock import now
 from ingram_app.core.database import afterwards, answered, ask, compact, keepable
 from ingram_app.core.journeys import Rows
-from ingram_app.domain import event_types, events, frames, memory_ops, model_calls, runs, slots, spending
+from ingram_app.domain import batches, event_types, events, frames, memory_ops, model_calls, runs, slots, spending
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.leases import FENCED, OUTCOME, Lease, columns
 from ingram_app.domain.memory_ops import OpKind
@@ -105,7 +105,7 @@ def _ask(
 ) -> Rows:
     messages = None if ending.transcript is None else compact(ending.transcript.messages)
     about = {"status": ending.status.value, "now": ending.at, **events.columns(_event(lease, ending))}
-    told = {"messages": messages, "complete": ending.status is RunStatus.completed, **frames.columns(last_frames)}
+    told = {"messages": messages, "complete": ending.status is RunStatus.completed, **batches.columns(last_frames)}
     values = lease.fence | columns(ending.values) | about | told | memory_ops.columns(ending.later)
     return ask(session, _FINISH, values | {"calls": model_calls.spelt(calls), "budgeted": budgeted})
 

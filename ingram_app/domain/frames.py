@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -21,8 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, Tenancy, afterwards, ask, compact, execute, transaction
-from ingram_app.core.journeys import Rows
+from ingram_app.core.database import Moment, Tenancy, afterwards, compact, execute, transaction
 
 CHECKED_EVERY_SECONDS = 5.0
 """How long a watcher trusts to be woken before it looks by itself."""
@@ -205,14 +204,6 @@ _spoken: dict[str, list[Shown]] = {}
 """What runs that were born here and are still carried here have said: their watchers need not ask the database."""
 _watched: Counter[str] = Counter()
 
-_APPEND = text(
-    "with held as (select project_id from runs"
-    " where id = :run_id and lease_owner = :owner and attempt = :attempt for share)"
-    " insert into frames (run_id, seq, project_id, event, data, created_at)"
-    " select :run_id, f.seq, held.project_id, f.event, f.data::json, clock_timestamp()"
-    " from held, unnest(cast(:seqs as int[]), cast(:events as text[]), cast(:data as text[])) as f(seq, event, data)"
-)
-
 _BROWSE = text(
     "select seq, event, data::text, created_at, cuts from frames"
     " where project_id = :project_id and run_id = :run_id and seq > :after order by seq limit :limit"
@@ -226,41 +217,27 @@ _TOLD_ALL = text(
 
 def shown(run_id: str, seq: int, frame: AnyFrame) -> Shown:
     """Return the frame as it goes out, with the run's id in it."""
-    body = {"v": 1, "run_id": run_id, **asdict(frame)}
+    body = {"v": 1, "run_id": run_id} | {name: getattr(frame, name) for name in frame.__slots__}
     return Shown(seq, frame.name, compact(body))
-
-
-def append(session: AsyncSession, run_id: str, batch: Sequence[Shown], *, owner: str, attempt: int) -> Rows:
-    """Keep a batch with the next that is executed, if `owner` still holds the run at this `attempt`: else no row."""
-    held = {"run_id": run_id, "owner": owner, "attempt": attempt}
-    return ask(session, _APPEND, held | columns(batch))
-
-
-def columns(batch: Sequence[Shown]) -> dict[str, list[Any]]:
-    """Return a batch as parameters of a statement that keeps it."""
-    return {
-        "seqs": [frame.seq for frame in batch],
-        "events": [frame.event for frame in batch],
-        "data": [frame.data for frame in batch],
-    }
 
 
 def hand_over(session: AsyncSession, run_id: str, batch: Sequence[Shown], *, first: bool = False) -> None:
     """Give a batch to the run's watchers once the transaction has landed; `first`: it is the run's first."""
     if first:
         afterwards(session, lambda: _spoken.__setitem__(run_id, []))
-    afterwards(session, lambda: _remember(run_id, batch))
-    signals.send(session, topic(run_id), item=list(batch))
+    afterwards(session, lambda: go_out(run_id, batch))
+
+
+def go_out(run_id: str, batch: Sequence[Shown]) -> None:
+    """Give a batch that is kept to the run's watchers."""
+    if run_id in _spoken:
+        _spoken[run_id].extend(batch)
+    signals.tell(topic(run_id), item=list(batch))
 
 
 def forget(run_id: str) -> None:
     """The run is no longer carried here: what it has said is in the table, and nowhere else."""
     _spoken.pop(run_id, None)
-
-
-def _remember(run_id: str, batch: Sequence[Shown]) -> None:
-    if run_id in _spoken:
-        _spoken[run_id].extend(batch)
 
 
 async def write(session: AsyncSession, project_id: str, run_id: str, *frames: AnyFrame) -> None:

@@ -49,7 +49,7 @@ class Keyring(SQLModel, table=True):
         return _key_of(self.unseal(self.sealed_signing_key))
 
     def _data_key(self) -> bytes:
-        return secrets.unseal(settings().master_key_bytes(), self.sealed_data_key, self.owner_id)
+        return _data_key_of(settings().master_key_bytes(), self.sealed_data_key, self.owner_id)
 
 
 async def create(session: AsyncSession, owner_id: str) -> Keyring:
@@ -76,6 +76,11 @@ async def find(session: AsyncSession, owner_id: str) -> Keyring:
     if ring is None:
         raise NotFound(noun="keyring", id=owner_id)
     return ring
+
+
+@lru_cache(maxsize=512)
+def _data_key_of(master_key: bytes, sealed: bytes, owner_id: str) -> bytes:
+    return secrets.unseal(master_key, sealed, owner_id)
 
 
 @lru_cache(maxsize=512)

@@ -19,6 +19,7 @@ from ingram_app.core.settings import settings
 from ingram_app.domain import (
     access,
     approvals,
+    batches,
     event_types,
     events,
     frames,
@@ -219,7 +220,7 @@ async def release(session: AsyncSession, lease: Lease) -> None:
 
 async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
     """Keep frames of the run, and hand them to its watchers. Raises `LeaseLost`."""
-    kept = frames.append(session, lease.run_id, batch, owner=process.NAME, attempt=lease.attempt)
+    kept = batches.append(session, lease.run_id, batch, owner=process.NAME, attempt=lease.attempt)
     await answered(session)
     lease.check(kept)
     frames.hand_over(session, lease.run_id, batch)
@@ -227,9 +228,28 @@ async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
 
 def say_alone(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
     """Keep frames of the run in a transaction that does nothing else. It raises `LeaseLost` at its end."""
-    kept = frames.append(session, lease.run_id, batch, owner=process.NAME, attempt=lease.attempt)
+    kept = batches.append(session, lease.run_id, batch, owner=process.NAME, attempt=lease.attempt)
     afterwards(session, lambda: lease.check(kept))
     frames.hand_over(session, lease.run_id, batch)
+
+
+def say_together(session: AsyncSession, said: list[tuple[Lease, list[Shown]]]) -> Rows:
+    """Keep frames of several runs of a project in a transaction that does nothing else, and hand them over.
+
+    It gives the ids of those runs of which they are kept. A run whose row is in use is not waited for.
+    """
+    held = batches.append_together(
+        session, [(lease.run_id, lease.attempt, batch) for lease, batch in said], process.NAME
+    )
+
+    def hand_over() -> None:
+        kept = {run_id for (run_id,) in held.all()}
+        for lease, batch in said:
+            if lease.run_id in kept:
+                frames.go_out(lease.run_id, batch)
+
+    afterwards(session, hand_over)
+    return held
 
 
 async def checkpoint(

@@ -202,11 +202,10 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
         raise AgentUnpublished(agent_id=clone.agent.id, version="")
     turn, luggage = await unpack(session, caller, smith_id, turn, project.limits.max_attachment_bytes or 0)
     check(turn, project.limits.max_input_bytes or 0)
-    model = project.model(clone.config["model"])
-    access = model_keys.nearest(keys, model)
     number = threads.number_of(entered, smith_id)
+    run = _made(caller, clone, turn, project, thread_id, number)
+    access = model_keys.nearest(keys, run.model)
     await keep(session, caller.project_id, smith_id, thread_id, luggage)
-    run = _made_of(caller, clone, turn, model, thread_id, number)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
     at_once = not (turn.background or ahead) and process.SEATS.free and await slots.free_for_a_new_one(session, project)
     past = await summaries.past(session, *_thread_of(run)) if at_once and number > 1 else summaries.Past()
@@ -298,16 +297,17 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
     return run.project_id, run.smith_id, run.thread_id
 
 
-def _made_of(caller: Caller, clone: smiths.Clone, turn: Turn, model: str, thread_id: str, number: int) -> Run:
+def _made(caller: Caller, clone: smiths.Clone, turn: Turn, project: projects.Project, thread: str, number: int) -> Run:
     moment = now()
+    stamp = clone.stamp(moment)
     return made(
         Run,
         id=new_id("run"),
         project_id=caller.project_id,
-        thread_id=thread_id,
+        thread_id=thread,
         turn=number,
         on_busy=turn.on_busy,
-        model=model,
+        model=project.model(stamp["config"]["model"]),
         channel=turn.channel,
         input=turn.input,
         response_format=turn.response_format,
@@ -315,7 +315,7 @@ def _made_of(caller: Caller, clone: smiths.Clone, turn: Turn, model: str, thread
         actor=caller.actor.as_json(),
         created_at=moment,
         updated_at=moment,
-        **clone.stamp(moment),
+        **stamp,
     )
 
 

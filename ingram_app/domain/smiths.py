@@ -119,6 +119,8 @@ class Clone:
 
     def _filled(self, config: dict[str, Any], moment: datetime) -> Rendered:
         smith = self.smith
+        if not config["variables"] and "{{" not in (config["instructions"] or ""):
+            return Rendered(config["instructions"])
         built_in = {
             "external_id": smith.external_id,
             "display_name": smith.display_name,

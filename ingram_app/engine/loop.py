@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
 
 from ingram_app.core.errors import IngramError
+from ingram_app.core.readings import made
 from ingram_app.domain import model_calls, transcripts
 from ingram_app.domain.endings import Ending
 from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
@@ -157,7 +158,8 @@ class Loop:
     def transcript(self, *, complete: bool) -> Transcript:
         """Return what the run has added, to be kept."""
         run = self.run
-        return Transcript(
+        return made(
+            Transcript,
             run_id=run.id,
             project_id=run.project_id,
             smith_id=run.smith_id,

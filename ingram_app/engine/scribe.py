@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ingram_app.core import process
-from ingram_app.core.database import transaction
-from ingram_app.domain import frames, leases
+from ingram_app.domain import frames
 from ingram_app.domain.frames import AnyFrame, MessageDelta, ReasoningDelta, Shown
 from ingram_app.domain.leases import Lease
+from ingram_app.engine import press
 
 
 class Scribe:
@@ -43,9 +43,8 @@ class Scribe:
                 await asyncio.sleep(process.breath())  # the run may be over by then, and all is written together
             async with self.batch() as batch:
                 if batch:
-                    async with transaction(self._lease.tenancy) as session:
-                        leases.say_alone(session, self._lease, batch)
-            await asyncio.sleep(process.breath())
+                    await press.keep(self._lease, batch)
+            await process.breathe()
 
     async def stop(self, writing: "asyncio.Future[None]") -> None:
         """End `write_on`, never in the middle of a batch."""

@@ -7,7 +7,6 @@ import pytest
 
 from ingram_app.core.database import Tenancy, transaction
 from ingram_app.domain import frames
-from ingram_app.domain.access import Caller
 from ingram_app.domain.frames import AnyFrame, MessageDelta, Shown
 from tests.world import Tenant
 
@@ -28,14 +27,6 @@ async def test_a_run_that_has_ended_is_told_from_the_table(project: Tenant, run:
     assert told[-1].event == "run.completed"
     assert await followed(project.id, run["id"], told[-2].seq) == told[-1:]
     assert await followed(project.id, run["id"], 10**6) == []
-
-
-async def test_nobody_else_writes_into_a_run(tenant: Caller, run: dict[str, Any]) -> None:
-    forged = [frames.shown(run["id"], 100, MessageDelta("forged"))]
-    for owner in ("somebody", ""):
-        async with transaction(tenant.tenancy) as session:
-            kept = frames.append(session, run["id"], forged, owner=owner, attempt=1)
-        assert kept.rowcount == 0
 
 
 async def test_another_project_hears_nothing(other: Tenant, run: dict[str, Any]) -> None:

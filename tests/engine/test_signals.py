@@ -1,6 +1,7 @@
 """Signals: they come from other processes too, and a lost connection loses nobody for long."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -10,7 +11,7 @@ from ingram_app.core import signals
 from ingram_app.core.database import NOBODY, driver_url, transaction
 
 pytestmark = pytest.mark.usefixtures("relaying")
-LISTENERS = "select pid from pg_stat_activity where query = 'listen ingram' and datname = current_database()"
+LISTENERS = "select pid from pg_stat_activity where application_name = %s and datname = current_database()"
 
 
 @pytest.fixture
@@ -44,9 +45,42 @@ async def test_what_we_send_is_heard_here_once_with_its_item_and_elsewhere_by_na
                 signals.send(session, "news", item="the item")
                 assert heard.empty()
             assert heard.get_nowait() == "the item"
-            notice = await asyncio.wait_for(anext(other.notifies()), 5)
-            assert notice.payload.split(" ")[1:] == ["news"]
+            assert await told(other) == ["news"]
             assert heard.empty()
+
+
+async def told(other: psycopg.AsyncConnection) -> list[str]:
+    """Return the topics that come first; a process that only lets hear of it names none."""
+    async for notice in other.notifies(timeout=5):
+        if topics := notice.payload.split(" ")[1:]:
+            return topics
+    return []
+
+
+async def test_others_are_told_only_for_as_long_as_there_are_any(
+    owner: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "_others_until", 0.0)  # nobody was heard of for long
+    await owner.execute("listen ingram")
+    with signals.listening("news", "hello") as heard:
+        signals.tell("news", item="unheard elsewhere")
+        assert heard.get_nowait() == "unheard elsewhere"
+        await signals.all_sent()
+        await owner.execute("select pg_notify('ingram', 'elsewhere hello')")
+        assert await told(owner) == ["hello"]
+        assert await asyncio.wait_for(heard.get(), 5) is None
+        signals.tell("news")
+        assert await told(owner) == ["news"]
+
+
+async def test_a_process_that_does_not_listen_tells_others_always() -> None:
+    with signals.listening("ready") as heard:
+        relay = asyncio.ensure_future(signals.relay_forever())
+        await asyncio.wait_for(heard.get(), 5)
+    assert signals._others_until < math.inf
+    relay.cancel()
+    await asyncio.wait({relay})
+    assert signals._others_until == math.inf
 
 
 async def test_what_did_not_land_is_never_sent() -> None:
@@ -77,7 +111,7 @@ async def test_many_topics_fit_into_as_many_notifications_as_they_need(owner: ps
 
 async def test_after_a_lost_connection_everyone_is_woken_and_signals_come_again(owner: psycopg.AsyncConnection) -> None:
     with signals.listening("news") as heard:
-        [pid] = await (await owner.execute(LISTENERS)).fetchone() or [0]
+        [pid] = await (await owner.execute(LISTENERS, [signals.LISTENER])).fetchone() or [0]
         await owner.execute("select pg_terminate_backend(%s)", [pid])
         assert await asyncio.wait_for(heard.get(), 5) is None  # it may have missed something
         assert await asyncio.wait_for(heard.get(), 5) is None  # the connection is back

@@ -7,6 +7,7 @@ reasoning under either of its two names, tool calls whole or in pieces, with or 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import lru_cache
 from typing import Any, cast
 
 import httpx2
@@ -64,7 +65,7 @@ class OpenAIModel(ChunkModel):
         body = request_body(self, messages, settings, parameters)
         async with self._client.stream(
             "POST",
-            f"{self._url}/chat/completions",
+            _address(f"{self._url}/chat/completions"),
             content=to_json(body),
             headers=self._headers(settings),
             timeout=cast(Any, settings.get("timeout", self._client.timeout)),
@@ -128,6 +129,11 @@ class OpenAIModel(ChunkModel):
         if not isinstance(chunk, dict):
             raise ModelAPIError(self._name, "it sent an event that is not a JSON object")
         return chunk
+
+
+@lru_cache(maxsize=256)
+def _address(url: str) -> httpx2.URL:
+    return httpx2.URL(url)
 
 
 async def _beginning(response: httpx2.Response) -> bytes:
