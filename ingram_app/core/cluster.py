@@ -47,7 +47,6 @@ _OPTIONS = {
     "min_wal_size": "80MB",
     "max_wal_size": "512MB",
     "checkpoint_timeout": "15min",
-    "autovacuum_naptime": "10s",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
