@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from ingram_app import api
 from ingram_app.console import session as console_session, shell
-from ingram_app.core import log
+from ingram_app.core import later, log
 from ingram_app.core.database import NOBODY, transaction
 from ingram_app.core.farewell import Farewell
 from ingram_app.core.lifeline import follow_parent
@@ -17,6 +17,7 @@ from ingram_app.domain import sessions
 from ingram_app.edge import Edge
 from ingram_app.engine import worker
 
+later.import_without("socketio", "requests")  # its client alone would use it: 4 MB
 _PUBLIC = frozenset({"sign-in", "welcome", "404"})
 """Pages for everybody; all others are for the signed in."""
 

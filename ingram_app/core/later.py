@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import sys
 from types import ModuleType
 
 _imported: dict[str, ModuleType] = {}
@@ -18,3 +19,14 @@ async def module(name: str) -> ModuleType:
 def is_imported(name: str) -> bool:
     """Tell whether a module has been used here."""
     return name in _imported
+
+
+def import_without(name: str, *optional: str) -> None:
+    """Import a module as if what it can do without were not installed; others can import that still."""
+    missing = [one for one in optional if one not in sys.modules]
+    sys.modules.update(dict.fromkeys(missing))  # type: ignore[arg-type]
+    try:
+        importlib.import_module(name)
+    finally:
+        for one in missing:
+            del sys.modules[one]
