@@ -16,6 +16,9 @@ from ingram_app.domain.transcripts import NOTHING, Messages
 from ingram_app.domain.turns import words
 from ingram_app.engine.attaching import of_content
 
+_USED = ("input_tokens", "output_tokens")
+"""Told of every answer that tells what it took."""
+
 
 def of_input(run: Run) -> list[ModelMessage]:
     """Return the turn's own input."""
@@ -43,8 +46,13 @@ def read(messages: str) -> list[ModelMessage]:
 
 
 def write(messages: list[ModelMessage]) -> Messages:
-    """Return messages to be written down."""
+    """Return messages to be written down, without what is empty, zero or as always: a quarter of all there is."""
     written: Messages = ModelMessagesTypeAdapter.dump_python(messages, mode="json", exclude_none=True)
+    for message in written:
+        if message.get("state") == "complete":
+            del message["state"]
+        if usage := message.get("usage"):
+            message["usage"] = {name: used for name, used in usage.items() if used or name in _USED}
     return written
 
 
