@@ -27,7 +27,7 @@ class Seats:
 
 SEATS = Seats()
 BREATH_SECONDS = 0.03
-PER_RUN_SECONDS = 0.002
+PER_RUN_SECONDS = 0.0025
 LONGEST_SECONDS = 0.075
 _JITTER_SECONDS = 0.002
 """Who wakes so much too early, since timers are no finer, has breathed out."""
