@@ -20,11 +20,11 @@ _APPEND = text(
 _APPEND_TOGETHER = text(
     "with said as (select f.* from unnest(cast(:runs as text[]), cast(:attempts as int[]), cast(:seqs as int[]),"
     " cast(:events as text[]), cast(:data as text[])) as f(run_id, attempt, seq, event, data)),"
-    " held as (select r.id, r.project_id from runs r where r.id = any(:runs) and r.lease_owner = :owner"
+    " held as (select r.id, r.attempt, r.project_id from runs r where r.id = any(:runs) and r.lease_owner = :owner"
     " and exists (select from said where said.run_id = r.id and said.attempt = r.attempt) for share skip locked),"
     " kept as (insert into frames (run_id, seq, project_id, event, data, created_at)"
     " select held.id, said.seq, held.project_id, said.event, said.data::json, clock_timestamp()"
-    " from said join held on held.id = said.run_id) select id from held"
+    " from said join held on held.id = said.run_id and held.attempt = said.attempt) select id, attempt from held"
 )
 
 
@@ -35,9 +35,9 @@ def append(session: AsyncSession, run_id: str, batch: Sequence[Shown], *, owner:
 
 
 def append_together(session: AsyncSession, said: Sequence[tuple[str, int, Sequence[Shown]]], owner: str) -> Rows:
-    """Keep batches of several runs, (run, attempt, batch), with the next that is executed; it gives the runs' ids.
+    """Keep batches, each of a run at an attempt, with the next that is executed. It gives run and attempt of each.
 
-    One that `owner` does not hold at this attempt is left out, and one that others hold on to at this moment.
+    A run that `owner` does not hold at this attempt is left out, and one that others hold on to at this moment.
     """
     runs = [run_id for run_id, _, batch in said for _ in batch]
     attempts = [attempt for _, attempt, batch in said for _ in batch]

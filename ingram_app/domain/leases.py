@@ -236,16 +236,15 @@ def say_alone(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
 def say_together(session: AsyncSession, said: list[tuple[Lease, list[Shown]]]) -> Rows:
     """Keep frames of several runs of a project in a transaction that does nothing else, and hand them over.
 
-    It gives the ids of those runs of which they are kept. A run whose row is in use is not waited for.
+    It gives the run and the attempt of each lease for which they are kept. A run whose row is in use is not waited for.
     """
     held = batches.append_together(
         session, [(lease.run_id, lease.attempt, batch) for lease, batch in said], process.NAME
     )
 
     def hand_over() -> None:
-        kept = {run_id for (run_id,) in held.all()}
         for lease, batch in said:
-            if lease.run_id in kept:
+            if (lease.run_id, lease.attempt) in held.all():
                 frames.go_out(lease.run_id, batch)
 
     afterwards(session, hand_over)

@@ -203,7 +203,7 @@ async def start(session: AsyncSession, caller: Caller, smith_id: str, turn: Turn
     turn, luggage = await unpack(session, caller, smith_id, turn, project.limits.max_attachment_bytes or 0)
     check(turn, project.limits.max_input_bytes or 0)
     number = threads.number_of(entered, smith_id)
-    run = _made(caller, clone, turn, project, thread_id, number)
+    run = _new(caller, clone, turn, project, thread_id, number)
     access = model_keys.nearest(keys, run.model)
     await keep(session, caller.project_id, smith_id, thread_id, luggage)
     ahead = await _stand_in_line(session, caller, run) if number > 1 else 0
@@ -297,7 +297,7 @@ def _thread_of(run: Run) -> tuple[str, str, str]:
     return run.project_id, run.smith_id, run.thread_id
 
 
-def _made(caller: Caller, clone: smiths.Clone, turn: Turn, project: projects.Project, thread: str, number: int) -> Run:
+def _new(caller: Caller, clone: smiths.Clone, turn: Turn, project: projects.Project, thread: str, number: int) -> Run:
     moment = now()
     stamp = clone.stamp(moment)
     return made(

@@ -6,6 +6,8 @@ own: none waits for what another waits for, nor fails with it.
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 from ingram_app.core.database import Tenancy, transaction
 from ingram_app.domain import leases
@@ -35,21 +37,23 @@ async def keep(lease: Lease, batch: list[Shown]) -> None:
 
 
 async def _work(tenancy: Tenancy) -> None:
-    while jobs := _waiting[tenancy]:
-        _waiting[tenancy] = []
-        held = await _kept_together(tenancy, jobs)
-        for lease, _, kept in jobs:
-            if not kept.done():
-                kept.set_result(lease.run_id in held)
-    del _waiting[tenancy]
+    try:
+        while jobs := _waiting[tenancy]:
+            _waiting[tenancy] = []
+            held = await _kept_together(tenancy, jobs)
+            for lease, _, kept in jobs:
+                if not kept.done():
+                    kept.set_result((lease.run_id, lease.attempt) in held)
+    finally:
+        del _waiting[tenancy]
 
 
-async def _kept_together(tenancy: Tenancy, jobs: list[_Job]) -> set[str]:
-    """Keep what several runs say, and return of which it is kept."""
+async def _kept_together(tenancy: Tenancy, jobs: list[_Job]) -> Sequence[Sequence[Any]]:
+    """Keep what several runs say, and return the run and the attempt of each for which it is kept."""
     try:
         async with transaction(tenancy) as session:
             held = leases.say_together(session, [(lease, batch) for lease, batch, _ in jobs])
-        return {run_id for (run_id,) in held.all()}
+        return held.all()
     except Exception as failed:  # each finds out by itself whether that is its own doing
         log.info("what %s runs said could not be kept together: %r", len(jobs), failed)
-        return set()
+        return ()

@@ -35,10 +35,10 @@ async def hold(tenancy: Tenancy, *held: dict[str, Any], owner: str = process.NAM
             await execute(session, HOLD, {"owner": owner, "run": run["id"]})
 
 
-async def keep(tenancy: Tenancy, *told: tuple[dict[str, Any], int, list[Shown]]) -> set[str]:
+async def keep(tenancy: Tenancy, *told: tuple[dict[str, Any], int, list[Shown]]) -> set[tuple[str, int]]:
     async with transaction(tenancy) as session:
         kept = batches.append_together(session, [(run["id"], at, batch) for run, at, batch in told], process.NAME)
-    return {row[0] for row in kept.all()}
+    return {(run_id, attempt) for run_id, attempt in kept.all()}
 
 
 async def words_of(tenancy: Tenancy, run: dict[str, Any]) -> list[str]:
@@ -58,7 +58,7 @@ async def test_batches_of_several_runs_are_kept_with_one_statement(
 ) -> None:
     await hold(tenant.tenancy, run, another)
     one, two = said(run, "a", "b"), said(another, "c")
-    assert await keep(tenant.tenancy, (run, 1, one), (another, 1, two)) == {run["id"], another["id"]}
+    assert await keep(tenant.tenancy, (run, 1, one), (another, 1, two)) == {(run["id"], 1), (another["id"], 1)}
     assert await words_of(tenant.tenancy, run) == [frame.data for frame in one]
     assert await words_of(tenant.tenancy, another) == [frame.data for frame in two]
 
@@ -70,10 +70,19 @@ async def test_one_that_is_lost_is_left_out_of_them(
     await hold(tenant.tenancy, run)
     await hold(tenant.tenancy, another, owner=owner)
     assert await keep(tenant.tenancy, (another, attempt, said(another, "lost")), (run, 1, said(run, "a"))) == {
-        run["id"]
+        (run["id"], 1)
     }
     assert len(await words_of(tenant.tenancy, run)) == 1
     assert await words_of(tenant.tenancy, another) == []
+
+
+async def test_of_two_who_carry_the_same_run_the_one_that_has_lost_it_is_left_out(
+    tenant: Caller, run: dict[str, Any]
+) -> None:
+    await hold(tenant.tenancy, run)
+    late = [frames.shown(run["id"], 200, MessageDelta("from before"))]
+    assert await keep(tenant.tenancy, (run, 0, late), (run, 1, said(run, "a"))) == {(run["id"], 1)}
+    assert len(await words_of(tenant.tenancy, run)) == 1
 
 
 async def test_one_that_is_in_use_is_not_waited_for(
@@ -83,7 +92,7 @@ async def test_one_that_is_in_use_is_not_waited_for(
     async with transaction(tenant.tenancy) as using:
         await execute(using, sa.text("select from runs where id = :id for update"), {"id": another["id"]})
         told = (another, 1, said(another, "later")), (run, 1, said(run, "a"))
-        assert await keep(tenant.tenancy, *told) == {run["id"]}
+        assert await keep(tenant.tenancy, *told) == {(run["id"], 1)}
 
 
 async def test_another_project_keeps_nothing(tenant: Caller, other: Tenant, run: dict[str, Any]) -> None:
