@@ -42,6 +42,8 @@ class Reply:
 
     async def send(self, piece: bytes) -> None:
         """Write a piece of the stream, when the reader keeps up."""
+        if self.transport.is_closing():
+            await asyncio.Event().wait()  # until we are cancelled, since the reader is gone
         if not self.can_write.is_set():
             await self.can_write.wait()
         self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
