@@ -322,7 +322,7 @@ def _new(caller: Caller, clone: smiths.Clone, turn: Turn, project: projects.Proj
 async def _admit(session: AsyncSession, birth: Birth, customer_id: str | None, *, sees: str) -> str | None:
     """Hold back what the first model call will cost; return the budget, if any, that asks for a cheaper model."""
     run, past, own = birth.run, birth.past, birth.project.prices.get(birth.run.model)
-    told = f"{run.rendered_instructions or run.config['instructions']}{past.summary}{past.messages}{run.input}"
+    told = f"{run.rendered_instructions or run.config['instructions']}{past.text}{run.input}"
     run.reserved_micros = spending.estimate(run.model, windows.tokens_of(told), run.config["model_settings"], own)
     spender = spending.Spender(run.id, run.project_id, run.agent_id, run.smith_id, customer_id)
     return await spending.admit(session, spender, sees=sees)

@@ -55,22 +55,25 @@ class Summary(SQLModel, table=True):
 class Past:
     """What a thread remembers, as it is kept."""
 
-    messages: str = "[]"
-    """Those of its newest turns, oldest first, as JSON."""
-    turns: tuple[tuple[int, int], ...] = ()
-    """Of each of these turns the number, and how many messages it has."""
+    turns: tuple[tuple[int, str], ...] = ()
+    """Its newest turns, oldest first: of each the number, and its messages as JSON."""
     summary: str = ""
     reaches: int = 0
     """The last turn that the summary tells of."""
     more: bool = False
     """There are turns between those and these."""
 
+    @property
+    def text(self) -> str:
+        """All of it, to be measured."""
+        return self.summary + "".join(text for _, text in self.turns)
+
 
 _OF_THREAD = "project_id = :project_id and smith_id = :smith_id and thread_id = :thread_id"
 _LAST = f"select reaches, text from summaries where {_OF_THREAD} order by reaches desc limit 1"
 _PAST = sa.text(
-    f"with last as ({_LAST}) select 0 as turn, reaches as count, text from last union all"
-    " (select turn, jsonb_array_length(messages), messages::text from transcripts"
+    f"with last as ({_LAST}) select 0 as turn, text, reaches from last union all"
+    " (select turn, messages::text, 0 from transcripts"
     f" where {_OF_THREAD} and complete and turn > coalesce((select reaches from last), 0)"
     " and turn < :before order by turn desc limit :turns)"
 )
@@ -81,17 +84,16 @@ async def past(session: AsyncSession, project_id: str, smith_id: str, thread_id:
     """Return what a thread remembers of the turns `before` one: as many of the newest as `PAST_BYTES` hold."""
     known = {"project_id": project_id, "smith_id": smith_id, "thread_id": thread_id}
     rows = (await execute(session, _PAST, known | {"before": before, "turns": PAST_TURNS + 1})).all()
-    summary, reaches = next(((text, count) for turn, count, text in rows if turn == 0), ("", 0))
-    kept: list[tuple[int, int, str]] = []
+    summary, reaches = next(((text, reaches) for turn, text, reaches in rows if turn == 0), ("", 0))
+    kept: list[tuple[int, str]] = []
     room = PAST_BYTES
-    for turn, count, messages in (row for row in rows if row[0]):
+    for turn, messages, _ in (row for row in rows if row[0]):
         room -= len(messages)
         if (room < 0 and kept) or len(kept) == PAST_TURNS:
             break
-        kept.insert(0, (turn, count, messages[1:-1]))
+        kept.append((turn, messages))
     more = len(kept) < len(rows) - bool(reaches)
-    said = ",".join(messages for _, _, messages in kept if messages)
-    return Past(f"[{said}]", tuple((turn, count) for turn, count, _ in kept), summary, reaches, more)
+    return Past(tuple(reversed(kept)), summary, reaches, more)
 
 
 async def keep(session: AsyncSession, summary: Summary) -> None:

@@ -24,6 +24,7 @@ from ingram_app.engine import prompt, wording
 from ingram_app.engine.asking import Asking
 from ingram_app.engine.candidates import Warn
 from ingram_app.engine.meter import Meter
+from ingram_app.engine.shelf import SHELF
 from ingram_app.gateways import windows
 from ingram_app.gateways.providers import find
 
@@ -55,7 +56,7 @@ class Turn:
     """One turn of the past."""
 
     number: int
-    messages: list[ModelMessage]
+    messages: Sequence[ModelMessage]
 
 
 class History:
@@ -181,12 +182,7 @@ class History:
 
 def turns_of(past: Past) -> list[Turn]:
     """Return the turns of a past, oldest first."""
-    messages, place = prompt.read(past.messages), 0
-    turns = []
-    for number, count in past.turns:
-        turns.append(Turn(number, messages[place : place + count]))
-        place += count
-    return turns
+    return [Turn(number, SHELF.read(text)) for number, text in past.turns]
 
 
 def _newest(sizes: list[int], room: int) -> int:

@@ -114,8 +114,7 @@ class Loop:
 
     def _tokens(self) -> int:
         """Return about how many tokens the model is going to be asked, the tools' definitions apart."""
-        past = self.standing.past
-        told = (prompt.instructions(self.run) or "", past.summary, past.messages)
+        told = (prompt.instructions(self.run) or "", self.standing.past.text)
         return sum(map(windows.tokens_of, told)) + wording.tokens_of([*self._notes, *self.added])
 
     def _left(self) -> ModelResponse | None:

@@ -19,6 +19,7 @@ from ingram_app.engine import (
     mailer,
     pusher,
     remembering,
+    shelf,
     sweeping,
 )
 from ingram_app.engine.dispatcher import Dispatcher
@@ -44,6 +45,7 @@ async def working(*, interactive: bool) -> AsyncIterator[None]:
         folding.fold_forever(),
         remembering.remember_forever(),
         adding.add_up_forever(),
+        shelf.tidy_forever(),
     ]
     tasks = [asyncio.create_task(loop) for loop in loops]
     dispatching = [asyncio.create_task(loop) for loop in (dispatcher.take_up_forever(), dispatcher.recover_forever())]

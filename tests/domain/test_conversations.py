@@ -131,5 +131,5 @@ async def test_deleting_and_writing_at_once_leave_a_whole_thread_or_none(
     turns = world.ask("select turn from runs where smith_id = %s and thread_id = 't' order by turn", smith_id)
     assert turns == [(number,) for number in range(1, count + 1)]
     async with transaction(tenant.tenancy) as session:
-        kept = (await summaries.past(session, tenant.project_id, smith_id, "t")).messages
+        kept = (await summaries.past(session, tenant.project_id, smith_id, "t")).text
     assert kept.count('"hi"') == 2 * (count - 1)

@@ -24,6 +24,10 @@ async def past(tenant: Caller, runs: list[dict[str, Any]], *before: int) -> Past
         return await summaries.past(session, tenant.project_id, runs[0]["smith_id"], "t", *before)
 
 
+def numbers(known: Past) -> list[int]:
+    return [number for number, _ in known.turns]
+
+
 async def summarise(tenant: Caller, runs: list[dict[str, Any]], reaches: int, text: str) -> None:
     facts = {"run_id": runs[-1]["id"], "model": "test/echo", "input_tokens": 1, "output_tokens": 2, "cost_micros": 3}
     whose = {"smith_id": runs[0]["smith_id"], "thread_id": "t", "project_id": tenant.project_id}
@@ -35,17 +39,17 @@ async def test_without_a_summary_all_turns_are_remembered_as_they_were(
     tenant: Caller, runs: list[dict[str, Any]]
 ) -> None:
     known = await past(tenant, runs)
-    assert (known.turns, known.summary, known.more) == (tuple((turn, 2) for turn in range(1, 6)), "", False)
-    assert len(json.loads(known.messages)) == 10
-    assert (await past(tenant, runs, 3)).turns == ((1, 2), (2, 2))
+    assert (numbers(known), known.summary, known.more) == ([1, 2, 3, 4, 5], "", False)
+    assert [len(json.loads(text)) for _, text in known.turns] == [2] * 5
+    assert numbers(await past(tenant, runs, 3)) == [1, 2]
 
 
 async def test_what_a_summary_tells_of_is_not_read_again(tenant: Caller, runs: list[dict[str, Any]]) -> None:
     await summarise(tenant, runs, 2, "an old one")
     await summarise(tenant, runs, 4, "the newest")
     known = await past(tenant, runs)
-    assert (known.summary, known.reaches, known.turns, known.more) == ("the newest", 4, ((5, 2),), False)
-    assert "turn 4" not in known.messages
+    assert (known.summary, known.reaches, numbers(known), known.more) == ("the newest", 4, [5], False)
+    assert "turn 4" not in known.text
 
 
 @pytest.mark.parametrize(("limit", "value"), [("PAST_TURNS", 2), ("PAST_BYTES", 2000)])
@@ -56,9 +60,9 @@ async def test_more_than_can_be_read_is_left_out_from_the_oldest_on_and_told_of(
     known = await past(tenant, runs)
     assert known.more
     assert 1 <= len(known.turns) < 5
-    assert known.turns[-1] == (5, 2)
-    assert "turn 5" in known.messages
-    assert "turn 1" not in known.messages
+    assert numbers(known)[-1] == 5
+    assert "turn 5" in known.text
+    assert "turn 1" not in known.text
     await summarise(tenant, runs, known.turns[0][0] - 1, "the rest")
     assert not (await past(tenant, runs)).more
 
@@ -67,7 +71,7 @@ async def test_the_newest_turn_is_read_however_long(
     tenant: Caller, runs: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(summaries, "PAST_BYTES", 10)
-    assert (await past(tenant, runs)).turns == ((5, 2),)
+    assert numbers(await past(tenant, runs)) == [5]
 
 
 async def test_a_summary_goes_with_its_thread(

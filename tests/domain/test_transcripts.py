@@ -24,7 +24,7 @@ async def runs(project: Tenant) -> list[dict[str, Any]]:
 
 async def history(tenant: Caller, run: dict[str, Any]) -> str:
     async with transaction(tenant.tenancy) as session:
-        return (await summaries.past(session, tenant.project_id, run["smith_id"], "t")).messages
+        return (await summaries.past(session, tenant.project_id, run["smith_id"], "t")).text
 
 
 async def keep(tenant: Caller, run: dict[str, Any], messages: list[dict[str, Any]], *, complete: bool) -> None:
@@ -55,6 +55,7 @@ async def test_what_a_tool_said_of_nothing_is_kept_as_nothing(tenant: Caller, ru
     call = ToolCallPart(tool_name="t", tool_call_id="c", args={"a": None})
     written = prompt.write([ModelResponse(parts=[call]), ModelRequest(parts=[told])])
     await keep(tenant, runs[1], written, complete=True)
-    read = prompt.read(await history(tenant, runs[0]))
-    assert read[2].parts[0].args == {"a": None}
-    assert read[3].parts[0].content == {"found": None, "list": [None]}
+    async with transaction(tenant.tenancy) as session:
+        read = prompt.read(await transcripts.of_run(session, tenant.project_id, runs[1]["id"]))
+    assert read[0].parts[0].args == {"a": None}
+    assert read[1].parts[0].content == {"found": None, "list": [None]}

@@ -20,7 +20,8 @@ QUICK = "[[pause 0ms]]"
 async def history(world: World, smith_id: str) -> list[tuple[str, str]]:
     """Return what the thread `t` remembers: each part's kind and words."""
     async with world.transaction() as session:
-        kept = json.loads((await summaries.past(session, world.caller.project_id, smith_id, "t")).messages)
+        past = await summaries.past(session, world.caller.project_id, smith_id, "t")
+    kept = [message for _, text in past.turns for message in json.loads(text)]
     return [(part["part_kind"], str(part.get("content"))) for message in kept for part in message["parts"]]
 
 
