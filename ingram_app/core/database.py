@@ -51,6 +51,10 @@ class Tenancy:
     """Set, rows of the project's other smiths stay hidden too."""
 
 
+class Aborted(RuntimeError):
+    """A statement failed, what it raised was passed over outside of a savepoint, and nothing can be kept any more."""
+
+
 NOBODY = Tenancy()
 _BEGIN, _COMMIT = "begin", "commit"
 _FOR = "select " + ", ".join(f"set_config('app.{of.name}', %({of.name})s, true)" for of in fields(Tenancy))
@@ -219,6 +223,8 @@ async def _unit(for_whom: tuple[str, Mapping[str, Any]]) -> AsyncIterator[AsyncS
         session = AsyncSession(connection, expire_on_commit=False, info={"connection": connection})
         try:
             yield session
+            if wire.aborted:
+                raise Aborted()
             if session.in_transaction():
                 if wire.waits:
                     await _go(connection)

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
@@ -79,6 +79,11 @@ class Wire:
     def opened(self) -> bool:
         """What was to go before all else is under way."""
         return not self._opening
+
+    @property
+    def aborted(self) -> bool:
+        """A statement failed, and the transaction can only be rolled back: PostgreSQL does so at a commit."""
+        return self._server.transaction_status == TransactionStatus.INERROR
 
     def open_with(self, *statements: _Statement) -> None:
         """Have these go before the next that is asked, if there is one."""

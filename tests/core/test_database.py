@@ -1,6 +1,6 @@
 """The second wall: what the database itself refuses, whatever a query forgets to say."""
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import ingram_app.domain
-from ingram_app.core.database import NOBODY, Tenancy, afterwards, dispatching, execute, transaction
+from ingram_app.core.database import NOBODY, Aborted, Tenancy, afterwards, dispatching, execute, transaction
 from ingram_app.domain import access, usage
 from ingram_app.domain.smiths import Smith
 from tests.api.routes import BODIES
@@ -276,6 +276,24 @@ async def test_what_a_failed_transaction_did_is_undone_and_nothing_follows_it(pr
 
     with pytest.raises(ProgrammingError):
         await fail_half_way()
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        assert await value(session, "select count(*) from smiths where locale = 'half'") == 0
+    assert done == []
+
+
+@DOORS
+async def test_a_failure_that_is_passed_over_is_no_success(project: Tenant, door: Any) -> None:
+    done: list[str] = []
+
+    async def pass_over() -> None:
+        async with transaction(Tenancy(project_id=project.id)) as session:
+            afterwards(session, lambda: done.append("told"))
+            await door(session, text("update smiths set locale = :x"), {"x": "half"})
+            with suppress(ProgrammingError):
+                await door(session, text("select nothing"), {})
+
+    with pytest.raises(Aborted):
+        await pass_over()
     async with transaction(Tenancy(project_id=project.id)) as session:
         assert await value(session, "select count(*) from smiths where locale = 'half'") == 0
     assert done == []
