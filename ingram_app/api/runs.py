@@ -179,7 +179,8 @@ async def list_runs(
     agent_id: str | None = None,
     thread_id: str | None = None,
     external_id_prefix: str | None = None,
-    since: Annotated[datetime | None, Query(description="RFC 3339")] = None,
+    since: Annotated[datetime | None, Query(description="RFC 3339; begun then or later.")] = None,
+    until: Annotated[datetime | None, Query(description="RFC 3339; begun before then.")] = None,
 ) -> Page[Run]:
     """List the project's runs, newest first."""
     return await runs.browse(
@@ -192,6 +193,7 @@ async def list_runs(
         thread_id=thread_id,
         external_id_prefix=external_id_prefix,
         since=since,
+        until=until,
     )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.session import NotHere
-from ingram_app.core.errors import NotFound
+from ingram_app.core.errors import Invalid, NotFound
+from ingram_app.domain import periods
 from ingram_app.domain.paging import Place
+from ingram_app.domain.periods import Period
 
 
 def named(state: rx.State, noun: str) -> str:
@@ -20,6 +22,15 @@ def named(state: rx.State, noun: str) -> str:
 def asked(state: rx.State, word: str) -> str:
     """Return a word of the query, empty when it is not there."""
     return state.router.url.query_parameters.get(word, "")
+
+
+def days_of(state: rx.State) -> Period | None:
+    """Return the days that the address asks for, `?from=2026-11-01&to=2026-11-30`; `None` when it asks for none."""
+    first, last = asked(state, "from"), asked(state, "to")
+    try:
+        return periods.asked_for(None, first, last or first) if first else None
+    except Invalid:
+        return None
 
 
 def place_of(state: rx.State) -> Place:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import reflex as rx
@@ -10,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.console import made_of
 from ingram_app.console.address import is_asked, place_of
-from ingram_app.console.figures import count, moment, money
+from ingram_app.console.figures import count, days, moment, money
 from ingram_app.console.lists import filter_set, list_table, with_query
 from ingram_app.console.looks import head, link, relative_time
 from ingram_app.console.session import Session, standing
@@ -20,7 +19,6 @@ from ingram_app.domain import ledger, usage
 from ingram_app.domain.access import Caller
 from ingram_app.domain.ledger import Of, Which
 from ingram_app.domain.model_calls import ModelCall
-from ingram_app.domain.periods import Period
 
 _NOBODY: dict[Of, str] = {"smith": "erased smiths", "customer": "nobody"}
 
@@ -121,14 +119,7 @@ def _said(which: Which, names: dict[str, str]) -> dict[str, str]:
     said: dict[str, str] = {of: called(of, key) for of, key in which.only.items()}
     for of, keys in which.but.items():
         said[of] = "all but " + ", ".join(called(of, key) for key in keys)
-    return said | {"from": _days(which.period)}
-
-
-def _days(period: Period | None) -> str:
-    if period is None:
-        return "not understood, so all there are"
-    first, last = f"{period.first:%-d %B %Y}", f"{period.until - timedelta(days=1):%-d %B %Y}"
-    return first if first == last else f"{first} to {last}"
+    return said | {"from": days(which.period)}
 
 
 @page("/p/[project]/calls", title="Model calls", on_load=Calls.load)
@@ -155,9 +146,9 @@ def calls_page() -> rx.Component:
 
 
 def _filters() -> rx.Component:
-    labels = {"from": "Days (UTC)"} | {of: of.capitalize() for of in made_of.OF}
     return rx.el.div(
-        *(filter_set(word, label, Calls.said[word]) for word, label in labels.items()),
+        filter_set("from", "Days (UTC)", Calls.said["from"], "to"),
+        *(filter_set(of, of.capitalize(), Calls.said[of]) for of in made_of.OF),
         filter_set("count", "Only", rx.Var.create("the first call of each run")),
         class_name="filters",
     )

@@ -5,6 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from ingram_app.domain.periods import Period
+
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
@@ -64,6 +66,14 @@ def whole(text: str) -> int | None:
 def moment(at: datetime | None) -> str:
     """Write a moment as `relative_time` reads it, empty for none."""
     return at.isoformat() if at else ""
+
+
+def days(period: Period | None) -> str:
+    """Write the days that a list was asked for: `3 Nov 2026 to 5 Nov 2026`."""
+    if period is None:
+        return "not understood, so all there are"
+    first, last = (f"{day:%-d %b %Y}" for day in (period.days[0], period.days[-1]))
+    return first if first == last else f"{first} to {last}"
 
 
 def author(actor: dict[str, Any] | None) -> str:

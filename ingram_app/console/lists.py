@@ -111,6 +111,24 @@ def search(name: str, label: str) -> rx.Component:
     )
 
 
+def days_filter() -> rx.Component:
+    """Filter by days in UTC, `?from=2026-11-01&to=2026-11-30`; without the second it is the first alone."""
+
+    def day(name: str, label: str, *, required: bool) -> rx.Component:
+        current = rx.State.router.url.query_parameters[name]
+        about: dict[str, Any] = {"default_value": current, "key": current, "required": required}
+        return rx.el.input(name=name, type="date", aria_label=label, title=label, class_name="input", **about)
+
+    return rx.el.form(
+        day("from", "From day (UTC)", required=True),
+        rx.el.span("to", class_name="muted"),
+        day("to", "To day (UTC)", required=False),
+        rx.el.button("Show", class_name="button slim", type="submit"),
+        class_name="row days",
+        on_submit=lambda form: rx.redirect(_searched(form, "from", "to")),
+    )
+
+
 def agent_filter(choices: rx.Var) -> rx.Component:
     """Filter by one of the agents in `choices`, `?agent=…`."""
     current = rx.State.router.url.query_parameters["agent"]
@@ -124,8 +142,8 @@ def agent_filter(choices: rx.Var) -> rx.Component:
     )
 
 
-def filter_set(word: str, label: str, shown: rx.Var[str]) -> rx.Component:
-    """A filter of the address that was set elsewhere, as a chip that takes it away; `shown` stands for its value."""
+def filter_set(word: str, label: str, shown: rx.Var[str], *others: str) -> rx.Component:
+    """A filter of the address, as a chip that takes it away, and `others` with it; `shown` stands for its value."""
     value = rx.State.router.url.query_parameters[word]
     return rx.cond(
         value.is_not_none() & (value != ""),
@@ -133,7 +151,7 @@ def filter_set(word: str, label: str, shown: rx.Var[str]) -> rx.Component:
             f"{label}: ",
             rx.el.span(shown, class_name="clip"),
             rx.icon("x", size=14, aria_hidden="true"),
-            href=with_query(word, "", "cursor"),
+            href=with_query(word, "", "cursor", *others),
             class_name="chip",
             aria_current="true",
             title="Take this filter away",
@@ -163,22 +181,22 @@ def with_pill(fresh: rx.Var[int], more: rx.Var[bool], on_click: Any, table: rx.C
 
 def with_query(name: str, value: Text, *without: str) -> rx.Var[str]:
     """Return the tab's address with one word of its query set, empty to take it away, and others taken away."""
-    kept = rx.Var.create(list(without))
-    return _address(rx.State.router.url.query, rx.Var.create(name), rx.Var.create(value), kept)
+    return _address(rx.State.router.url.query, {name: rx.Var.create(value)}, without)
 
 
-def _searched(form: Any, name: str) -> rx.Var[str]:
-    return _address(rx.State.router.url.query, rx.Var.create(name), form.to(dict)[name], rx.Var.create(["cursor"]))
+def _searched(form: Any, *names: str) -> rx.Var[str]:
+    return _address(rx.State.router.url.query, {name: form.to(dict)[name] for name in names}, ["cursor"])
 
 
-def _address(query: Any, name: rx.Var, value: rx.Var, without: rx.Var) -> rx.Var[str]:
+def _address(query: Any, words: dict[str, rx.Var], without: Sequence[str]) -> rx.Var[str]:
     """Rewrite a query in the browser, where the rest of it is."""
     rewritten: Any = rx.vars.FunctionStringVar.create(
-        "((query, name, value, without) => { const q = new URLSearchParams(query);"
-        " for (const gone of without) q.delete(gone); if (value) q.set(name, value); else q.delete(name);"
+        "((query, words, without) => { const q = new URLSearchParams(query);"
+        " for (const gone of without) q.delete(gone);"
+        " for (const [name, value] of Object.entries(words)) { if (value) q.set(name, value); else q.delete(name); }"
         " return '?' + q; })"
     )
-    return rewritten.call(query, name, value, without).to(str)
+    return rewritten.call(query, rx.Var.create(words), rx.Var.create(list(without))).to(str)
 
 
 def empty(title: str, why: Text, *actions: rx.Component, curl: Text | None = None) -> rx.Component:

@@ -5,10 +5,8 @@ from urllib.parse import urlencode
 
 import reflex as rx
 
-from ingram_app.console.address import asked
+from ingram_app.console.address import asked, days_of
 from ingram_app.core.database import keepable
-from ingram_app.core.errors import Invalid
-from ingram_app.domain import periods
 from ingram_app.domain.ledger import Of, Which
 from ingram_app.domain.periods import Period
 
@@ -35,7 +33,7 @@ def wanted(state: rx.State) -> Which:
     words: dict[Of, str] = keepable({of: asked(state, of) for of in OF})
     only = {of: _key(word) for of, word in words.items() if word and not word.startswith(_BUT)}
     but = {of: [_key(one) for one in word[1:].split(_BUT)] for of, word in words.items() if word.startswith(_BUT)}
-    return Which(_period(asked(state, "from"), asked(state, "to")), only, but, asked(state, "count") == FIRSTS)
+    return Which(days_of(state), only, but, asked(state, "count") == FIRSTS)
 
 
 def _address(period: Period | None, words: dict[Of, str], firsts: bool) -> str:
@@ -45,10 +43,3 @@ def _address(period: Period | None, words: dict[Of, str], firsts: bool) -> str:
 
 def _key(word: str) -> str:
     return "" if word == NONE else word
-
-
-def _period(first: str, last: str) -> Period | None:
-    try:
-        return periods.asked_for(None, first, last or first) if first else None
-    except Invalid:
-        return None

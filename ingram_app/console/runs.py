@@ -6,10 +6,11 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console import filters
-from ingram_app.console.address import asked, place_of
+from ingram_app.console.address import asked, days_of, place_of
 from ingram_app.console.dialogs import curl
+from ingram_app.console.figures import days
 from ingram_app.console.following import renew, stirred
-from ingram_app.console.lists import agent_filter, chips, empty, filter_set, list_table, search, with_pill
+from ingram_app.console.lists import agent_filter, chips, days_filter, empty, filter_set, list_table, search, with_pill
 from ingram_app.console.looks import head
 from ingram_app.console.run_rows import COLUMNS, RunRow, cells, rows_of
 from ingram_app.console.session import Choice, Session, standing
@@ -43,6 +44,7 @@ class RunsPage(rx.State):
     """Agents to filter by."""
     who: str = ""
     """The smith that the list is filtered by."""
+    days: str = ""
     loaded: bool = False
 
     @rx.event
@@ -55,6 +57,7 @@ class RunsPage(rx.State):
             self.rows = await rows_of(session, caller, found.data)
             self.choices = await filters.agent_choices(session, caller)
             self.who = await filters.whose(session, caller, wanted["smith_id"])
+        self.days = days(days_of(self))
         self.older, self.fresh, self.more_fresh, self.loaded = found.next_cursor or "", 0, False, True
 
     @rx.event(background=True)
@@ -75,7 +78,7 @@ class RunsPage(rx.State):
             again = await runs.browse(session, caller, place, among=[row.id for row in shown])
             now = {row.id: row for row in await rows_of(session, caller, again.data)}
             since = {"since": datetime.fromisoformat(shown[0].at)} if shown else {}
-            newer = await runs.browse(session, caller, FIRST, **wanted, **since)
+            newer = await runs.browse(session, caller, FIRST, **wanted | since)
         async with self:
             if renew(self.rows, shown, now) and first_page:
                 self.fresh = sum(run.id not in now for run in newer.data)
@@ -85,7 +88,9 @@ class RunsPage(rx.State):
 def _wanted(state: rx.State) -> dict[str, Any]:
     """Return the filters in the address."""
     words = {"smith_id": "smith", "agent_id": "agent", "thread_id": "thread", "external_id_prefix": "external_id"}
-    return {"status": filters.one_of(RunStatus, asked(state, "status")), **filters.wanted(state, **words)}
+    period = days_of(state)
+    when = dict(zip(("since", "until"), period.moments, strict=True)) if period else {}
+    return {"status": filters.one_of(RunStatus, asked(state, "status")), **filters.wanted(state, **words), **when}
 
 
 @page("/p/[project]/runs", title="Runs", on_load=[RunsPage.load, RunsPage.watch])
@@ -115,6 +120,8 @@ def _filters() -> rx.Component:
         chips("status", _STATES, label="Status"),
         rx.cond(RunsPage.choices.length() > 0, agent_filter(RunsPage.choices)),
         search("external_id", "External id begins with"),
+        days_filter(),
+        filter_set("from", "Days (UTC)", RunsPage.days, "to"),
         filter_set("smith", "Smith", RunsPage.who),
         filter_set("thread", "Thread", rx.State.router.url.query_parameters["thread"]),
         class_name="filters",

@@ -243,10 +243,14 @@ async def browse(
     thread_id: str | None = None,
     external_id_prefix: str | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
     among: Collection[str] | None = None,
     may: str = "runs:read",
 ) -> Page[Run]:
-    """Return the project's runs, newest first, as far as they match. Raises `SmithMismatch`."""
+    """Return the project's runs, newest first, as far as they match: begun at `since` or later, and before `until`.
+
+    A moment without a zone is one of UTC. Raises `SmithMismatch`.
+    """
     caller.require(may)
     query = _visible(caller)
     if smith_id is not None:
@@ -261,8 +265,14 @@ async def browse(
     if among is not None:
         query = query.where(col(Run.id).in_(among))
     if since is not None:
-        query = query.where(Run.created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
+        query = query.where(Run.created_at >= _in_utc(since))
+    if until is not None:
+        query = query.where(Run.created_at < _in_utc(until))
     return await page(session, query, Run, place)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: str, reason: str | None = None) -> Run:

@@ -62,6 +62,9 @@ async def test_runs_are_filtered_by_the_address(desk: Desk) -> None:
         ({"agent": first.agent_id}, [second.id, first.id]),
         ({"thread": first.thread_id}, [first.id]),
         ({"external_id": "user-2"}, [second.id]),
+        ({"from": f"{second.created_at:%Y-%m-%d}"}, [second.id, first.id]),
+        ({"from": "2026-01-01", "to": "2026-01-31"}, []),
+        ({"from": "2026-02-01", "to": "2026-01-31"}, [second.id, first.id]),
     ):
         tab = desk.at(RunsPage, "/runs", **query)
         await call(tab, RunsPage.load)

@@ -209,6 +209,29 @@ async def test_a_run_appears_while_one_looks_is_watched_and_cancelled(window: Wi
     assert await window.status(smith, first) == "completed"
 
 
+async def test_runs_are_looked_for_by_the_day(window: Window) -> None:
+    page = window.page
+    smith = await window.smith(external_id="user-8")
+    await window.start(smith, "Hello")
+    await window.visitor.go(f"{window.root}/runs?smith={smith}&cursor=", "Runs")
+    rows, days = page.locator("tr[data-row]"), page.get_by_title("Take this filter away").first
+    await expect(rows).to_have_count(1)
+    today = await page.evaluate("new Date().toISOString().slice(0, 10)")
+    await page.get_by_label("From day (UTC)").fill("2026-01-01")
+    await page.get_by_label("To day (UTC)").fill("2026-01-31")
+    await page.get_by_role("button", name="Show", exact=True).click()
+    await expect(page.get_by_text("No run matches.")).to_be_visible()
+    await expect(days).to_have_text("Days (UTC): 1 Jan 2026 to 31 Jan 2026")
+    await expect(page).to_have_url(re.compile(rf"\?smith={smith}&from=2026-01-01&to=2026-01-31$"))
+    await page.get_by_label("To day (UTC)").fill(today)
+    await page.get_by_label("To day (UTC)").press("Enter")
+    await expect(rows).to_have_count(1)
+    await days.click()
+    await expect(page).to_have_url(re.compile(rf"\?smith={smith}$"))
+    await expect(page.get_by_label("From day (UTC)")).to_have_value("")
+    await expect(rows).to_have_count(1)
+
+
 async def test_a_row_changes_its_state_where_it_stands(window: Window) -> None:
     page = window.page
     smith = await window.smith(external_id="user-4")
