@@ -204,6 +204,10 @@ _HAS_ANY = text(
     "update projects set budgeted = exists (select from budgets where project_id = :project_id) where id = :project_id"
 )
 
+OF_SMITHS = f"budgets where project_id = :project_id and scope = '{Scope.smith}' and scope_id = any(:whose)"
+_ANY_OF_SMITHS = text(f"select from {OF_SMITHS}")
+_DELETE_OF_SMITHS = text(f"delete from {OF_SMITHS}")
+
 
 async def create(
     session: AsyncSession, caller: Caller, scope: str, scope_id: str | None = None, **terms: Any
@@ -298,6 +302,13 @@ async def remove(session: AsyncSession, caller: Caller, budget_id: str) -> None:
     await session.flush()
     await execute(session, _HAS_ANY, {"project_id": caller.project_id})
     await audit.note(session, caller, "budget.removed", budget.id, **_told(budget))
+
+
+async def forget(session: AsyncSession, known: dict[str, Any]) -> None:
+    """Take the budgets off that smiths had who are erased."""
+    if (await execute(session, _ANY_OF_SMITHS, known)).first() is not None:
+        for statement in (_HOLD, _DELETE_OF_SMITHS, _HAS_ANY):
+            await execute(session, statement, known)
 
 
 async def tell_reached(session: AsyncSession, caller: Caller, held: Sequence[Budget]) -> None:

@@ -18,7 +18,7 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import audit, event_types, events, frames, idempotency, runs, smiths, tokens, usage
+from ingram_app.domain import audit, budgets, event_types, events, frames, idempotency, runs, smiths, tokens, usage
 from ingram_app.domain.access import Caller
 
 
@@ -61,6 +61,7 @@ _COUNT = {
     "memories": f"memories {_OF_SMITH}",
     "memory_documents": f"memory_documents {_OF_SMITH}",
     "model_keys": f"model_keys {_OF_SMITH}",
+    "budgets": budgets.OF_SMITHS,
     "events": f"events {_OF_SMITH}",
     "tokens": "tokens where project_id = :project_id and sub = any(:subjects)",
 }
@@ -92,6 +93,7 @@ async def erase(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure
     session.add(receipt)
     await session.flush()
     await usage.forget(session, known)
+    await budgets.forget(session, known)
     for statement in _DELETE:
         await execute(session, sa.text(statement), known)
     session.expunge(smith)

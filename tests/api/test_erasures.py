@@ -44,6 +44,7 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
     await remember(api, smith["id"], f"Likes {SECRET}.")
     span = dict(BODIES["POST /v1/traces:ingest"]["spans"][0], smith_id=smith["id"], name=SECRET)
     ok(await api.post("/v1/traces:ingest", json={"spans": [span]}))
+    ok(await api.post("/v1/budgets", json={"scope": "smith", "scope_id": smith["id"], "limit": 5}))
     used = world.ask(
         "select count(*), sum(input_tokens), sum(output_tokens) from runs where smith_id = %s", smith["id"]
     )
@@ -54,7 +55,7 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
     assert counts.pop("events") > 0
     assert counts == {"threads": 1, "runs": 2, "messages": 4, "revisions": 1, "model_keys": 1, "tokens": 1,
                       "memories": 1, "memory_documents": 1, "summaries": 0, "attachments": 0,
-                      "approvals": 0, "connections": 0, "tool_calls": 0, "spans": 1}  # fmt: skip
+                      "approvals": 0, "connections": 0, "tool_calls": 0, "spans": 1, "budgets": 1}  # fmt: skip
     kept = "select sum(runs), sum(input_tokens), sum(output_tokens) from model_calls where customer_id = %s"
     assert world.ask(kept, acme) == used
     shape = (
@@ -70,6 +71,7 @@ async def test_a_person_is_forgotten_and_what_they_used_is_not(world: World, api
         if table not in REMAINS | {"events"}:
             assert smith["id"] not in held, table
     assert world.ask("select type from events where smith_id = %s", smith["id"]) == [("smith.erased",)]
+    assert world.ask("select budgeted from projects where id = %s", project.id) == [(False,)]
 
 
 async def test_a_receipt_is_shown_again(world: World, api: Client, project: Tenant) -> None:
