@@ -187,6 +187,17 @@
     const at = rows.indexOf(document.activeElement?.closest("[data-row]"));
     one("a[href]", rows[Math.min(Math.max(at + step, 0), rows.length - 1)] || root)?.focus();
   };
+  // who had the focus in something that is gone goes on in what it stood in: the list, else the page
+  let around = [];
+  document.addEventListener("focusin", (event) => {
+    around = [event.target];
+    while (around.at(-1).parentElement) around.push(around.at(-1).parentElement);
+  });
+  new MutationObserver(() => {
+    if (!around.length || around[0].isConnected || document.activeElement !== document.body) return;
+    around.find((place) => place.isConnected && place.matches("[tabindex]"))?.focus({ preventScroll: true });
+    around = [];
+  }).observe(root, { childList: true, subtree: true });
   let going = 0;
   document.addEventListener("keydown", (event) => {
     if (event.key === "k" && (event.metaKey || event.ctrlKey)) {

@@ -87,6 +87,13 @@ async def test_what_is_spent_is_seen_and_limited_without_a_mouse(
     await page.get_by_role("table").get_by_role("link", name="Run run_").first.focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Run", level=1)).to_be_visible()
+    await window.visitor.go(f"{window.root}/usage", "Usage & cost")
+    await row.get_by_role("button", name="Take off").focus()
+    await page.keyboard.press("Enter")
+    await dialog.get_by_role("button", name="Take it off").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("No budgets yet")).to_be_visible()
+    await expect(page.locator("#main")).to_be_focused()
 
 
 async def test_customers_and_rates_are_kept_without_a_mouse(window: Window) -> None:
@@ -124,6 +131,15 @@ async def test_customers_and_rates_are_kept_without_a_mouse(window: Window) -> N
     await expect(dialog).to_be_hidden()
     await expect(page.get_by_role("button", name="Assign a smith")).to_be_focused()
     assert "Unassign guest-9" in await tabbed(window, f"{one}?tab=smiths", "Hotel Post")
+    customer = one.rpartition("/")[2]
+    await window.api.post("/v1/smiths", json={"external_id": "guest-10", "customer_id": customer})
+    await window.visitor.go(f"{window.root}/{one}?tab=smiths", "Hotel Post")
+    rows = page.locator("tr[data-row]")
+    await expect(rows).to_have_count(2)
+    await page.get_by_role("button", name="Unassign guest-9").focus()
+    await page.keyboard.press("Enter")
+    await expect(rows).to_have_count(1)
+    await expect(page.get_by_role("region", name="Smiths")).to_be_focused()
     assert "Settings" in await tabbed(window, f"{one}?tab=pushes", "Hotel Post")
     assert "Hotel Post" in await tabbed(window, "customers", "Customers")
     await page.set_viewport_size({"width": 390, "height": 800})
