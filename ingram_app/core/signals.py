@@ -28,15 +28,15 @@ GATHERED_SECONDS = 0.02
 BEAT_SECONDS = 2.0
 """As often a process lets the others hear of it."""
 SILENT_SECONDS = 10.0
-"""When nobody was heard of for so long, there is nobody to be told."""
+"""When nobody was heard of while one listened for so long, there is nobody to be told."""
 PAYLOAD_BYTES = 7000
 """A little below what a notification holds."""
 _unsent: dict[str, None] = {}
 _sending: set[asyncio.Task[None]] = set()
 LISTENER = "ingram listener"
 """How the connection is called in PostgreSQL on which a process hears of others."""
-_others_until = math.inf
-"""Until when there may be other processes, by the monotonic clock; one that does not listen never knows better."""
+_alone = False
+"""There are no other processes: one would have been heard of. Who does not listen never knows."""
 _listeners: dict[str, set[asyncio.Queue[Item]]] = defaultdict(set)
 
 
@@ -70,7 +70,7 @@ def publish(*topics: str, item: Item = None) -> None:
 def tell(*topics: str, item: Item = None) -> None:
     """Tell `topics` now: what they tell of has landed."""
     publish(*topics, item=item)
-    if time.monotonic() > _others_until:
+    if _alone:
         return
     _unsent.update(dict.fromkeys(topics))
     if not _sending:
@@ -108,32 +108,39 @@ def _taken() -> str:
 
 async def relay_forever() -> None:
     """Pass on what other processes send, until cancelled; after a lost connection, wake everyone."""
-    global _others_until
+    global _alone
     try:
         while True:
             try:
                 await _relay()
             except psycopg.OperationalError as lost:
                 log.warning("lost the connection that listens: %s", lost)
-            _others_until = math.inf
+            _alone = False
             publish(*list(_listeners))
             await asyncio.sleep(0.5)
     finally:
-        _others_until = math.inf
+        _alone = False
 
 
 async def _relay() -> None:
-    global _others_until
+    global _alone
+    silent, last, wakes = 0.0, -math.inf, 0
     async with await psycopg.AsyncConnection.connect(
         driver_url(), autocommit=True, application_name=LISTENER
     ) as connection:
         await connection.execute("listen ingram")
-        _others_until = time.monotonic() + SILENT_SECONDS
-        publish(*list(_listeners))
         while True:
+            if time.monotonic() - last > SILENT_SECONDS / 2:
+                wakes = 2  # others may have told us nothing until they hear this beat, or for a moment longer
+            last = time.monotonic()
             await connection.execute("select pg_notify('ingram', %s)", [process.NAME])
+            if wakes:
+                publish(*list(_listeners))
+                wakes -= 1
             async for notice in connection.notifies(timeout=BEAT_SECONDS):
                 sender, *topics = notice.payload.split(" ")
                 if sender != process.NAME:
-                    _others_until = time.monotonic() + SILENT_SECONDS
+                    silent, _alone = 0.0, False
                     publish(*topics)
+            silent += BEAT_SECONDS
+            _alone = silent >= SILENT_SECONDS

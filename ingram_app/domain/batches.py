@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ingram_app.core.database import ask
+from ingram_app.core.database import ask, execute
 from ingram_app.core.journeys import Rows
 from ingram_app.domain.frames import Shown
 
@@ -27,6 +27,11 @@ _APPEND_TOGETHER = text(
     " from said join held on held.id = said.run_id and held.attempt = said.attempt) select id, attempt from held"
 )
 
+_IS_THERE = text(
+    "select from frames where project_id = :project_id and run_id = :run_id and seq = :seq and event = :event"
+    " and data::text = :data"
+)
+
 
 def append(session: AsyncSession, run_id: str, batch: Sequence[Shown], *, owner: str, attempt: int) -> Rows:
     """Keep a batch with the next that is executed, if `owner` still holds the run at this `attempt`: else no row."""
@@ -43,6 +48,12 @@ def append_together(session: AsyncSession, said: Sequence[tuple[str, int, Sequen
     attempts = [attempt for _, attempt, batch in said for _ in batch]
     told = columns([frame for _, _, batch in said for frame in batch])
     return ask(session, _APPEND_TOGETHER, told | {"runs": runs, "attempts": attempts, "owner": owner})
+
+
+async def is_there(session: AsyncSession, project_id: str, run_id: str, frame: Shown) -> bool:
+    """Tell whether the last frame of a batch is kept, and so all of it: an answer can be lost after a commit."""
+    known = {"project_id": project_id, "run_id": run_id, "seq": frame.seq, "event": frame.event, "data": frame.data}
+    return (await execute(session, _IS_THERE, known)).first() is not None
 
 
 def columns(batch: Sequence[Shown]) -> dict[str, list[Any]]:

@@ -226,10 +226,14 @@ async def say(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
     frames.hand_over(session, lease.run_id, batch)
 
 
-def say_alone(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
-    """Keep frames of the run in a transaction that does nothing else. It raises `LeaseLost` at its end."""
-    kept = batches.append(session, lease.run_id, batch, owner=process.NAME, attempt=lease.attempt)
-    afterwards(session, lambda: lease.check(kept))
+async def say_alone(session: AsyncSession, lease: Lease, batch: list[Shown]) -> None:
+    """Keep frames of the run in a transaction that does nothing else, unless that was done and nobody came to know.
+
+    It raises `LeaseLost` at its end.
+    """
+    if not await batches.is_there(session, lease.project_id, lease.run_id, batch[-1]):
+        kept = batches.append(session, lease.run_id, batch, owner=process.NAME, attempt=lease.attempt)
+        afterwards(session, lambda: lease.check(kept))
     frames.hand_over(session, lease.run_id, batch)
 
 

@@ -33,7 +33,7 @@ async def keep(lease: Lease, batch: list[Shown]) -> None:
     _waiting[lease.tenancy].append((lease, batch, kept))
     if not await kept:
         async with transaction(lease.tenancy) as session:
-            leases.say_alone(session, lease, batch)
+            await leases.say_alone(session, lease, batch)
 
 
 async def _work(tenancy: Tenancy) -> None:

@@ -5,6 +5,7 @@ is found by its own text, so what is at hand is never out of date.
 """
 
 import asyncio
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ MOST_BYTES = 6 * 1024 * 1024
 """Some fifteen hundred short turns."""
 SECONDS = 600
 """So long, twice as long at most, a turn that nobody asks for again stays: nobody's words are kept for good."""
-_MESSAGE_BYTES = 1500
-"""About what a message takes besides its words; those are held twice."""
+_MESSAGE_BYTES, _PART_BYTES = 1100, 400
+"""About what a message and a part of it take besides their words; those are held twice. What is counted of a value
+that is no text is less than it takes, ten times less at worst."""
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ class Shelf:
         turn = self._turns.get(text)
         if turn is None:
             messages = tuple(prompt.read(text))
-            turn = self._turns[text] = _Turn(messages, 2 * len(text) + _MESSAGE_BYTES * len(messages))
+            turn = self._turns[text] = _Turn(messages, _bytes(text, messages))
             self._bytes += turn.bytes
             while self._bytes > MOST_BYTES:
                 self._drop()
@@ -57,6 +59,11 @@ class Shelf:
 
     def _drop(self) -> None:
         self._bytes -= self._turns.popitem(last=False)[1].bytes
+
+
+def _bytes(text: str, messages: Sequence[ModelMessage]) -> int:
+    parts = sum(len(message.parts) for message in messages)
+    return 2 * sys.getsizeof(text) + _MESSAGE_BYTES * len(messages) + _PART_BYTES * parts
 
 
 SHELF = Shelf()

@@ -70,6 +70,13 @@ async def test_what_can_not_be_kept_fails_alone(world: World) -> None:
     assert [await heard_of(lease) for lease in (one, twice, two)] == [["a"], ["already there"], ["c"]]
 
 
+async def test_what_was_kept_and_nobody_came_to_know_is_not_kept_twice(world: World) -> None:
+    one, two = await held(world, 2)
+    await say(one, "a", "b")  # and the answer was lost on the way, so it is said once more
+    await asyncio.gather(say(one, "a", "b"), say(two, "c"))
+    assert [await heard_of(lease) for lease in (one, two)] == [["a", "b"], ["c"]]
+
+
 async def test_nobody_waits_for_a_run_that_is_in_use(world: World) -> None:
     one, used = await held(world, 2)
     async with transaction(used.tenancy) as using:

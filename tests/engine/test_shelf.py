@@ -39,6 +39,8 @@ def test_what_was_asked_for_last_stays_as_far_as_there_is_room(monkeypatch: pyte
         assert kept.read(first) is at_first
     assert kept.read(second) is not of_second
     assert not is_at_hand(kept, turn("x" * 15_000))
+    assert is_at_hand(kept, turn("x" * 3_000))
+    assert not is_at_hand(kept, turn("\N{GRINNING FACE}" * 3_000))  # four times as long
 
 
 def test_nothing_stays_that_nobody_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:

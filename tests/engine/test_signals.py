@@ -1,7 +1,7 @@
 """Signals: they come from other processes too, and a lost connection loses nobody for long."""
 
 import asyncio
-import math
+import time
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -9,6 +9,7 @@ import pytest
 
 from ingram_app.core import signals
 from ingram_app.core.database import NOBODY, driver_url, transaction
+from tests.engine.conftest import until
 
 pytestmark = pytest.mark.usefixtures("relaying")
 LISTENERS = "select pid from pg_stat_activity where application_name = %s and datname = current_database()"
@@ -21,8 +22,13 @@ async def owner(database: None) -> AsyncIterator[psycopg.AsyncConnection]:
 
 
 @pytest.fixture
-async def relaying(owner: psycopg.AsyncConnection) -> AsyncIterator[None]:
+async def relaying(
+    owner: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[None]:
     """The relay at work, and connected."""
+    if beat := getattr(request, "param", None):
+        monkeypatch.setattr(signals, "BEAT_SECONDS", beat)
+        monkeypatch.setattr(signals, "SILENT_SECONDS", 5 * beat)
     with signals.listening("ready") as heard:
         relay = asyncio.ensure_future(signals.relay_forever())
         await asyncio.wait_for(heard.get(), 5)
@@ -57,10 +63,18 @@ async def told(other: psycopg.AsyncConnection) -> list[str]:
     return []
 
 
-async def test_others_are_told_only_for_as_long_as_there_are_any(
-    owner: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(signals, "_others_until", 0.0)  # nobody was heard of for long
+def stand_still() -> None:
+    """Keep every task of the process from its turn, for longer than others take it for gone."""
+    time.sleep(1)
+
+
+async def is_alone() -> bool:
+    return signals._alone
+
+
+@pytest.mark.parametrize("relaying", [0.05], indirect=True)
+async def test_others_are_told_only_for_as_long_as_there_are_any(owner: psycopg.AsyncConnection) -> None:
+    await until(is_alone)
     await owner.execute("listen ingram")
     with signals.listening("news", "hello") as heard:
         signals.tell("news", item="unheard elsewhere")
@@ -73,14 +87,29 @@ async def test_others_are_told_only_for_as_long_as_there_are_any(
         assert await told(owner) == ["news"]
 
 
-async def test_a_process_that_does_not_listen_tells_others_always() -> None:
-    with signals.listening("ready") as heard:
-        relay = asyncio.ensure_future(signals.relay_forever())
-        await asyncio.wait_for(heard.get(), 5)
-    assert signals._others_until < math.inf
-    relay.cancel()
-    await asyncio.wait({relay})
-    assert signals._others_until == math.inf
+@pytest.mark.parametrize("relaying", [0.1], indirect=True)
+async def test_a_process_that_stood_still_tells_others_as_before_and_asks_what_it_missed(
+    owner: psycopg.AsyncConnection,
+) -> None:
+    await owner.execute("listen ingram")
+    await owner.execute("select pg_notify('ingram', 'elsewhere')")
+    with signals.listening("news") as heard:
+        assert await asyncio.wait_for(heard.get(), 5) is None  # it has only just begun to listen
+        stand_still()
+        signals.tell("news", item="the item")
+        assert await told(owner) == ["news"]
+        assert heard.get_nowait() == "the item"
+        assert await asyncio.wait_for(heard.get(), 5) is None
+
+
+@pytest.mark.parametrize("relaying", [0.05], indirect=True)
+async def test_a_process_that_listens_no_more_tells_others_always(owner: psycopg.AsyncConnection) -> None:
+    await until(is_alone)
+    [pid] = await (await owner.execute(LISTENERS, [signals.LISTENER])).fetchone() or [0]
+    with signals.listening("news") as heard:
+        await owner.execute("select pg_terminate_backend(%s)", [pid])
+        assert await asyncio.wait_for(heard.get(), 5) is None
+        assert not await is_alone()
 
 
 async def test_what_did_not_land_is_never_sent() -> None:
