@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from sqlalchemy import Connection, DateTime, Dialect, Enum, Executable, TextClause, TypeDecorator, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.util import await_only
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -296,6 +297,13 @@ def _settings_of(tenancy: Tenancy) -> dict[str, str]:
         if _PLAIN.fullmatch(value) is None:
             raise ValueError(f"no transaction is for the {name} {value[:40]!r}")
     return named
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _as_it_stands_now(asked: ORMExecuteState) -> None:
+    """Have what is read to be held overwrite what the session has read before: others may have changed it since."""
+    if asked.is_select and getattr(asked.statement, "_for_update_arg", None) is not None:
+        asked.update_execution_options(populate_existing=True)
 
 
 def afterwards(session: AsyncSession, deed: Callable[[], None]) -> None:

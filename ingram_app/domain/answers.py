@@ -123,7 +123,7 @@ async def _hold(session: AsyncSession, caller: Caller, smith_id: str, run_id: st
     """Return a run that nobody else changes until the transaction ends. Raises `SmithMismatch`, `NotFound`."""
     caller.require_own(smith_id)
     query = select(Run).where(Run.project_id == caller.project_id, Run.smith_id == smith_id, Run.id == run_id)
-    run = (await session.exec(query.with_for_update().execution_options(populate_existing=True))).first()
+    run = (await session.exec(query.with_for_update())).first()
     if run is None:
         raise NotFound(noun="run", id=run_id)
     return run

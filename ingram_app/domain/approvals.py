@@ -164,9 +164,10 @@ async def waiting(session: AsyncSession, caller: Caller) -> int:
 
 
 async def of_run(session: AsyncSession, project_id: str, run_id: str) -> list[Approval]:
-    """Return all approvals that a run has asked for, oldest first."""
+    """Return all approvals that a run has asked for, oldest first, as they stand now: they change with the run held."""
     query = select(Approval).where(Approval.project_id == project_id, Approval.run_id == run_id)
-    return list((await session.exec(query.order_by(col(Approval.created_at), col(Approval.id)))).all())
+    query = query.order_by(col(Approval.created_at), col(Approval.id)).execution_options(populate_existing=True)
+    return list((await session.exec(query)).all())
 
 
 async def resolve(

@@ -384,7 +384,7 @@ def _told(budget: Budget) -> dict[str, Any]:
 async def _one(session: AsyncSession, caller: Caller, budget_id: str, *, to_change: bool = False) -> Budget:
     query = select(Budget).where(*_own(caller), col(Budget.id) == budget_id)
     if to_change:
-        query = query.with_for_update().execution_options(populate_existing=True)
+        query = query.with_for_update()
     budget = (await session.exec(query)).first()
     if budget is None:
         raise NotFound(noun="budget", id=budget_id)

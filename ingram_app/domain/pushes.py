@@ -307,7 +307,7 @@ async def _read_on(session: AsyncSession, project_id: str) -> None:
     Whoever else reads it meanwhile is not waited for. What is made and how far it was read are kept as one.
     """
     mine = select(StripeAccount).where(StripeAccount.project_id == project_id).with_for_update(skip_locked=True)
-    account = (await session.exec(mine.execution_options(populate_existing=True))).first()
+    account = (await session.exec(mine)).first()
     read = (await execute(session, _READ, {"project_id": project_id, "apart": APART_SECONDS})).scalar()
     if account is None or read is None:
         return

@@ -398,7 +398,7 @@ async def _one(session: AsyncSession, caller: Caller, smith: str | None, run_id:
         caller.require_own(smith)
         query = query.where(Run.smith_id == smith)
     if hold:
-        query = query.with_for_update().execution_options(populate_existing=True)
+        query = query.with_for_update()
     run: Run | None = (await session.exec(query)).first()
     if run is None:
         raise NotFound(noun="run", id=run_id)

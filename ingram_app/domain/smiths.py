@@ -305,7 +305,7 @@ async def hold(session: AsyncSession, caller: Caller, smith_id: str) -> Smith:
     """
     caller.require("smiths:write")
     there = (Smith.project_id == caller.project_id, Smith.id == smith_id, col(Smith.tester_id).is_(None))
-    query = select(Smith).where(*there).with_for_update().execution_options(populate_existing=True)
+    query = select(Smith).where(*there).with_for_update()
     if (smith := (await session.exec(query)).first()) is None:
         raise NotFound(noun="smith", id=smith_id)
     return smith

@@ -155,11 +155,12 @@ async def add(session: AsyncSession, calls: Sequence[ToolCall]) -> None:
 
 
 async def of_run(session: AsyncSession, project_id: str, run_id: str, step: int | None = None) -> list[ToolCall]:
-    """Return the calls of a run, or of one of its steps, in order."""
+    """Return the calls of a run, or of one of its steps, in order, as they stand now: they change with the run held."""
     query = select(ToolCall).where(ToolCall.project_id == project_id, ToolCall.run_id == run_id)
     if step is not None:
         query = query.where(ToolCall.step == step)
-    return list((await session.exec(query.order_by(col(ToolCall.step), col(ToolCall.place)))).all())
+    query = query.order_by(col(ToolCall.step), col(ToolCall.place)).execution_options(populate_existing=True)
+    return list((await session.exec(query)).all())
 
 
 async def handed_out(session: AsyncSession, project_id: str, run_id: str) -> list[ToolCall]:

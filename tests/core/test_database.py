@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import ingram_app.domain
@@ -308,6 +308,17 @@ async def test_both_doors_lead_into_one_transaction(project: Tenant, both: list[
     async with transaction(Tenancy(project_id=project.id)) as session:
         found = await execute(session, text("select locale, timezone from smiths where id = :id"), {"id": both[0].id})
     assert found.one() == ("both", "UTC")
+
+
+async def test_what_is_read_to_be_held_is_as_it_stands_now(project: Tenant, both: list[Person]) -> None:
+    mine = select(Smith).where(Smith.id == both[0].id)
+    async with transaction(Tenancy(project_id=project.id)) as session:
+        read = (await session.exec(mine)).one()
+        async with transaction(Tenancy(project_id=project.id)) as other:
+            await execute(other, text("update smiths set locale = 'then' where id = :id"), {"id": both[0].id})
+        read.timezone = "Asia/Tokyo"
+        held = (await session.exec(mine.with_for_update())).one()
+        assert (held is read, held.locale, held.timezone) == (True, "then", "Asia/Tokyo")
 
 
 @DOORS

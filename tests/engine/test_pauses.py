@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.errors import NotFound
-from ingram_app.domain import frames, slots, tool_calls
+from ingram_app.domain import answers, approvals, frames, slots, tool_calls
 from ingram_app.domain.access import Actor, Caller, InsufficientScope, SmithMismatch
 from ingram_app.domain.answers import ActorUnproven, DecisionRequired, ToolCallAnswered
 from ingram_app.domain.approvals import Approval, ApprovalResolved, FourEyesRequired, OperatorRequired
@@ -82,6 +83,25 @@ async def test_who_follows_hears_the_pause_and_then_the_rest(world: World, worki
     assert [frame.seq for frame in before + after] == list(range(1, len(before + after) + 1))
     assert (before[-1].event, after[0].event, after[-1].event) == ("run.paused", "run.resumed", "run.completed")
     assert await world.frames(run) == before + after
+
+
+async def test_who_looked_at_an_approval_while_somebody_decided_it_learns_of_that(
+    world: World, probe: Probe, working: None
+) -> None:
+    run, approval = await paused(world)
+
+    async def decide(session: AsyncSession, who: str, decision: str) -> None:
+        caller = world.operator(who)
+        looked = await approvals.find(session, caller, approval.id)
+        which = (looked.smith_id, looked.run_id)
+        await answers.decide(session, caller, *which, approval_id=looked.id, decision=decision)
+
+    with pytest.raises(ApprovalResolved, match=r"is approved already, by ann@example\.com"):
+        await world.overlap(lambda one: decide(one, "ann", "approve"), lambda two: decide(two, "bob", "reject"))
+    assert (await world.ended(run)).status == "completed"
+    assert [use[0] for use in probe.uses] == ["charge"]
+    [decided] = await world.asked(run)
+    assert (decided.status, decided.actor["email"]) == ("approved", "ann@example.com")
 
 
 async def test_everything_else_of_the_step_is_done_before_the_run_pauses(
