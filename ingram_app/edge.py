@@ -1,7 +1,7 @@
 """The outermost room: every request passes here first, and is sent on to the API or to the console.
 
     /v1 /auth /exports /health /ready /metrics /openapi.json /docs  ─▶ api
-    everything else                                        ─▶ console: pages, their files, their websocket
+    everything else                                                  ─▶ console: pages, their files, their websocket
 
 What a browser sends on its own stops here: a foreign page's request is refused, and the session's cookie
 goes no further than to who reads cookies. Reflex keeps the headers of a handshake with the state of every

@@ -6,6 +6,8 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from ingram_app.core.clock import in_utc
+
 Item = TypeVar("Item")
 _FIRST, _LAST = (end.replace(tzinfo=UTC) for end in (datetime.min, datetime.max))
 _ZONE = timedelta(days=1)
@@ -13,7 +15,7 @@ _ZONE = timedelta(days=1)
 
 
 def _kept(given: datetime) -> datetime:
-    moment = given if given.tzinfo else given.replace(tzinfo=UTC)
+    moment = in_utc(given)
     if not _FIRST + _ZONE < moment < _LAST - _ZONE:
         raise ValueError("it is too far away to be kept")
     return moment

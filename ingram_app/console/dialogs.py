@@ -84,10 +84,10 @@ def shown_secret(secret: rx.Var[str]) -> rx.Component:
     return rx.el.div(rx.el.code(secret), copy_button(secret, "Copy the secret"), class_name="secret")
 
 
-def code_drawer(*calls: tuple[str, Text], id: str = "code") -> rx.Component:
+def code_drawer(*calls: tuple[str, Text]) -> rx.Component:
     """The API calls that do what this page does: `calls` are (what it does, the curl). Goes with `code_button()`."""
     return drawer(
-        id,
+        "code",
         "Code",
         "What this page does, by API. Put a key into TOKEN first.",
         *(rx.el.div(rx.el.h3(what), code(call, what), class_name="stack tight") for what, call in calls),
@@ -99,9 +99,9 @@ def drawer(id: str, title: Text, about: Text, *body: rx.Component) -> rx.Compone
     return _dialog(id, title, about, rx.el.div(*body, _deeds(id), class_name="stack"), class_name="drawer")
 
 
-def code_button(id: str = "code") -> rx.Component:
+def code_button() -> rx.Component:
     """The button that opens the page's `code_drawer`."""
-    return button("Code", icon="code", opens=id)
+    return button("Code", icon="code", opens="code")
 
 
 def curl(method: str, address: Text, path: Text, body: str = "", *, token: Text = "$TOKEN") -> rx.Var[str]:

@@ -27,15 +27,16 @@ LOOK_AGAIN_SECONDS = 5
 """How long a tab may follow after its session has ended, whatever its browser is made to do."""
 
 
-async def gulps(tab: rx.State, project_id: str, run_id: str, after: int = 0) -> AsyncGenerator[list[Shown], None]:
-    """Yield the run's frames past `after`, over all its pauses, until it ends: the first at once, others by and by."""
-    async with aclosing(gulped(tab, _over_pauses(project_id, run_id, after))) as told:
+async def gulps(tab: rx.State, project_id: str, run_id: str) -> AsyncGenerator[list[Shown], None]:
+    """Yield the run's frames, over all its pauses, until it ends: the first at once, others by and by."""
+    async with aclosing(gulped(tab, _over_pauses(project_id, run_id))) as told:
         async for gulp in told:
             yield gulp
 
 
-async def _over_pauses(project_id: str, run_id: str, place: int) -> AsyncGenerator[Shown | None]:
-    """Yield a run's frames past `place`, those after a pause too, until it ends; `None` when it is quiet."""
+async def _over_pauses(project_id: str, run_id: str) -> AsyncGenerator[Shown | None]:
+    """Yield a run's frames, those after a pause too, until it ends; `None` when it is quiet."""
+    place = 0
     with signals.listening(frames.topic(run_id)) as more:
         while True:
             while not more.empty():

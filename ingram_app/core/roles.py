@@ -7,5 +7,4 @@ ROLE = "ingram_app"
 """What every connection of the application works as; row level security holds it."""
 
 DISPATCHER = "ingram_engine"
-"""Sees of every project what waits to be taken up or looked after (runs, guarded rollouts, scratch smiths, webhooks,
-trace exports, mails), and not a word of it."""
+"""Sees of every project what waits to be taken up or looked after, and not a word of it."""

@@ -55,9 +55,9 @@ def listening(*topics: str) -> Iterator[asyncio.Queue[Item]]:
                 del _listeners[topic]
 
 
-def send(session: AsyncSession, *topics: str, item: Item = None) -> None:
-    """Tell `topics` when the transaction has landed; `item` goes to listeners of this process only."""
-    afterwards(session, lambda: tell(*topics, item=item))
+def send(session: AsyncSession, *topics: str) -> None:
+    """Tell `topics` when the transaction has landed."""
+    afterwards(session, lambda: tell(*topics))
 
 
 def publish(*topics: str, item: Item = None) -> None:
@@ -68,7 +68,7 @@ def publish(*topics: str, item: Item = None) -> None:
 
 
 def tell(*topics: str, item: Item = None) -> None:
-    """Tell `topics` now: what they tell of has landed."""
+    """Tell `topics` now: what they tell of has landed. `item` goes to listeners of this process only."""
     publish(*topics, item=item)
     if _alone:
         return

@@ -9,7 +9,7 @@ still come: whoever has read down to an event has missed none before it.
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
-from ingram_app.core.clock import now
+from ingram_app.core.clock import in_utc, now
 from ingram_app.core.database import Moment, compact, execute
 from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
@@ -111,7 +111,7 @@ async def browse(
     if smith_id is not None:
         query = query.where(Event.smith_id == smith_id)
     if since is not None:
-        query = query.where(Event.created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
+        query = query.where(Event.created_at >= in_utc(since))
     return await page(session, query, Event, place, by="position")
 
 

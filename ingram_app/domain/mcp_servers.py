@@ -144,7 +144,7 @@ _known: OrderedDict[str, tuple[float, list[McpServer]]] = OrderedDict()
 """By project, with when it was read: most runs have no servers, and need not ask each time."""
 
 
-def checked(caller: Caller, name: str, given: dict[str, Any]) -> "Wanted":
+def checked(caller: Caller, name: str, given: dict[str, Any]) -> Wanted:
     """Return what a server is to be, if it can be that.
 
     Raises `InvalidMcpServerName`, `McpTargetRequired`, `InvalidMcpServerUrl`, `McpProviderRequired`,

@@ -15,7 +15,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel, col, select
@@ -23,7 +22,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, execute, one_of
+from ingram_app.core.database import Moment, execute, moment_in, one_of
 from ingram_app.core.ids import new_id
 from ingram_app.domain import projects
 from ingram_app.domain.access import Caller
@@ -178,7 +177,7 @@ async def claim(session: AsyncSession, project_id: str, op_id: str) -> MemoryOp 
         op.error = op.error or "abandoned"
         return None
     op.state, op.began_at, op.attempts = OpState.working, now(), op.attempts + 1
-    op.due_at = await _moment(session, HOLD_SECONDS)
+    op.due_at = await moment_in(session, HOLD_SECONDS)
     return op
 
 
@@ -198,7 +197,7 @@ async def fail(session: AsyncSession, op: MemoryOp, error: str, *, again: bool) 
     held = await _held(session, op)
     held.error = error
     if again and (op.attempts <= len(RETRIES_SECONDS) or op.kind is OpKind.embed):
-        held.due_at = await _moment(session, [*RETRIES_SECONDS, EVER_AFTER_SECONDS][min(op.attempts, 5) - 1])
+        held.due_at = await moment_in(session, [*RETRIES_SECONDS, EVER_AFTER_SECONDS][min(op.attempts, 5) - 1])
         if op.kind is not OpKind.learn:
             await _wait_again(session, held)
     else:
@@ -208,7 +207,7 @@ async def fail(session: AsyncSession, op: MemoryOp, error: str, *, again: bool) 
 async def let_go(session: AsyncSession, op: MemoryOp) -> None:
     """Leave an operation that nothing came of to whoever comes next. Raises `OpLost`."""
     held = await _held(session, op)
-    held.attempts, held.due_at = held.attempts - 1, await _moment(session, 0)
+    held.attempts, held.due_at = held.attempts - 1, await moment_in(session)
 
 
 async def last_fold(session: AsyncSession, project_id: str, smith_id: str) -> datetime | None:
@@ -243,10 +242,3 @@ async def _wait_again(session: AsyncSession, held: MemoryOp) -> None:
         held.state = OpState.waiting
     else:
         await session.delete(held)
-
-
-async def _moment(session: AsyncSession, seconds: float) -> datetime:
-    """Return the moment so far from now, by the one clock that all processes share: the database's."""
-    later = func.clock_timestamp() + sa.text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
-    moment: datetime = (await session.exec(select(later))).one()
-    return moment

@@ -1,6 +1,6 @@
 """Projects: the walls between tenants. Everything else hangs in one; its id is the tenant of every query.
 
-live ──archive──▶ archived: every token dies, every run stops. Its rows and keys are erased after a time of grace.
+live ──archive──▶ archived: every token dies, every run stops. Its rows and keys stay.
 """
 
 from dataclasses import dataclass, replace

@@ -26,7 +26,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import signals
 from ingram_app.core.clock import now
-from ingram_app.core.database import Moment, execute, keepable, one_of
+from ingram_app.core.database import Moment, execute, keepable, moment_in, one_of
 from ingram_app.core.ids import new_id
 from ingram_app.domain import audit, customers, keyrings, projects, stripe_accounts
 from ingram_app.domain.access import Caller
@@ -213,7 +213,7 @@ async def take(session: AsyncSession, project_id: str) -> list[Attempt]:
         await _give_up(session, project_id, "The project was deleted.")
         return []
     await _read_on(session, project_id)
-    moment = await _moment(session)
+    moment = await moment_in(session)
     await _end_the_old(session, project_id, moment)
     key = (await keyrings.find(session, project_id)).unseal(account.sealed_key).decode()
     due_now = (Push.state == PushState.waiting, Push.next_attempt_at <= moment)
@@ -244,7 +244,7 @@ async def settle(session: AsyncSession, attempt: Attempt, answer: Answer) -> Non
         if answer.came is Came.rejected:
             push.state = PushState.dead if push.unsure_since is None else PushState.unsure
         wait = RETRIES_SECONDS[min(attempt.number, len(RETRIES_SECONDS)) - 1] * random.uniform(*JITTER)
-        push.next_attempt_at = await _moment(session, wait)
+        push.next_attempt_at = await moment_in(session, wait)
     await session.flush()
     await _heed_the_key(session, attempt, answer)
     signals.send(session, topic(push.customer_id))
@@ -354,10 +354,3 @@ def _attempt(push: Push, unsure_since: datetime | None, key: str, account: Strip
 
 def _of(caller: Caller, customer_id: str) -> Any:
     return select(Push).where(Push.project_id == caller.project_id, Push.customer_id == customer_id)
-
-
-async def _moment(session: AsyncSession, seconds: float = 0) -> datetime:
-    """Return the moment so far from now, by the one clock that all processes share: the database's."""
-    later = func.clock_timestamp() + text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
-    moment: datetime = (await session.exec(select(later))).one()
-    return moment

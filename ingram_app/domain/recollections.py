@@ -39,7 +39,7 @@ class Recollection(SQLModel, table=True):
 
 
 _NEW = text(
-    "select r.id, r.thread_id, r.input, r.output->>'content', r.created_at from runs r"
+    "select r.id, r.input, r.output->>'content' from runs r"
     " where r.project_id = :project_id and r.smith_id = :smith_id and r.status = 'completed' and r.input <> '[]'"
     " and not exists (select from recollections m where m.run_id = r.id)"
     " order by r.created_at desc limit :limit"
@@ -63,7 +63,7 @@ async def catch_up(session: AsyncSession, project_id: str, smith_id: str) -> int
     """Write down the newest turns that are not yet; return how many there were."""
     known = {"project_id": project_id, "smith_id": smith_id, "limit": AT_ONCE}
     rows = (await execute(session, _NEW, known)).all()
-    told = [{"id": run_id, "content": _told(said, answer)} for run_id, _, said, answer, _ in rows]
+    told = [{"id": run_id, "content": _told(said, answer)} for run_id, said, answer in rows]
     if told:
         await execute(session, _KEEP, {"project_id": project_id, "smith_id": smith_id, "told": compact(told)})
     return len(told)

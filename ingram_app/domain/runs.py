@@ -9,7 +9,7 @@ any process takes them up, in turn from every project. Of one thread one run wor
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core import process, signals
-from ingram_app.core.clock import now
+from ingram_app.core.clock import in_utc, now
 from ingram_app.core.database import Moment, afterwards, one_of
 from ingram_app.core.errors import Conflict, NotFound
 from ingram_app.core.ids import new_id
@@ -265,14 +265,10 @@ async def browse(
     if among is not None:
         query = query.where(col(Run.id).in_(among))
     if since is not None:
-        query = query.where(Run.created_at >= _in_utc(since))
+        query = query.where(Run.created_at >= in_utc(since))
     if until is not None:
-        query = query.where(Run.created_at < _in_utc(until))
+        query = query.where(Run.created_at < in_utc(until))
     return await page(session, query, Run, place)
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: str, reason: str | None = None) -> Run:

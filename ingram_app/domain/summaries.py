@@ -58,8 +58,6 @@ class Past:
     turns: tuple[tuple[int, str], ...] = ()
     """Its newest turns, oldest first: of each the number, and its messages as JSON."""
     summary: str = ""
-    reaches: int = 0
-    """The last turn that the summary tells of."""
     more: bool = False
     """There are turns between those and these."""
 
@@ -93,7 +91,7 @@ async def past(session: AsyncSession, project_id: str, smith_id: str, thread_id:
             break
         kept.append((turn, messages))
     more = len(kept) < len(rows) - bool(reaches)
-    return Past(tuple(reversed(kept)), summary, reaches, more)
+    return Past(tuple(reversed(kept)), summary, more)
 
 
 async def keep(session: AsyncSession, summary: Summary) -> None:

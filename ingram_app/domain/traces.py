@@ -5,12 +5,13 @@ A trace of a run has the run's id behind `trc_`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from ingram_app.core.clock import in_utc
 from ingram_app.core.errors import NotFound
 from ingram_app.domain import run_spans, runs, spans as sent
 from ingram_app.domain.access import Caller
@@ -78,7 +79,7 @@ async def browse(
     if status is not None:
         query = query.where(SentTrace.status == status)
     if since is not None:
-        query = query.where(SentTrace.created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
+        query = query.where(SentTrace.created_at >= in_utc(since))
     of_programs = await page(session, query, SentTrace, place)
     both = [*of_runs.data, *of_programs.data]
     both.sort(key=lambda one: (one.created_at, one.id.encode()), reverse=True)

@@ -1,7 +1,7 @@
 """Transcripts: the messages that each run added to its thread. Those of completed turns are the thread's history.
 
-A transcript is also the run's checkpoint: it is written before each model call, and whoever takes the run up again
-goes on from it.
+A transcript is also the run's checkpoint: it is written with each answer that asks for tools, and whoever takes the run
+up again goes on from it.
 """
 
 from typing import Any

@@ -17,6 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ingram_app.core.database import Moment, execute
 from ingram_app.domain.access import Caller
+from ingram_app.domain.customers import UNASSIGNED
 from ingram_app.domain.periods import Period, Piece
 
 
@@ -102,7 +103,6 @@ By = Literal["smith", "agent", "model", "customer", "app", "day", "day_model"]
 MOST_GROUPS = 1000
 REST = "*"
 """The key of all groups beyond the most that are told apart."""
-PRINCIPAL = "principal:"
 AT_ONCE = 20_000
 """Calls, about: those of one transaction are added up together."""
 _BEGIN = sa.text(
@@ -159,7 +159,7 @@ _FORGET_SUMS = sa.text(
     f" app, source, {_SUMMED} from gone group by 1, 2, 3, 4, 5, 6, 7, 8, 9 {_ADD}"
 )
 
-_PAYS = f"case when customer_id <> '' then customer_id when smith_id <> '' then '{PRINCIPAL}' || smith_id else '' end"
+_PAYS = f"case when customer_id <> '' then customer_id when smith_id <> '' then '{UNASSIGNED}' || smith_id else '' end"
 _SUM_KEYS = {
     "smith": "smith_id", "agent": "agent_id", "model": "model", "app": "app", "customer": _PAYS, "day": "starts::text",
     "day_model": "starts || ' ' || model",
@@ -265,9 +265,9 @@ async def named(session: AsyncSession, caller: Caller, by: By, keys: Collection[
     if by not in _NAMES:
         return {}
     names = _SMITHS if by == "customer" and caller.smith_id else _NAMES[by]
-    known = {"project_id": caller.project_id, "keys": [key.removeprefix(PRINCIPAL) for key in keys]}
+    known = {"project_id": caller.project_id, "keys": [key.removeprefix(UNASSIGNED) for key in keys]}
     found = {row[0]: row[1] for row in (await execute(session, names, known)).all()}
-    return {key: found[plain] for key in keys if (plain := key.removeprefix(PRINCIPAL)) in found}
+    return {key: found[plain] for key in keys if (plain := key.removeprefix(UNASSIGNED)) in found}
 
 
 def _asked(

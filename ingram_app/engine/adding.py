@@ -9,8 +9,3 @@ SECONDS = 10
 async def add_up_forever() -> None:
     """Add up what is new, every few seconds; of each project one process at a time."""
     await rounds.go_forever(usage.behind, usage.fold, SECONDS)
-
-
-async def add_up() -> int:
-    """Add up what there is now; return for how many projects there was something."""
-    return await rounds.go(usage.behind, usage.fold)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.usage import RequestUsage
 
 from ingram_app.domain import model_calls
@@ -58,12 +58,6 @@ class Meter:
         into, out, micros = self._used or (0, 0, 0)
         self._used = into + call.input_tokens, out + call.output_tokens, micros + (call.cost_micros or 0)
         return call
-
-    def take_lost(
-        self, words: str, model: str, access: Access, asked: Sequence[ModelMessage], instructions: str | None
-    ) -> None:
-        """Price a call that a process was in the middle of when it died: these words are all that is known of it."""
-        self.take(ModelResponse(parts=[TextPart(words)]), model, access, asked, instructions, whole=False)
 
 
 def _estimate(

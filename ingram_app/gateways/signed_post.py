@@ -8,10 +8,11 @@ Signed twice, each form with every secret that is given:
 
 import hashlib
 import hmac
-from datetime import UTC, datetime
+from datetime import datetime
 
 from standardwebhooks import Webhook
 
+from ingram_app.core.clock import now
 from ingram_app.gateways import posting
 from ingram_app.gateways.posting import Answer
 
@@ -20,7 +21,7 @@ SECONDS = 10
 
 async def send(url: str, *, secrets: list[str], id: str, body: bytes) -> Answer:
     """Post a message, and read no more of the answer than an excerpt. What goes wrong is part of what comes back."""
-    headers = signed(secrets, id, body, datetime.now(UTC))
+    headers = signed(secrets, id, body, now())
     return await posting.post(url, headers=headers, body=body, within_seconds=SECONDS)
 
 

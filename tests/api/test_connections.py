@@ -54,9 +54,9 @@ def on_our_side(location: str) -> str:
     return location.removeprefix(settings().address)
 
 
-async def connect(service: Service, person: Person, nobody: Client, user: str = "ann@example.com") -> dict[str, Any]:
+async def connect(service: Service, person: Person, nobody: Client) -> dict[str, Any]:
     """Connect a smith as its person does; return the connection."""
-    back = on_our_side(await service.consent(await link(person.api, person.id), user))
+    back = on_our_side(await service.consent(await link(person.api, person.id), "ann@example.com"))
     assert ok(await nobody.get(back))["connection"] == "ok"
     [connection] = ok(await person.api.get(f"/v1/smiths/{person.id}/connections"))["data"]
     return dict(connection)

@@ -208,11 +208,6 @@ async def test_a_stream_asked_for_twice_names_the_run_there_is(smith: Person) ->
     assert told == {"v": 1, "run_id": run_id, "status": "completed"}
 
 
-@pytest.fixture
-async def slow(project: Tenant) -> Person:
-    return await project.person(model="test/slow")
-
-
 async def test_a_run_that_still_works_is_in_progress(slow: Person) -> None:
     path = f"/v1/smiths/{slow.id}/runs"
     asking = asyncio.create_task(slow.api.post(path, json=SLOW, headers=key("slow")))

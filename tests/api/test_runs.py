@@ -201,11 +201,6 @@ async def test_a_smith_sees_only_its_own_runs(project: Tenant, smith: Person) ->
     error(await smith.api.get("/v1/runs", params={"smith_id": sibling["id"]}), 403, "smith_mismatch")
 
 
-@pytest.fixture
-async def slow(project: Tenant) -> Person:
-    return await project.person(model="test/slow")
-
-
 async def test_a_run_is_cancelled_while_it_works(slow: Person) -> None:
     path = f"/v1/smiths/{slow.id}/runs"
     asking = asyncio.create_task(slow.api.post(path, json=said("[[pause 30s]] wait")))

@@ -19,10 +19,10 @@ Event = tuple[str, str, dict[str, Any]]
 
 @asynccontextmanager
 async def following(
-    client: httpx.AsyncClient, slow: Person, thread: str = "t", last: str | None = None
+    client: httpx.AsyncClient, slow: Person, last: str | None = None
 ) -> AsyncIterator[AsyncIterator[Event]]:
     headers = {} if last is None else {"Last-Event-ID": last}
-    path = f"/v1/smiths/{slow.id}/threads/{thread}/events"
+    path = f"/v1/smiths/{slow.id}/threads/t/events"
     async with client.stream("GET", path, headers=headers) as answer:
         assert answer.status_code == 200, await answer.aread()
         assert answer.headers["content-type"].startswith("text/event-stream")

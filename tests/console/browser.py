@@ -73,9 +73,9 @@ class Visitor:
 
 
 @asynccontextmanager
-async def visiting(browser: Browser, url: str, cookie: str = "", *, width: int = 1280) -> AsyncIterator[Visitor]:
+async def visiting(browser: Browser, url: str, cookie: str = "") -> AsyncIterator[Visitor]:
     """Open a window of its own, signed in with a session's cookie if there is one."""
-    context = await browser.new_context(base_url=url, viewport={"width": width, "height": 800})
+    context = await browser.new_context(base_url=url, viewport={"width": 1280, "height": 800})
     context.set_default_timeout(10_000)
     await context.grant_permissions(["clipboard-read", "clipboard-write"])
     if cookie:

@@ -32,12 +32,12 @@ from ingram_app.domain.turns import Turn
 from tests.console.desk import Desk, call, sit
 
 
-async def run_of(desk: Desk, external_id: str = "user-1", said: str = "Hello", *, cancelled: bool = False) -> Run:
+async def run_of(desk: Desk, external_id: str = "user-1", *, cancelled: bool = False) -> Run:
     """Queue a run, as one that nobody waits for; there is no engine here to take it up."""
     caller = await desk.caller()
     async with transaction(caller.tenancy) as session:
         clone, _ = await smiths.create(session, caller, {"external_id": external_id, "model": "test/echo"})
-        turn = Turn([{"role": "user", "content": said}], background=True)
+        turn = Turn([{"role": "user", "content": "Hello"}], background=True)
         run = await runs.start(session, caller, clone.smith.id, turn)
         if cancelled:
             await runs.cancel(session, caller, clone.smith.id, run.id, "not needed")

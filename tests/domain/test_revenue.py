@@ -12,7 +12,6 @@ from ingram_app.domain import rates, revenue, usage
 from ingram_app.domain.access import platform
 from tests.world import Client, Tenant, World, error, ok
 
-MILLION = 1_000_000
 RATES = {"model_cost_percent": 150, "run_price_micros": 1_000, "meter_prices_micros": {"pages": 20_001}}
 
 

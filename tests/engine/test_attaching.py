@@ -36,9 +36,9 @@ async def sent(server: str) -> Any:
         return (await client.get(f"{server}/_seen")).json()["last"]["body"]["messages"]
 
 
-async def show(world: World, smith_id: str, *parts: dict[str, Any], thread: str = "t") -> Run:
+async def show(world: World, smith_id: str, *parts: dict[str, Any]) -> Run:
     text = {"type": "text", "text": "look"}
-    return await world.ended(await world.start_with(smith_id, [{"role": "user", "content": [text, *parts]}], thread))
+    return await world.ended(await world.start_with(smith_id, [{"role": "user", "content": [text, *parts]}], "t"))
 
 
 async def test_openai_is_sent_the_bytes_in_this_turn_and_in_the_next(world: World, server: str) -> None:

@@ -25,11 +25,11 @@ MANY = (
 )
 
 
-async def next_up(*worlds: World, most: int = 100) -> list[tuple[str, str]]:
+async def next_up(*worlds: World) -> list[tuple[str, str]]:
     """Return who is next of these projects; others of this file may have left runs behind."""
     mine = {world.caller.project_id for world in worlds}
     async with dispatching() as session:
-        return [run for run in await slots.next_up(session, 1000) if run[0] in mine][:most]
+        return [run for run in await slots.next_up(session, 1000) if run[0] in mine]
 
 
 async def begin(world: World, number: int, said: str = "hello", model: str = "test/slow") -> list[Run]:

@@ -58,9 +58,9 @@ async def hurry(world: World) -> None:
     await world.sql("update trace_exports set busy_until = now() where busy_until < now() + interval '20 minutes'")
 
 
-async def ended(world: World, number: int = 1, said: str = "hello") -> list[Run]:
+async def ended(world: World, number: int = 1) -> list[Run]:
     smith = await world.smith()
-    return [await world.says(smith, said) for _ in range(number)]
+    return [await world.says(smith, "hello") for _ in range(number)]
 
 
 async def test_a_run_that_ends_is_told_as_the_trace_that_the_api_shows(
