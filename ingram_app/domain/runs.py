@@ -252,23 +252,16 @@ async def browse(
     A moment without a zone is one of UTC. Raises `SmithMismatch`.
     """
     caller.require(may)
-    query = _visible(caller)
-    if smith_id is not None:
-        caller.require_own(smith_id)
-        query = query.where(Run.smith_id == smith_id)
-    for column, value in ((Run.status, status), (Run.agent_id, agent_id), (Run.thread_id, thread_id)):
-        if value is not None:
-            query = query.where(column == value)
+    query = _visible(caller, smith_id)
+    filters = ((Run.status, status), (Run.agent_id, agent_id), (Run.thread_id, thread_id))
+    wanted: list[Any] = [column == value for column, value in filters if value is not None]
+    wanted += [Run.created_at >= in_utc(since)] if since else []
+    wanted += [Run.created_at < in_utc(until)] if until else []
+    wanted += [col(Run.id).in_(among)] if among is not None else []
     if external_id_prefix:
         named = col(smiths.Smith.external_id).startswith(external_id_prefix, autoescape=True)
         query = query.join(smiths.Smith, col(smiths.Smith.id) == Run.smith_id).where(named)
-    if among is not None:
-        query = query.where(col(Run.id).in_(among))
-    if since is not None:
-        query = query.where(Run.created_at >= in_utc(since))
-    if until is not None:
-        query = query.where(Run.created_at < in_utc(until))
-    return await page(session, query, Run, place)
+    return await page(session, query.where(*wanted), Run, place)
 
 
 async def cancel(session: AsyncSession, caller: Caller, smith_id: str, run_id: str, reason: str | None = None) -> Run:
@@ -389,18 +382,16 @@ async def stop(session: AsyncSession, caller: Caller, run: Run, reason: str | No
 
 
 async def _one(session: AsyncSession, caller: Caller, smith: str | None, run_id: str, *, hold: bool = False) -> Run:
-    query = _visible(caller).where(Run.id == run_id)
-    if smith is not None:
-        caller.require_own(smith)
-        query = query.where(Run.smith_id == smith)
-    if hold:
-        query = query.with_for_update()
-    run: Run | None = (await session.exec(query)).first()
+    query = _visible(caller, smith).where(Run.id == run_id)
+    run: Run | None = (await session.exec(query.with_for_update() if hold else query)).first()
     if run is None:
         raise NotFound(noun="run", id=run_id)
     return run
 
 
-def _visible(caller: Caller) -> Any:
+def _visible(caller: Caller, smith_id: str | None = None) -> Any:
+    if smith_id is not None:
+        caller.require_own(smith_id)
+    whose = (caller.smith_id or None) if smith_id is None else smith_id
     query = select(Run).where(Run.project_id == caller.project_id)
-    return query.where(Run.smith_id == caller.smith_id) if caller.smith_id else query
+    return query if whose is None else query.where(Run.smith_id == whose)
