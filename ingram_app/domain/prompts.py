@@ -6,6 +6,7 @@ It is put together again from what is kept: a turn that was taken out of the his
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -15,6 +16,7 @@ from ingram_app.domain import retrievals, runs, speech, transcripts
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.speech import Message
+from ingram_app.domain.tool_calls import NOTICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,23 @@ _SUMMARY = text(
 )
 
 
+def instructions(run: Run) -> str | None:
+    """Return what the smith is told to be: the same words for as long as the run lasts, whoever carries it."""
+    rendered, plain = run.rendered_instructions, run.config.get("instructions")
+    return plain if rendered is None else rendered
+
+
 async def of_run(session: AsyncSession, caller: Caller, run_id: str) -> Prompt:
     """Return what the model of a run was told. Raises `NotFound`."""
     run = await runs.look_up(session, caller, run_id, may="traces:read")
     written = json.loads(await transcripts.of_run(session, run.project_id, run.id)) or run.input
-    since = next((message["metadata"]["since_turn"] for message in written if _knows(message)), run.turn)
+    about: dict[str, Any] = next((message["metadata"] for message in written if _knows(message)), {})
+    since = about.get("since_turn", run.turn)
     known = {"project_id": run.project_id, "smith_id": run.smith_id, "thread_id": run.thread_id, "since": since}
     rows = (await execute(session, _EARLIER, known | {"turn": run.turn})).all()
     found = await retrievals.of_run(session, run.project_id, run.id)
     return Prompt(
-        instructions=run.config.get("instructions"),
+        instructions="\n\n".join(filter(None, [instructions(run), NOTICE if about.get("tools") else None])) or None,
         summary=(await execute(session, _SUMMARY, known)).scalar(),
         notes=found.told if found else None,
         earlier=[speech.read(message, earlier, at) for earlier, at, messages in rows for message in messages],
@@ -58,8 +67,8 @@ async def of_run(session: AsyncSession, caller: Caller, run_id: str) -> Prompt:
     )
 
 
-def _knows(message: dict[str, object]) -> bool:
-    return "since_turn" in (message.get("metadata") or {})  # type: ignore[operator]
+def _knows(message: dict[str, Any]) -> bool:
+    return "since_turn" in (message.get("metadata") or {})
 
 
 def _read(run: Run, message: dict[str, object]) -> Message:

@@ -14,6 +14,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 
 from ingram_app.core.clock import now
 from ingram_app.core.errors import IngramError
+from ingram_app.domain import prompts
 from ingram_app.domain.frames import ReasoningDelta
 from ingram_app.domain.model_keys import Access
 from ingram_app.domain.projects import Limits
@@ -140,7 +141,7 @@ class Asking:
     ) -> ModelResponse:
         """Hand on what one model answers. Raises `OutputLimitExceeded`, `ModelRequestFailed`."""
         began_at, first_at = now(), None
-        instructions = self.toolbox.instructions(prompt.instructions(self._run))
+        instructions = self.toolbox.instructions(prompts.instructions(self._run))
         suited, changed = attaching.suited(messages, access.provider)
         if changed:
             self._warn("attachment_not_sent", f"{model} was told of a picture or file that it can not be sent.")

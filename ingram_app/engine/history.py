@@ -14,7 +14,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 
 from ingram_app.core.database import keepable, transaction
 from ingram_app.core.errors import IngramError
-from ingram_app.domain import leases, summaries, threads
+from ingram_app.domain import leases, prompts, summaries, threads
 from ingram_app.domain.leases import Lease
 from ingram_app.domain.model_calls import Call
 from ingram_app.domain.projects import Limits
@@ -97,7 +97,7 @@ class History:
         """Return how many tokens the past may take: what the models that may answer have, less all the rest."""
         window = min(map(windows.context_tokens, self._asking.models))
         answer = prompt.settings(self._run, None).get("max_tokens") or ANSWER_TOKENS
-        instructions = windows.tokens_of(prompt.instructions(self._run) or "")
+        instructions = windows.tokens_of(prompts.instructions(self._run) or "")
         room = window - min(answer, window // 4) - instructions - wording.tokens_of(added) - window // 20
         return max(0, min(room, self._limits.max_history_tokens or room))
 

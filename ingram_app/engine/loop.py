@@ -12,7 +12,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 
 from ingram_app.core.errors import IngramError
 from ingram_app.core.readings import made
-from ingram_app.domain import model_calls, transcripts
+from ingram_app.domain import model_calls, prompts, transcripts
 from ingram_app.domain.endings import Ending
 from ingram_app.domain.frames import AnyFrame, MessageCompleted, RunCompleted
 from ingram_app.domain.leases import Lease, Pause
@@ -99,7 +99,8 @@ class Loop:
             await self.purse.open(self._tokens())
         if self._past is None:
             self._past = await self.history.of(self.standing.past, [*self._notes, *self.added])
-        self.asking.context = {"since_turn": self.history.since_turn, **self.purse.told}
+        tools = {"tools": True} if self.asking.toolbox.tools else {}
+        self.asking.context = {"since_turn": self.history.since_turn, **tools, **self.purse.told}
         messages = await self.attaching.shown([*self._past, *self._notes, *self.added])
         response = await self.asking.ask(messages, self.said)
         self.said = ""
@@ -114,7 +115,7 @@ class Loop:
 
     def _tokens(self) -> int:
         """Return about how many tokens the model is going to be asked, the tools' definitions apart."""
-        told = (prompt.instructions(self.run) or "", self.standing.past.text)
+        told = (prompts.instructions(self.run) or "", self.standing.past.text)
         return sum(map(windows.tokens_of, told)) + wording.tokens_of([*self._notes, *self.added])
 
     def _left(self) -> ModelResponse | None:

@@ -25,12 +25,6 @@ def of_input(run: Run) -> list[ModelMessage]:
     return [_message(said["role"], said["content"]) for said in run.input]
 
 
-def instructions(run: Run) -> str | None:
-    """Return what the smith is told to be: the same words for as long as the run lasts, whoever carries it."""
-    told: str | None = run.config["instructions"] if run.rendered_instructions is None else run.rendered_instructions
-    return told
-
-
 def settings(run: Run, max_output_tokens: int | None) -> dict[str, Any]:
     """Return how the model is to answer, within what the run still may say."""
     wanted = {name: value for name, value in run.config["model_settings"].items() if value is not None}

@@ -5,6 +5,7 @@ import pytest
 from ingram_app.core.database import transaction
 from ingram_app.domain import prompts
 from ingram_app.domain.access import TENANT, Actor, Caller
+from ingram_app.domain.tool_calls import NOTICE
 from tests.world import Person, Tenant, error, ok
 
 
@@ -40,3 +41,13 @@ async def test_what_the_model_was_told_is_put_together_again(project: Tenant, pe
     assert (prompt.instructions, prompt.summary) == ("Be brief.", None)
     assert [(m.role, m.content[0]["text"]) for m in prompt.earlier] == [("user", "one"), ("assistant", "one")]
     assert [(m.role, m.content[0]["text"]) for m in prompt.own] == [("user", "two"), ("assistant", "two")]
+
+
+async def test_the_model_was_told_its_instructions_with_names_filled_in_and_about_tools(project: Tenant) -> None:
+    about = {"display_name": "Joe", "instructions": "You help {{ display_name }}."}
+    smith = await project.smith(**about, enabled_hosted_tools=["calculator"])
+    run = await project.run(smith["id"], "one")
+    caller = Caller(Actor("tenant", project.id), frozenset({TENANT}), project_id=project.id)
+    async with transaction(caller.tenancy) as session:
+        prompt = await prompts.of_run(session, caller, run["id"])
+    assert prompt.instructions == f"You help Joe.\n\n{NOTICE}"

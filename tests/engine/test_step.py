@@ -106,7 +106,7 @@ async def test_a_smith_with_tools_is_told_what_the_marks_mean_and_others_are_not
     without = await world.says(await world.smith("test/tools"), "hello")
     having = await world.says(await smith(world), "hello")
     assert without.usage["input_tokens"] == 1
-    assert having.usage["input_tokens"] == 1 + len(toolbox.NOTICE.split())
+    assert having.usage["input_tokens"] == 1 + len(tool_calls.NOTICE.split())
 
 
 async def test_a_result_that_is_too_large_is_cut(world: World, probe: Probe, working: None) -> None:
