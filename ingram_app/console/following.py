@@ -99,11 +99,13 @@ async def stirred(
 
 
 def renew(rows: list[Row], shown: list[Row], now: dict[str, Row]) -> bool:
-    """Put what has become of the rows shown in their place; tell whether they are shown still."""
+    """Put what has become of the rows shown in their place; what is gone goes. Tell whether they are shown still."""
     if [row.id for row in rows] != [row.id for row in shown]:
         return False
-    for place, row in enumerate(shown):
-        if now.get(row.id, row) != row:
+    for place, row in reversed(list(enumerate(shown))):
+        if row.id not in now:
+            del rows[place]
+        elif now[row.id] != row:
             rows[place] = now[row.id]
     return True
 

@@ -114,6 +114,10 @@ class RunPage(rx.State):
                         self._show_state(run)
                 if run is not None:
                     yield Waterfall.load
+        async with self:
+            stays = self.id == wanted
+        if stays:  # it may have ended by being erased
+            await self._read(caller, wanted, story)
 
     @rx.event
     async def cancel(self):
@@ -134,9 +138,10 @@ class RunPage(rx.State):
         return [rx.redirect(f"/p/{caller.project_id}/runs/{again.id}"), rx.toast.success("Replayed")]
 
     async def _read(self, caller: Caller, wanted: str, story: Story) -> Run:
-        async with transaction(caller.tenancy) as session:
-            run = await runs.look_up(session, caller, wanted)
-            story.fill(await tool_calls.of_run(session, run.project_id, run.id))
+        with or_not_here("run"):
+            async with transaction(caller.tenancy) as session:
+                run = await runs.look_up(session, caller, wanted)
+                story.fill(await tool_calls.of_run(session, run.project_id, run.id))
         return run
 
     def _tell(self, story: Story) -> None:

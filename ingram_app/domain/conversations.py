@@ -17,7 +17,7 @@ from ingram_app.core import signals
 from ingram_app.core.database import Tenancy, execute, transaction
 from ingram_app.core.errors import Invalid, NotFound
 from ingram_app.core.settings import settings
-from ingram_app.domain import audit, frames, runs, smiths, speech, summaries, threads
+from ingram_app.domain import approvals, audit, frames, runs, smiths, speech, summaries, threads
 from ingram_app.domain.access import Caller
 from ingram_app.domain.frames import Shown
 from ingram_app.domain.paging import FIRST, InvalidCursor, Page, Place, cursor, number
@@ -170,7 +170,8 @@ async def wipe(session: AsyncSession, caller: Caller, smith_id: str, thread_id: 
     known["run_ids"] = [run_id for (run_id,) in (await execute(session, _EMPTY_RUNS, known)).all()]
     for statement in _DELETE:
         await execute(session, statement, known)
-    signals.send(session, runs.topic(caller.project_id), threads.topic(smith_id, thread_id))
+    of_project = runs.topic(caller.project_id), approvals.topic(caller.project_id)
+    signals.send(session, *of_project, threads.topic(smith_id, thread_id))
     return len(known["run_ids"])
 
 

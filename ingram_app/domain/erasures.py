@@ -18,7 +18,19 @@ from ingram_app.core.clock import now
 from ingram_app.core.database import Moment, execute
 from ingram_app.core.errors import NotFound
 from ingram_app.core.ids import new_id
-from ingram_app.domain import audit, budgets, event_types, events, frames, idempotency, runs, smiths, tokens, usage
+from ingram_app.domain import (
+    approvals,
+    audit,
+    budgets,
+    event_types,
+    events,
+    frames,
+    idempotency,
+    runs,
+    smiths,
+    tokens,
+    usage,
+)
 from ingram_app.domain.access import Caller
 
 
@@ -101,7 +113,7 @@ async def erase(session: AsyncSession, caller: Caller, smith_id: str) -> Erasure
         await idempotency.forget(session, caller, one)
     await events.tell(session, caller, event_types.SmithErased(receipt_id=receipt.id), smith_id=smith_id)
     await audit.note(session, caller, "smith.erased", smith_id, receipt_id=receipt.id)
-    signals.send(session, runs.topic(caller.project_id))
+    signals.send(session, runs.topic(caller.project_id), approvals.topic(caller.project_id))
     return receipt
 
 

@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 from ingram_app.console.approvals import ApprovalsPage
-from ingram_app.console.deciding import MOST, Deciding, spelt
+from ingram_app.console.deciding import MOST, Deciding, rows_of, spelt
+from ingram_app.console.following import renew
 from ingram_app.console.run_waits import Owed, RunWaits, _of
 from ingram_app.console.story import Story
+from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound, Refused
-from ingram_app.domain import approvals, frames, leases, runs, smiths, tool_calls
+from ingram_app.domain import approvals, erasures, frames, leases, runs, smiths, tool_calls
 from ingram_app.domain.access import Role
 from ingram_app.domain.approvals import Approval, ApprovalResolved, InvalidContent
 from ingram_app.domain.leases import Pause
@@ -171,6 +173,23 @@ async def test_what_is_decided_elsewhere_stays_in_its_place_and_says_so(desk: De
     async with transaction((await desk.caller()).tenancy) as session:
         again = await approvals.known(session, await desk.caller(), [row.id for row in shown])
     assert [(one.run_id, one.status, one.reason) for one in again] == [(first.id, "rejected", "No.")]
+
+
+async def test_what_an_erased_person_was_asked_for_leaves_the_inbox_and_the_count(desk: Desk) -> None:
+    run, _ = await waiting(desk), await waiting(desk, "user-2")
+    caller = await desk.caller()
+    tab = desk.at(ApprovalsPage, "/approvals")
+    await call(tab, ApprovalsPage.load)
+    with signals.listening(approvals.topic(caller.project_id)) as heard:
+        async with transaction(caller.tenancy) as session:
+            await erasures.erase(session, caller, run.smith_id)
+        assert not heard.empty()
+    async with transaction(caller.tenancy) as session:
+        known = await approvals.known(session, caller, [row.id for row in tab.rows])
+        now = {row.id: row for row in await rows_of(session, caller, known)}
+        assert await approvals.waiting(session, caller) == 1
+    assert renew(tab.rows, list(tab.rows), now)
+    assert [row.who for row in tab.rows] == ["user-2"]
 
 
 async def test_a_viewer_sees_what_waits_and_decides_nothing(desk: Desk) -> None:

@@ -65,3 +65,17 @@ async def test_a_run_is_watched_over_its_pauses_and_answered_on_its_page(window:
     await expect(page.locator(".page-head .badge")).to_have_text("completed")
     await expect(page.locator(".story .words").last).to_contain_text("Count yourself.")
     await expect(page.locator(".story .words").last).to_contain_text("Rome")
+
+
+async def test_what_an_erased_person_said_leaves_the_pages_that_show_it(window: Window) -> None:
+    page, inbox = window.page, await window.visitor.context.new_page()
+    run = await ask(window.api, "eve", MULTIPLY)
+    await inbox.goto(f"{window.root}/approvals")
+    await expect(inbox.get_by_role("article")).to_contain_text("eve")
+    await window.visitor.go(f"{window.root}/runs/{run['id']}", "Run")
+    await expect(page.get_by_text("waits for approval")).to_be_visible()
+    await window.api.post(f"/v1/smiths/{run['smith_id']}/erase")
+    await expect(inbox.get_by_role("article")).to_have_count(0)
+    await expect(inbox.get_by_role("link", name="Approvals", exact=True)).to_be_visible()
+    await expect(page.get_by_role("heading", name="Not here")).to_be_visible(timeout=15_000)
+    await expect(page.get_by_text("multiply")).to_have_count(0)
