@@ -11,6 +11,7 @@ from ingram_app.core.errors import IngramError
 from ingram_app.core.settings import SettingsWrong
 from ingram_app.domain.access import PERMISSIONS
 from ingram_app.domain.frames import DUPLICATE, AnyFrame
+from ingram_app.domain.hosted_tools import HOSTED_TOOLS
 from tests.test_house import errors
 
 GUIDE = Path(__file__).parents[1] / "docs" / "api.md"
@@ -22,6 +23,8 @@ ELSEWHERE = (
     "ingram_app.api.exports",
 )
 """Whose errors are never an answer of the API."""
+AT_WORK = ("ingram_app.engine", "ingram_app.gateways.providers.failures", "ingram_app.gateways.embeddings")
+"""Whose errors have no status of their own: they happen after a run was taken in, and are told on it."""
 
 
 def frames_table() -> list[str]:
@@ -31,8 +34,16 @@ def frames_table() -> list[str]:
     return ["| frame | data |", "|---|---|", *rows, f"| `{DUPLICATE}` | `status` |"]
 
 
+def hosted_table() -> list[str]:
+    rows = [
+        f"| `{tool.name}` | {', '.join(f'`{function.name}`' for function in tool.functions)} |"
+        for tool in HOSTED_TOOLS.values()
+    ]
+    return ["| enabled as | called as |", "|---|---|", *rows]
+
+
 def errors_table() -> list[str]:
-    told = {(kind.status, kind.code, sentence(kind)) for kind in errors() if is_answer(kind)}
+    told = {(status(kind), kind.code, sentence(kind)) for kind in errors() if is_answer(kind)}
     return [
         "| status | code | message |",
         "|---|---|---|",
@@ -58,13 +69,17 @@ def is_answer(kind: type[IngramError]) -> bool:
     return not is_parent and not kind.__module__.startswith(ELSEWHERE) and kind is not SettingsWrong
 
 
+def status(kind: type[IngramError]) -> str:
+    return "–" if kind.__module__.startswith(AT_WORK) else str(kind.status)
+
+
 def sentence(kind: type[IngramError]) -> str:
     text = " ".join((kind.__doc__ or "").split())
     facts = {name: "…" for _, name, _, _ in string.Formatter().parse(text) if name}
     return text.format(**facts).replace("|", "\\|")
 
 
-TABLES = {"frames": frames_table, "errors": errors_table, "routes": routes_table}
+TABLES = {"frames": frames_table, "hosted": hosted_table, "errors": errors_table, "routes": routes_table}
 
 
 def written(guide: str) -> str:

@@ -53,7 +53,7 @@ async def get_price(model: Model, caller: Caller, session: InTransaction) -> Pri
 
 @router.put("/{model:path}", response_model=PriceOut)
 async def put_price(model: Model, body: PriceIn, caller: Caller, session: InTransaction) -> PriceOut:
-    """Set what a million tokens of a model cost, for calls from now on. What is free may cost something too."""
+    """Set what a million tokens cost from now on, in millionths of a US dollar. What is free may be priced too."""
     return PriceOut.of(model, await own_prices.put(session, caller, model, Price(**body.model_dump())))
 
 

@@ -79,7 +79,7 @@ class UsageOut(Out):
 async def show_usage(
     caller: Caller, session: InTransaction, period: Month = None, first: From = None, to: To = None
 ) -> SeriesOut:
-    """Show what the project has used in a period: in sum, and by day."""
+    """Show what the project has used in a period: in sum, and by day; `cost` in millionths of a US dollar."""
     days = await usage.browse(session, caller, periods.asked_for(period, first, to), "day")
     series = [DayOut(date=date.fromisoformat(day.key), **_used(day)) for day in days]
     return SeriesOut(totals=UsedOut(**_used(usage.total(days))), series=series)
@@ -97,7 +97,10 @@ async def break_usage_down(
     customer_id: Id = None,
     format: Literal["json", "csv"] = "json",
 ) -> UsageOut | Response:
-    """Show what was used in a period by each smith, agent, model, customer or app. The groups sum up to the totals."""
+    """Show what was used in a period by each smith, agent, model, customer or app. The groups sum up to the totals.
+
+    `cost` is in millionths of a US dollar.
+    """
     asked = periods.asked_for(period, first, to)
     of: dict[str, Any] = {"smith_id": smith_id, "customer_id": customer_id}
     if format == "csv":

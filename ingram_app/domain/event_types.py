@@ -49,6 +49,7 @@ class RunFailed:
     error: dict[str, str] | None
     """`code`, for programs, and `message`, for people."""
     usage: dict[str, Any] | None
+    """As of `run.completed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,12 @@ class RunCancelled:
     reason: str | None
     """What was said by who cancelled it."""
     usage: dict[str, Any] | None
+    """As of `run.completed`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolExecuting:
-    """A tool is about to be used."""
+    """A hosted tool, or one of an MCP server, is about to be used. Of a client tool nothing is told here."""
 
     name: ClassVar[str] = "tool.executing"
     run_id: str
@@ -79,7 +81,8 @@ class ToolExecuting:
 
 @dataclass(frozen=True, slots=True)
 class ToolCompleted:
-    """A tool has been used, or was not, and the model is told so."""
+    """A hosted tool, or one of an MCP server, has been used, or nobody knows whether it was; or a call that waited for
+    an approval is not made. Of a client tool's result, and of a call that is wrong in itself, nothing is told here."""
 
     name: ClassVar[str] = "tool.completed"
     run_id: str
@@ -134,6 +137,7 @@ class BudgetThreshold:
     limit: float
     """In US dollars."""
     spent: float
+    """In US dollars."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +41,37 @@ async def test_a_run_that_waits_is_answered_with_what_it_waits_for(project: Tena
     done = ok(await submit(project.api, run, kind="tool_result", tool_call_id="call_1", result={"city": "Rome"}))
     assert (done["status"], done["id"]) == ("completed", run["id"])
     assert '{"city":"Rome"}' in done["output"]["content"]
+
+
+async def test_a_client_tool_does_what_the_guide_says(project: Tenant) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "api.md").read_text().split("## Client tools")[1].split("\n## ")[0]
+    design, paused, answer, done = map(json.loads, re.findall(r"```json\n(.*?)```", guide, re.DOTALL))
+    call = re.search(r"`(\[\[call .*?\]\])`", guide)
+    assert call
+    agent = await project.agent(model="test/tools", **design)
+    run = await project.run((await project.person(agent_id=agent["id"])).id, call[1])
+    assert run | paused == run
+    ended = ok(await submit(project.api, run, **answer))
+    assert ended | done == ended
+
+
+async def test_an_approved_client_tool_is_handed_out_once_nothing_else_is_open(project: Tenant) -> None:
+    rules = [{"match": "send"}, {"match": "multiply"}]
+    tools = [CLIENT_TOOL, {"name": "send"}]
+    agent = await project.agent(
+        model="test/tools", enabled_hosted_tools=["calculator"], approval_policy=rules, client_tools=tools
+    )
+    person = await project.person(agent_id=agent["id"])
+    run = await project.run(person.id, ASK.replace("]]", ' and send and multiply {"a": 6, "b": 7}]]'))
+    assert (run["status"], [call["tool"] for call in run["output"]["tool_calls"]]) == ("paused_for_approval", ["ask"])
+    for approval in ok(await project.api.get("/v1/approvals", params={"smith_id": person.id}))["data"]:
+        decision = {"kind": "approval_decision", "approval_id": approval["id"], "decision": "approve"}
+        run = ok(await submit(project.api, run, **decision))
+    assert (run["status"], [call["tool"] for call in run["output"]["tool_calls"]]) == ("paused_for_tool", ["ask"])
+    run = ok(await submit(project.api, run, kind="tool_result", tool_call_id="call_1", result="Rome"))
+    assert (run["status"], [call["tool"] for call in run["output"]["tool_calls"]]) == ("paused_for_tool", ["send"])
+    run = ok(await submit(project.api, run, kind="tool_result", tool_call_id="call_2", result="sent"))
+    assert (run["status"], "\n42\n" in run["output"]["content"]) == ("completed", True)
 
 
 @pytest.mark.parametrize("result", [None, False, 0, "", [], {}, "text", 1.5, ["x", {"y": None}]])

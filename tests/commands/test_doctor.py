@@ -37,11 +37,15 @@ def say(tmp_path: Path, fresh_database: str) -> Say:
 
 
 def test_an_installation_is_made_adopted_and_found_well_until_its_key_is_lost(say: Say) -> None:
-    made, adopted = (json.loads(say(*BOOTSTRAP).stdout) for _ in range(2))
-    assert set(made) == {"organization_id", "project_id", "organization_key", "tenant_token"}
+    told, again = (say(*BOOTSTRAP, IC_PORT="8123") for _ in range(2))
+    made, adopted = json.loads(told.stdout), json.loads(again.stdout)
+    assert set(made) == {"organization_id", "project_id", "organization_key", "tenant_token", "welcome_link"}
     assert made["organization_id"] == adopted["organization_id"]
     assert made["project_id"] == adopted["project_id"]
     assert made["tenant_token"] != adopted["tenant_token"]
+    assert made["welcome_link"] == adopted["welcome_link"]
+    assert made["welcome_link"].startswith("http://localhost:8123/welcome?link=")
+    assert f"at: {made['welcome_link']}\n" in told.stderr
 
     well = say("doctor")
     assert (well.returncode, "wrong" in well.stdout) == (0, False), well.stdout

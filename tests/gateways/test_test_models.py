@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ToolReturnPart, UserPromptPart
 
+from ingram_app.engine.toolbox import NOTICE
 from ingram_app.gateways.providers import (
     ModelAnswerEmpty,
     ModelKeyRefused,
@@ -40,6 +41,7 @@ async def test_echo_names_what_is_not_text():
 async def test_a_token_is_a_word():
     asked = await ask("test/echo", None, [said("one two"), said("three")], instructions="be quiet now")
     assert (asked.response.usage.input_tokens, asked.response.usage.output_tokens) == (6, 1)
+    assert f"a notice of {len(NOTICE.split())} words" in GUIDE
 
 
 async def test_slow_pauses_before_each_word():
