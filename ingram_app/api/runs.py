@@ -144,7 +144,7 @@ async def _accept(request: Request, smith_id: str, body: NewRun, caller: Caller)
         run = await runs.start(session, caller, smith_id, body.turn())
         if known is not None:
             known.resource_id = run.id
-            if body.background:
+            if body.background and not body.stream:
                 await keep(session, known, 202, rendered(run))
         return Accepted(run, again=False, named=known is not None)
 

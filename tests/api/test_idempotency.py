@@ -196,10 +196,11 @@ async def test_a_background_run_is_answered_as_it_was_then(world: World, smith: 
     assert is_replay_of(second, first)
 
 
-async def test_a_stream_asked_for_twice_names_the_run_there_is(smith: Person) -> None:
-    path = f"/v1/smiths/{smith.id}/runs"
-    first = await smith.api.post(path, json=RUN | {"stream": True}, headers=key("stream"))
-    second = await smith.api.post(path, json=RUN | {"stream": True}, headers=key("stream"))
+@pytest.mark.parametrize("background", [False, True])
+async def test_a_stream_asked_for_twice_names_the_run_there_is(smith: Person, background: bool) -> None:
+    path, asked = f"/v1/smiths/{smith.id}/runs", RUN | {"stream": True, "background": background}
+    first = await smith.api.post(path, json=asked, headers=key(f"stream {background}"))
+    second = await smith.api.post(path, json=asked, headers=key(f"stream {background}"))
     run_id = json.loads(first.text.split("data: ")[1].split("\n")[0])["run_id"]
     assert second.status_code == 200
     assert second.text.count("event:") == 1
