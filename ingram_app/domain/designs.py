@@ -65,7 +65,7 @@ class ClientTool(Part):
 
 class ApprovalRule(Part):
     match: Name
-    """A glob over tool names."""
+    """A glob over tool names, and over those of hosted tools for all of their functions."""
     require: Literal["approval"] = "approval"
     approver: Literal["operator", "smith"] = "operator"
     expires_in_seconds: Annotated[int, Field(gt=0)] | None = None

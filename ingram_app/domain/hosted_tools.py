@@ -205,7 +205,10 @@ def available(enabled: Iterable[str], *, search: bool) -> list[str]:
     return [name for name in enabled if name in HOSTED_TOOLS and HOSTED_TOOLS[name].available(search=search)]
 
 
-def functions(enabled: Iterable[str]) -> list[Function]:
-    """Return what a model can call when these tools are enabled, each once; names that are not known bring nothing."""
-    found = (function for name in enabled if name in HOSTED_TOOLS for function in HOSTED_TOOLS[name].functions)
-    return list({function.name: function for function in found}.values())
+def functions(enabled: Iterable[str]) -> list[tuple[str, Function]]:
+    """Return what a model can call when these tools are enabled, each once, with the tool that it is of.
+
+    Names that are not known bring nothing.
+    """
+    known = dict.fromkeys(name for name in enabled if name in HOSTED_TOOLS)
+    return [(name, function) for name in known for function in HOSTED_TOOLS[name].functions]

@@ -84,7 +84,9 @@ class Toolbox:
 
     def _gate(self, name: str, tool: Tool | None) -> dict[str, Any] | None:
         """Return the design's own rule for a tool; else the one that its server or the server's policy brings."""
-        rules = (rule.model_dump() for rule in self.policy if fnmatchcase(name, rule.match))
+        names = [name, tool.of] if tool is not None and tool.of else [name]
+        matching = (rule for rule in self.policy if any(fnmatchcase(one, rule.match) for one in names))
+        rules = (rule.model_dump() for rule in matching)
         return next(rules, tool.gate if tool is not None else None)
 
 
@@ -123,9 +125,9 @@ def _may_search(enabled: Sequence[str]) -> bool:
 
 
 def _hosted(enabled: Sequence[str], *, search: bool) -> Iterator[Tool]:
-    for function in hosted_tools.functions(hosted_tools.available(enabled, search=search)):
+    for of, function in hosted_tools.functions(hosted_tools.available(enabled, search=search)):
         deed, repeatable = DEEDS[function.name], function.repeatable
-        yield Tool(function.name, function.description, function.parameters, deed, repeatable)
+        yield Tool(function.name, function.description, function.parameters, deed, repeatable, of=of)
 
 
 def _of_caller(run: Run) -> Iterator[Tool]:

@@ -5,7 +5,7 @@ from ingram_app.domain.hosted_tools import HOSTED_TOOLS, functions
 
 
 def test_every_function_is_described_and_asks_for_its_arguments_in_a_schema() -> None:
-    for function in functions(HOSTED_TOOLS):
+    for _, function in functions(HOSTED_TOOLS):
         schemas.check(function.parameters)
         assert function.parameters["type"] == "object"
         assert function.description.endswith(".")
@@ -17,5 +17,5 @@ def test_no_name_means_two_things() -> None:
 
 
 def test_a_tool_that_is_enabled_twice_is_there_once_and_an_unknown_one_is_not() -> None:
-    found = [function.name for function in functions(["reasoning", "nothing", "reasoning"])]
-    assert found == ["think", "analyze"]
+    found = [(of, function.name) for of, function in functions(["reasoning", "nothing", "reasoning"])]
+    assert found == [("reasoning", "think"), ("reasoning", "analyze")]

@@ -14,7 +14,7 @@ USE: Any = None
 
 
 async def calculate(name: str, **arguments: Any) -> Any:
-    [function] = [one for one in functions(["calculator"]) if one.name == name]
+    [function] = [one for _, one in functions(["calculator"]) if one.name == name]
     assert schemas.fault(function.parameters, arguments) is None
     return await DEEDS[name](USE, arguments)
 
@@ -84,7 +84,7 @@ async def test_what_it_does_not_calculate_it_says_at_once(name: str, arguments: 
     "arguments", [{}, {"n": -1}, {"n": 450}, {"n": 1.5}, {"n": True}, {"n": 3, "m": 1}, {"n": "3"}]
 )
 async def test_arguments_of_another_kind_do_not_come_so_far(arguments: dict[str, Any]) -> None:
-    [function] = [one for one in functions(["calculator"]) if one.name == "factorial"]
+    [function] = [one for _, one in functions(["calculator"]) if one.name == "factorial"]
     assert schemas.fault(function.parameters, arguments)
 
 
@@ -97,4 +97,4 @@ async def test_thinking_is_noted() -> None:
 
 
 def test_every_function_of_the_catalogue_is_done_by_somebody_and_the_other_way_round() -> None:
-    assert {function.name for function in functions(HOSTED_TOOLS)} == set(DEEDS)
+    assert {function.name for _, function in functions(HOSTED_TOOLS)} == set(DEEDS)

@@ -74,6 +74,17 @@ async def test_a_gated_call_waits_and_runs_once_with_what_was_shown(world: World
     assert (decided.status, decided.actor["email"]) == ("approved", "ann@example.com")
 
 
+@pytest.mark.parametrize("match", ["probe", "pro*", "charge"])
+async def test_a_rule_may_name_a_hosted_tool_or_one_of_its_functions(
+    world: World, probe: Probe, working: None, match: str
+) -> None:
+    run, approval = await paused(world, CHARGE, {"match": match})
+    assert (approval.tool, probe.uses) == ("charge", [])
+    assert (await world.says(run.smith_id, "[[call look]]")).status == (
+        "completed" if match == "charge" else "paused_for_approval"
+    )
+
+
 async def test_who_follows_hears_the_pause_and_then_the_rest(world: World, working: None) -> None:
     run, approval = await paused(world)
     before = await world.frames(run)

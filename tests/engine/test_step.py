@@ -68,7 +68,7 @@ async def test_a_tool_that_fails_is_told_to_the_model_which_goes_on(world: World
 async def test_a_tool_that_takes_too_long_is_given_up(
     world: World, probe: Probe, working: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(toolbox.Tool.__init__, "__defaults__", (None, False, 0.05, None))
+    monkeypatch.setattr(toolbox.Tool.__init__, "__defaults__", (None, False, 0.05, None, ""))
     run = await world.says(await smith(world), "[[call wait]]")
     assert (run.status, (await world.calls(run))[0].result) == ("completed", "wait did not answer in time.")
 

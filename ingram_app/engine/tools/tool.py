@@ -59,6 +59,8 @@ class Tool:
     seconds: float = SECONDS
     gate: dict[str, Any] | None = None
     """The rule by which a call waits for a person, if the tool brings one."""
+    of: str = ""
+    """The hosted tool that it is a function of: rules may name that too."""
 
     @property
     def kind(self) -> ToolKind:
