@@ -186,7 +186,7 @@ def _of_answer(run: Run, root: Span, step: int, message: dict[str, Any]) -> Span
         f"chat {model}",
         f"model {step}",
         details,
-        status=SpanStatus.ok,
+        status=SpanStatus.cancelled if message.get("state") == "interrupted" else SpanStatus.ok,
         started_at=datetime.fromisoformat(told["began_at"]),
         ended_at=datetime.fromisoformat(told["ended_at"]) if "ended_at" in told else None,
         model=model,

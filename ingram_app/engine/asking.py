@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.usage import RequestUsage
 
 from ingram_app.core.clock import now
 from ingram_app.core.errors import IngramError
@@ -56,6 +57,8 @@ class Asking:
         self._retelling: Retelling | None = None
         self._lost = ""
         self._failed: list[dict[str, str]] = []
+        self._began_at: datetime | None = None
+        """When the call began that is on its way."""
         self.context: dict[str, Any] = {}
         """What else is written down beside each answer, for the run's trace."""
         self.toolbox: Toolbox
@@ -141,6 +144,7 @@ class Asking:
     ) -> ModelResponse:
         """Hand on what one model answers. Raises `OutputLimitExceeded`, `ModelRequestFailed`."""
         began_at, first_at = now(), None
+        self._began_at = began_at
         instructions = self.toolbox.instructions(prompts.instructions(self._run))
         suited, changed = attaching.suited(messages, access.provider)
         if changed:
@@ -168,6 +172,17 @@ class Asking:
                         self._scribe.say(ReasoningDelta(delta.text))
         response = answer.response
         response.metadata = _told(began_at, first_at) | told | self.context
+        self._began_at = None
+        return response
+
+    def broken_off(self, words: str) -> ModelResponse:
+        """Return an answer that nobody waits for any more, as far as it was heard, with what it took."""
+        response = ModelResponse(parts=[TextPart(words)], state="interrupted")
+        if self._began_at is not None and self._meter.calls:
+            call = self._meter.calls[-1]
+            response.usage = RequestUsage(input_tokens=call.input_tokens, output_tokens=call.output_tokens)
+            took = {"model": call.model, "cost_micros": call.cost_micros}
+            response.metadata = _told(self._began_at, None) | took | self.context
         return response
 
     @contextmanager

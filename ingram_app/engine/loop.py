@@ -8,7 +8,7 @@ being asked or a tool is at work.
 from dataclasses import replace
 from typing import Any
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse
 
 from ingram_app.core.errors import IngramError
 from ingram_app.core.readings import made
@@ -150,7 +150,7 @@ class Loop:
         self._take_returns()
         words = self.asking.words or self.said
         if words:
-            self.added.append(ModelResponse(parts=[TextPart(words)], state="interrupted"))
+            self.added.append(self.asking.broken_off(words))
         transcript = self.transcript(complete=False)
         transcript.messages = transcripts.broken_off(transcript.messages)
         return transcript

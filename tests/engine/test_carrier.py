@@ -8,7 +8,7 @@ import pytest
 
 from ingram_app.core.database import transaction
 from ingram_app.core.settings import settings
-from ingram_app.domain import endings, frames, leases
+from ingram_app.domain import endings, frames, leases, run_spans
 from ingram_app.domain.leases import LeaseLost
 from ingram_app.domain.runs import Run, RunNotPaused
 from ingram_app.engine.carrier import CARRIERS_LOST, carry
@@ -36,6 +36,11 @@ async def test_a_run_is_cancelled_in_the_middle_of_its_answer(world: World, work
     assert (last.event, json.loads(last.data)["reason"]) == ("run.cancelled", "no longer wanted")
     row = await world.row(run)
     assert (row.status, row.output, row.lease_owner) == ("cancelled", None, None)
+    async with world.transaction() as session:
+        _, call = await run_spans.of_run(session, row)
+    assert (call.kind, call.status, call.model) == ("model_call", "cancelled", "test/slow")
+    assert (call.input_tokens, call.output_tokens) == (row.input_tokens, row.output_tokens)
+    assert row.started_at <= call.started_at < call.ended_at <= row.finished_at
 
 
 async def test_a_cancelled_run_stays_cancelled_and_a_finished_one_finished(world: World, working: None) -> None:
