@@ -24,11 +24,6 @@ def money(micros: int | None) -> str:
     return f"${dollars:.6f}".rstrip("0")
 
 
-def dollars(micros: int) -> str:
-    """Write millionths of a US dollar for a form: with as many digits as they need."""
-    return format((Decimal(micros) / 1_000_000).normalize(), "f")
-
-
 def micros(text: str) -> int | None:
     """Read US dollars, of at most six digits behind the point, as millionths; `None` for anything else."""
     sum = _SUM.fullmatch(text.strip())

@@ -5,12 +5,13 @@ from typing import Any, ClassVar
 import reflex as rx
 from pydantic import BaseModel, ValidationError
 
-from ingram_app.console.figures import dollars, micros
+from ingram_app.console.figures import micros
 from ingram_app.console.looks import field, guarded, kept, save_bar, section
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
 from ingram_app.domain import projects
 from ingram_app.domain.projects import PLATFORM
+from ingram_app.gateways.prices import dollars
 
 Shown = dict[str, tuple[str, str]]
 """By the name of the number: its label and what it is. One of `_micros` is asked for in US dollars."""

@@ -5,7 +5,7 @@ from typing import Any
 import reflex as rx
 
 from ingram_app.console.dialogs import code_button, code_drawer, curl
-from ingram_app.console.figures import dollars, micros, whole
+from ingram_app.console.figures import micros, whole
 from ingram_app.console.looks import alert, field, guarded, head, kept, save_bar, skeleton
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
@@ -14,6 +14,7 @@ from ingram_app.core.errors import Invalid
 from ingram_app.domain import rates
 from ingram_app.domain.meters import is_meter
 from ingram_app.domain.rates import RateCard
+from ingram_app.gateways.prices import dollars
 
 _FORM = "rates-form"
 

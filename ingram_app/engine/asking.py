@@ -26,7 +26,7 @@ from ingram_app.engine.meter import Meter
 from ingram_app.engine.retelling import Retelling
 from ingram_app.engine.scribe import Scribe
 from ingram_app.engine.toolbox import Toolbox
-from ingram_app.gateways import providers
+from ingram_app.gateways import prices, providers
 from ingram_app.gateways.providers import Answer, ModelRequestFailed, ModelStreamBroken, TextDelta
 
 
@@ -213,7 +213,7 @@ class Asking:
             raise TokenLimitExceeded(tokens=tokens, most=most)
         micros, dearest = used.get("cost_micros", 0), self._limits.max_cost_micros
         if dearest is not None and micros > dearest:
-            raise CostLimitExceeded(dollars=micros / 1_000_000, most=dearest / 1_000_000)
+            raise CostLimitExceeded(dollars=prices.dollars(micros), most=prices.dollars(dearest))
 
 
 def _told(began_at: datetime, first_at: datetime | None) -> dict[str, Any]:

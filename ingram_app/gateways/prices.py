@@ -44,6 +44,11 @@ def cost_micros(model_id: str, usage: RequestUsage | RunUsage, own: Price | None
     return None if dollars is None else int((dollars * 1_000_000).quantize(Decimal(1), ROUND_HALF_UP))
 
 
+def dollars(micros: int) -> str:
+    """Write millionths of a US dollar as dollars: with as many digits as they need, never as a power of ten."""
+    return format((Decimal(micros) / 1_000_000).normalize(), "f")
+
+
 def _at(price: Price, usage: RequestUsage | RunUsage) -> int:
     read, written = usage.cache_read_tokens, usage.cache_write_tokens
     total = max(0, usage.input_tokens - read - written) * price.input + usage.output_tokens * price.output

@@ -84,6 +84,7 @@ async def test_a_run_that_has_cost_too_much_begins_no_other_call(world: World, p
     row = await world.says(await world.smith(priced), "call=weather tokens=4")
     assert (row.status, row.error["code"]) == ("failed", "cost_limit_exceeded")
     assert row.cost_micros > 3
+    assert "; 0.000003 are allowed" in row.error["message"]
     await world.prefer(limits={"max_cost_micros": 1_000_000})
     assert (await world.says(await world.smith(priced), "call=weather tokens=4")).status == "completed"
 

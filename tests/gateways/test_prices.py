@@ -53,3 +53,10 @@ def test_every_model_of_the_catalogs_has_a_price():
     for provider in PROVIDERS.values():
         for model in provider.models:
             assert cost_micros(model.id, RequestUsage(input_tokens=1)) is not None, model.id
+
+
+@pytest.mark.parametrize(
+    ("micros", "written"), [(97, "0.000097"), (50, "0.00005"), (2_500_000, "2.5"), (10**13, "10000000"), (0, "0")]
+)
+def test_dollars_are_written_out(micros: int, written: str) -> None:
+    assert prices.dollars(micros) == written
