@@ -218,9 +218,14 @@ def skeleton() -> rx.Component:
     return rx.el.div(*(rx.el.div() for _ in range(4)), class_name="skeleton", aria_hidden="true")
 
 
-def facts(*pairs: tuple[str, Any]) -> rx.Component:
-    """Names with values, for the right column of one thing."""
-    return rx.el.dl(*(rx.el.div(rx.el.dt(name), rx.el.dd(value)) for name, value in pairs), class_name="facts")
+def facts(*pairs: tuple[str, Any] | rx.Component) -> rx.Component:
+    """Names with values, for the right column of one thing; what is not always there is a `fact` within a condition."""
+    return rx.el.dl(*(fact(*pair) if isinstance(pair, tuple) else pair for pair in pairs), class_name="facts")
+
+
+def fact(name: str, value: Any) -> rx.Component:
+    """A name with its value."""
+    return rx.el.div(rx.el.dt(name), rx.el.dd(value))
 
 
 def _tabs(current: Text, names: list[tuple[str, str]]) -> rx.Component:

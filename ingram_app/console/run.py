@@ -11,7 +11,7 @@ from ingram_app.console.address import is_at, named, or_not_here
 from ingram_app.console.dialogs import code_button, code_drawer, curl
 from ingram_app.console.figures import author, duration, moment, money
 from ingram_app.console.following import arrived, gulps, topic
-from ingram_app.console.looks import button, code, facts, link, one_thing, relative_time, section, skeleton, split
+from ingram_app.console.looks import button, code, fact, facts, link, one_thing, relative_time, section, skeleton, split
 from ingram_app.console.raw_frames import RawFrames
 from ingram_app.console.run_rows import called
 from ingram_app.console.run_waits import RunWaits, waits
@@ -64,7 +64,7 @@ class RunPage(rx.State):
     tokens: str = ""
     cost: str = ""
     stop_reason: str = ""
-    attempt: int = 0
+    carriers_lost: int = 0
     error_code: str = ""
     error: str = ""
     warnings: list[Warned] = []
@@ -167,7 +167,7 @@ class RunPage(rx.State):
 
     def _show_state(self, run: Run) -> None:
         used = run.usage
-        self.status, self.over, self.attempt = run.status.value, run.over, run.attempt
+        self.status, self.over, self.carriers_lost = run.status.value, run.over, run.carriers_lost
         self.started, self.took = moment(run.started_at), duration(run.started_at, run.finished_at)
         self.tokens = f"{used['input_tokens']:,} in, {used['output_tokens']:,} out" if used else "–"
         self.cost, self.stop_reason = money(run.cost_micros), run.stop_reason or "–"
@@ -304,6 +304,8 @@ def _step(step: Step) -> rx.Component:
 
 
 def _facts() -> rx.Component:
+    lost = RunPage.carriers_lost
+    again = rx.cond(lost == 1, "after its process was lost", f"after its processes were lost, {lost} times")
     return facts(
         ("Smith", link(RunPage.who, href=RunPage.smith_path)),
         (
@@ -324,7 +326,7 @@ def _facts() -> rx.Component:
         ("Tokens", RunPage.tokens),
         ("Cost", RunPage.cost),
         ("Stop reason", RunPage.stop_reason),
-        ("Attempt", RunPage.attempt.to_string()),
+        rx.cond(RunPage.carriers_lost > 0, fact("Taken up again", again)),
     )
 
 

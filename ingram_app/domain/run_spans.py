@@ -236,6 +236,8 @@ def _of_op(root: Span, op: MemoryOp) -> Span:
 def _of_call(run: Run, parent: Span, call: ToolCall) -> Span:
     status = SpanStatus.running if call.open else SpanStatus.error if call.is_error else SpanStatus.ok
     ended = call.done_at
+    if call.state is CallState.refused:  # before it was begun: then it was over at once
+        ended = call.done_at or call.created_at
     if call.open and run.status in OVER:
         status, ended = SpanStatus.cancelled, run.finished_at
     details = {

@@ -66,6 +66,13 @@ async def test_a_wait_for_a_person_is_a_span_until_somebody_decides(project: Ten
     assert (waited["status"], waited["attributes"]["ingram.approval.status"]) == ("ok", "approved")
 
 
+async def test_a_call_that_was_refused_is_over_when_it_begins(project: Tenant, person: Person) -> None:
+    spans = (await trace(project, await project.run(person.id, "[[call divine]]")))["spans"]
+    [call] = [span for span in spans if span["kind"] == "tool_call"]
+    assert call["attributes"]["ingram.tool.refused"]
+    assert (call["status"], call["started_at"], call["duration_ms"]) == ("error", call["ended_at"], 0)
+
+
 async def test_a_model_call_that_failed_is_a_span_that_says_why(project: Tenant) -> None:
     smith = await project.smith(model="test/fail")
     run = await project.run(smith["id"], "[[fail not_found]]")

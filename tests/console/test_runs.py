@@ -27,6 +27,7 @@ from ingram_app.domain.frames import (
     ToolExecuting,
 )
 from ingram_app.domain.runs import Run
+from ingram_app.domain.tool_calls import CallState, ToolCall, ToolKind
 from ingram_app.domain.traces import Trace
 from ingram_app.domain.turns import Turn
 from tests.console.desk import Desk, call, sit
@@ -144,6 +145,27 @@ async def test_tries_that_failed_and_the_wait_after_them_are_bars_with_their_rea
         ("wait", "ok", "3.0 s", "Wait before asking again: Slow down."),
         ("model", "ok", "1.0 s", "house/a"),
     ]
+
+
+async def test_a_call_that_was_refused_is_a_bar_that_takes_no_time(desk: Desk) -> None:
+    run = await run_of(desk, cancelled=True)
+    asked = {"step": 1, "place": 0, "tool_call_id": "c", "tool": "divine", "kind": ToolKind.unknown, "args": {}}
+    whose = {"project_id": run.project_id, "smith_id": run.smith_id, "run_id": run.id, "args_digest": ""}
+    refused = ToolCall(**asked, **whose, state=CallState.refused, is_error=True, created_at=run.created_at)
+    run.finished_at = run.created_at + timedelta(seconds=10)
+    bar = bars_of(Trace(run, run_spans.spans(run, [], [refused], [])))[1]
+    assert (bar.status, bar.took, bar.width) == ("error", "0 ms", "0.40%")
+
+
+async def test_only_a_run_that_lost_its_process_says_so(desk: Desk) -> None:
+    run = await run_of(desk)
+    tab = desk.at(RunPage, f"/runs/{run.id}")
+    await call(tab, RunPage.load)
+    assert tab.carriers_lost == 0
+    async with transaction((await desk.caller()).tenancy) as session:
+        (await runs.look_up(session, await desk.caller(), run.id)).carriers_lost = 2
+    await call(tab, RunPage.load)
+    assert tab.carriers_lost == 2
 
 
 async def test_neither_is_shown_to_another_project(desk: Desk, stranger: Desk) -> None:
