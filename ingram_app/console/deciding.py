@@ -15,9 +15,11 @@ from ingram_app.console.questions import Blank
 from ingram_app.console.run_rows import called
 from ingram_app.console.session import Session, standing
 from ingram_app.core.database import transaction
-from ingram_app.domain import answers, approvals, smiths
+from ingram_app.domain import agents, answers, approvals, smiths
 from ingram_app.domain.access import Caller
+from ingram_app.domain.agents import Agent
 from ingram_app.domain.approvals import Approval
+from ingram_app.domain.smiths import Smith
 
 MOST = 20_000
 """Letters of arguments, or of a result, that a page shows."""
@@ -30,6 +32,10 @@ class Asked:
     id: str
     run: str
     who: str
+    smith_path: str
+    """Its page; the agent's for one that tries the draft."""
+    agent: str
+    agent_path: str
     tool: str
     args: str
     status: str
@@ -45,11 +51,16 @@ class Asked:
     blanks: list[Blank]
 
     @classmethod
-    def of(cls, approval: Approval, who: str) -> "Asked":
+    def of(cls, approval: Approval, smith: Smith, agent: Agent) -> "Asked":
+        root = f"/p/{approval.project_id}"
+        agent_path = f"{root}/agents/{agent.id}"
         return cls(
             id=approval.id,
             run=approval.run_id,
-            who=who,
+            who=called(smith),
+            smith_path=f"{root}/smiths/{smith.id}" if smith.tester_id is None else agent_path,
+            agent=agent.name,
+            agent_path=agent_path,
             tool=approval.tool,
             args=spelt(approval.args),
             status=approval.status.value,
@@ -100,7 +111,8 @@ async def _decide(
 async def rows_of(session: AsyncSession, caller: Caller, found: Sequence[Approval]) -> list[Asked]:
     """Return approvals as they are shown."""
     known = await smiths.known(session, caller, {approval.smith_id for approval in found})
-    return [Asked.of(approval, called(known[approval.smith_id])) for approval in found]
+    design = await agents.known(session, caller, {approval.agent_id for approval in found})
+    return [Asked.of(approval, known[approval.smith_id], design[approval.agent_id]) for approval in found]
 
 
 def spelt(value: Any) -> str:
@@ -121,7 +133,11 @@ def asked_card(row: Asked) -> rx.Component:
         rx.el.header(
             link(rx.el.code(row.tool), href=f"/p/{Session.project_id}/runs/{row.run}", title="Open the run"),
             badge(rx.cond(row.status == "pending", "waits for a decision", row.status)),
-            rx.el.span(row.who, class_name="clip muted", title=row.who),
+            rx.el.span(
+                link(row.who, href=row.smith_path, class_name="clip", title=f"Smith {row.who}"),
+                rx.el.span("Agent ", link(row.agent, href=row.agent_path, class_name="clip", title=row.agent)),
+                class_name="whose",
+            ),
             rx.el.span(relative_time(row.at), class_name="muted"),
         ),
         code(row.args, f"Arguments of {row.tool}, {row.id}"),
@@ -163,7 +179,7 @@ def _deeds(row: Asked) -> rx.Component:
         rx.el.div(approve, reject, class_name="row top"),
     )
     asked = rx.cond(row.question != "", rx.el.p(row.question, class_name="question"))
-    return rx.cond(Session.builds, rx.el.div(notes, decide), rx.el.div(notes, asked))
+    return rx.el.div(notes, rx.cond(Session.builds, decide, asked), class_name="stack tight")
 
 
 def _outcome(row: Asked) -> rx.Component:

@@ -9,7 +9,7 @@ import reflex as rx
 from ingram_app.console.address import is_at, named
 from ingram_app.console.deciding import Asked, asked_card, rows_of, spelt
 from ingram_app.console.following import stirred
-from ingram_app.console.looks import button, code
+from ingram_app.console.looks import button, code, field_note
 from ingram_app.console.session import Session, standing
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
@@ -18,6 +18,9 @@ from ingram_app.domain import answers, approvals, frames, runs, tool_calls
 from ingram_app.domain.access import Caller
 from ingram_app.domain.approvals import ApprovalStatus
 from ingram_app.domain.runs import PAUSED
+
+_EMPTY = 'A result that is empty is written as null, or as "".'
+_MISSING = 'Write the result first. One that is empty is written as null, or as "".'
 
 
 @dataclass
@@ -34,6 +37,8 @@ class RunWaits(rx.State):
     """Which run it is that waits."""
     asked: list[Asked] = []
     owed: list[Owed] = []
+    lacking: str = ""
+    """The call whose result was submitted and left empty."""
 
     @rx.event(background=True)
     async def watch(self):
@@ -53,9 +58,12 @@ class RunWaits(rx.State):
 
     @rx.event
     async def give(self, form: dict[str, Any]):
-        """Give the result of a call in the place of the caller's program: JSON, or else text."""
+        """Give the result of a call in the place of the caller's program: JSON, or else text, but not nothing."""
         caller = await standing(self)
-        said = str(form.get("result", ""))
+        which, said = str(form.get("call", "")), str(form.get("result", ""))
+        self.lacking = "" if said.strip() else which
+        if self.lacking:
+            return
         try:
             result = json.loads(said)
         except ValueError:
@@ -63,7 +71,7 @@ class RunWaits(rx.State):
         failed = bool(form.get("failed"))
         async with transaction(caller.tenancy) as session:
             run = await runs.look_up(session, caller, named(self, "runs"))
-            terms = {"tool_call_id": str(form.get("call", "")), "result": result, "is_error": failed}
+            terms = {"tool_call_id": which, "result": result, "is_error": failed}
             await answers.give(session, caller, run.smith_id, run.id, **terms)
 
 
@@ -101,7 +109,16 @@ def _owed(call: Owed) -> rx.Component:
         rx.el.input(type="hidden", name="call", value=call.id),
         rx.el.div(
             rx.el.label("Result, JSON or text", html_for=f"result-{call.id}"),
-            rx.el.textarea(id=f"result-{call.id}", name="result", class_name="input", rows=3),
+            rx.el.textarea(
+                id=f"result-{call.id}",
+                name="result",
+                class_name="input",
+                rows=3,
+                aria_required="true",
+                aria_invalid=rx.cond(RunWaits.lacking == call.id, "true", "false"),
+                aria_describedby=f"result-{call.id}-about",
+            ),
+            field_note(f"result-{call.id}", _EMPTY, rx.cond(RunWaits.lacking == call.id, _MISSING, "")),
             class_name="field",
         ),
         rx.el.label(rx.el.input(type="checkbox", name="failed"), " It failed", class_name="check"),

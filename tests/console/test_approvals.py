@@ -67,6 +67,9 @@ async def test_what_waits_is_shown_with_its_arguments_in_full(desk: Desk) -> Non
     [row] = tab.rows
     assert (row.run, row.who, row.tool, row.status) == (run.id, "user-1", "pay", "pending")
     assert row.args == '{\n  "euros": 40,\n  "to": "Ann"\n}'
+    root = f"/p/{run.project_id}"
+    assert (row.smith_path, row.agent) == (f"{root}/smiths/{run.smith_id}", "Default")
+    assert row.agent_path == f"{root}/agents/{run.agent_id}"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +233,7 @@ async def test_a_run_s_page_shows_what_it_waits_for(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"), [('{"paid": true}', {"paid": True}), ("paid in full", "paid in full"), ("", "")]
+    ("said", "kept"), [('{"paid": true}', {"paid": True}), ("paid in full", "paid in full"), ('""', ""), ("null", None)]
 )
 async def test_a_result_is_given_in_the_program_s_place(desk: Desk, said: str, kept: object) -> None:
     run = await waiting(desk, kind=ToolKind.client)
@@ -239,6 +242,19 @@ async def test_a_result_is_given_in_the_program_s_place(desk: Desk, said: str, k
     async with transaction((await desk.caller()).tenancy) as session:
         [done] = await tool_calls.of_run(session, run.project_id, run.id)
     assert (done.state, done.result, done.is_error) == (CallState.done, kept, True)
+
+
+async def test_a_result_that_was_left_empty_is_asked_for_and_not_given(desk: Desk) -> None:
+    run = await waiting(desk, kind=ToolKind.client)
+    tab = desk.at(RunWaits, f"/runs/{run.id}")
+    for empty in ({}, {"result": ""}, {"result": " \n"}):
+        await call(tab, RunWaits.give, {"call": "call_1", **empty})
+        assert tab.lacking == "call_1"
+    async with transaction((await desk.caller()).tenancy) as session:
+        [still] = await tool_calls.of_run(session, run.project_id, run.id)
+    assert still.state is CallState.begun
+    await call(tab, RunWaits.give, {"call": "call_1", "result": "null"})
+    assert tab.lacking == ""
 
 
 async def test_the_story_tells_what_a_tool_was_used_with_and_what_came_of_it(desk: Desk) -> None:

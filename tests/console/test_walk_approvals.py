@@ -32,6 +32,8 @@ async def test_a_gated_tool_is_approved_in_the_inbox_and_runs_once(window: Windo
     card = page.get_by_role("article")
     await expect(card).to_contain_text('"a": 6')
     await expect(card).to_contain_text("waits for a decision")
+    await expect(card.get_by_role("link", name="ann")).to_have_attribute("href", re.compile("/smiths/smt_"))
+    await expect(card.get_by_role("link", name="Default")).to_have_attribute("href", re.compile("/agents/agt_"))
     assert await window.visitor.barriers() == []
     await page.keyboard.press("j")
     await page.keyboard.press("a")
@@ -59,8 +61,10 @@ async def test_a_run_is_watched_over_its_pauses_and_answered_on_its_page(window:
     await page.get_by_role("button", name="Reject", exact=True).click()
     result = page.get_by_label("Result, JSON or text")
     await expect(result).to_be_visible()
-    await result.fill('{"city": "Rome"}')
+    await page.get_by_role("button", name="Submit the result").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Write the result first.")
     assert await window.visitor.barriers() == []
+    await result.fill('{"city": "Rome"}')
     await page.get_by_role("button", name="Submit the result").click()
     await expect(page.locator(".page-head .badge")).to_have_text("completed")
     await expect(page.locator(".story .words").last).to_contain_text("Count yourself.")
