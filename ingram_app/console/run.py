@@ -23,7 +23,7 @@ from ingram_app.console.told import Told
 from ingram_app.console.waterfall import Waterfall
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
-from ingram_app.domain import agents, replays, runs, smiths, tool_calls, turns
+from ingram_app.domain import agents, approvals, replays, runs, smiths, tool_calls, turns
 from ingram_app.domain.access import Caller
 from ingram_app.domain.runs import Run
 from ingram_app.domain.smiths import Smith
@@ -141,7 +141,8 @@ class RunPage(rx.State):
         with or_not_here("run"):
             async with transaction(caller.tenancy) as session:
                 run = await runs.look_up(session, caller, wanted)
-                story.fill(await tool_calls.of_run(session, run.project_id, run.id))
+                asked = await approvals.of_run(session, run.project_id, run.id)
+                story.fill(await tool_calls.of_run(session, run.project_id, run.id), asked)
         return run
 
     def _tell(self, story: Story) -> None:
@@ -245,6 +246,7 @@ def _told(step: Step) -> rx.Component:
             ("message", _words("smith", step.text)),
             ("reasoning", rx.el.details(rx.el.summary("Reasoning"), rx.el.p(step.text), class_name="reasoning")),
             ("tool.completed", _used(step)),
+            ("tool.required", rx.cond(step.outcome != "", _used(step))),
             rx.fragment(),
         ),
     )
@@ -252,8 +254,9 @@ def _told(step: Step) -> rx.Component:
 
 def _used(step: Step) -> rx.Component:
     """A tool that was used: what with, and what came of it."""
+    outcome = rx.cond(step.outcome != "", step.outcome, step.text)
     return rx.el.details(
-        rx.el.summary(rx.icon("wrench", size=14, aria_hidden="true"), step.text, class_name="tool-line"),
+        rx.el.summary(rx.icon("wrench", size=14, aria_hidden="true"), outcome, class_name="tool-line"),
         code(step.args, f"Arguments, step {step.seq}"),
         code(step.result, f"Result, step {step.seq}"),
         class_name="tool-use",

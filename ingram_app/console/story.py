@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from ingram_app.console.deciding import spelt
-from ingram_app.console.figures import count
+from ingram_app.console.figures import author, count
+from ingram_app.domain.approvals import Approval, ApprovalStatus
 from ingram_app.domain.frames import (
     ApprovalRequired,
     MessageCompleted,
@@ -49,6 +50,8 @@ class Step:
     """The tool call that it is about."""
     args: str = ""
     result: str = ""
+    outcome: str = ""
+    """What came of that call and who decided it; empty while that is open."""
 
 
 @dataclass
@@ -80,15 +83,15 @@ class Story:
                 step.call = data.get("tool_call_id", "")
                 self.steps.append(step)
 
-    def fill(self, calls: Iterable[ToolCall]) -> None:
-        """Put the arguments and results of tool calls beside the steps that tell of their end."""
-        known = {call.tool_call_id: call for call in calls}
+    def fill(self, calls: Iterable[ToolCall], asked: Iterable[Approval] = ()) -> None:
+        """Put what came of tool calls beside the steps that tell of their end, or hand them to the caller's program."""
+        known = {call.tool_call_id: call for call in calls if not call.open}
+        decided = {approval.tool_call_id: approval for approval in asked}
         for step in self.steps:
-            if step.event == ToolCompleted.name and step.call in known:
-                call = known[step.call]
+            if step.event in (ToolCompleted.name, ToolRequired.name) and (call := known.get(step.call)):
                 step.args, step.result = spelt(call.args), spelt(call.result)
-                if call.state is CallState.refused:
-                    step.text = f"{call.tool} brought no result"
+                step.outcome = _outcome(call, decided.get(call.tool_call_id))
+                step.text = step.outcome if step.event == ToolCompleted.name else step.text
 
     def _go_on(self, frame: Shown, event: str, words: str) -> None:
         if self.open is not None and self.open.event != event:
@@ -109,6 +112,17 @@ class Story:
             self.open.void = void
             self.steps.append(self.open)
             self.open = None
+
+
+def _outcome(call: ToolCall, decided: Approval | None) -> str:
+    by = f" by {author(decided.actor)}" if decided and decided.actor else ""
+    if call.state is not CallState.refused:
+        return f"{call.tool} {'failed' if call.is_error else 'answered'}{f', approved{by}' if by else ''}"
+    if decided and decided.status is ApprovalStatus.rejected:
+        return f"{call.tool} was rejected{by}"
+    if decided and decided.status is ApprovalStatus.expired:
+        return f"{call.tool} was not made: nobody decided in time"
+    return f"{call.tool} brought no result"
 
 
 def _told(event: str, data: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from ingram_app.core.database import transaction
 from ingram_app.core.errors import NotFound, Refused
 from ingram_app.domain import approvals, erasures, frames, leases, runs, smiths, tool_calls
 from ingram_app.domain.access import Role
-from ingram_app.domain.approvals import Approval, ApprovalResolved, InvalidContent
+from ingram_app.domain.approvals import Approval, ApprovalResolved, ApprovalStatus, InvalidContent
 from ingram_app.domain.leases import Pause
 from ingram_app.domain.runs import Run, RunStatus
 from ingram_app.domain.tool_calls import CallState, ToolCall, ToolKind, digest_of
@@ -263,9 +263,36 @@ async def test_the_story_tells_what_a_tool_was_used_with_and_what_came_of_it(des
     told = [frames.ToolExecuting("pay", "call_1"), frames.ToolCompleted("pay", "call_1", False)]
     story.hear([frames.shown("run_1", seq, frame) for seq, frame in enumerate(told, start=1)])
     done = _call(run, ToolKind.hosted)
-    done.result = "done"
+    done.state, done.result = CallState.done, "done"
     story.fill([done])
     assert (story.steps[1].args, story.steps[1].result) == ('{\n  "euros": 40,\n  "to": "Ann"\n}', "done")
+
+
+async def test_the_story_tells_who_decided_and_what_the_caller_s_program_did(desk: Desk) -> None:
+    run = await waiting(desk)
+    approval, made = await approval_of(desk, run), _call(run, ToolKind.hosted)
+    approval.actor = {"kind": "teammate", "id": "tm_1", "email": "ada@example.com"}
+    for status, state, told in (
+        ("rejected", CallState.refused, "pay was rejected by ada@example.com"),
+        ("approved", CallState.done, "pay answered, approved by ada@example.com"),
+    ):
+        approval.status, made.state = ApprovalStatus(status), state
+        assert outcome(frames.ToolCompleted("pay", "call_1", True), made, approval) == told
+    approval.status, approval.actor, made.state = ApprovalStatus.expired, None, CallState.refused
+    expired = "pay was not made: nobody decided in time"
+    assert outcome(frames.ToolCompleted("pay", "call_1", True), made, approval) == expired
+    assert outcome(frames.ToolCompleted("pay", "call_1", True), made) == "pay brought no result"
+    handed_out, required = _call(run, ToolKind.client), frames.ToolRequired("pay", "call_1", {})
+    for state, told in ((CallState.begun, ""), (CallState.done, "pay answered")):
+        handed_out.state = state
+        assert outcome(required, handed_out) == told
+
+
+def outcome(frame: frames.AnyFrame, made: ToolCall, *asked: Approval) -> str:
+    story = Story()
+    story.hear([frames.shown(made.run_id, 1, frame)])
+    story.fill([made], asked)
+    return story.steps[0].outcome
 
 
 def test_what_is_too_long_to_read_is_cut() -> None:

@@ -69,6 +69,11 @@ async def test_a_run_is_watched_over_its_pauses_and_answered_on_its_page(window:
     await expect(page.locator(".page-head .badge")).to_have_text("completed")
     await expect(page.locator(".story .words").last).to_contain_text("Count yourself.")
     await expect(page.locator(".story .words").last).to_contain_text("Rome")
+    used = page.locator(".story .tool-use")
+    await expect(used.locator("summary")).to_have_text(["multiply was rejected by ada@example.com", "locate answered"])
+    await used.last.locator("summary").click()
+    await expect(used.last.locator("pre").last).to_contain_text("Rome")
+    await expect(page.locator(".facts")).not_to_contain_text("Taken up again")
 
 
 async def test_what_an_erased_person_said_leaves_the_pages_that_show_it(window: Window) -> None:
