@@ -27,7 +27,7 @@ from ingram_app.console.run_rows import RunRow, called, rows_of
 from ingram_app.console.session import Session, standing
 from ingram_app.console.shell import page
 from ingram_app.console.story import Story
-from ingram_app.console.thread_lines import Line, id_of, key_of, lines_of, show_pictures, shown
+from ingram_app.console.thread_lines import Line, id_of, key_of, lines_of, show_pictures, shown, waiting
 from ingram_app.core import signals
 from ingram_app.core.database import transaction
 from ingram_app.core.errors import Invalid
@@ -35,6 +35,7 @@ from ingram_app.domain import attachments, conversations, runs, smiths, threads
 from ingram_app.domain.access import Caller
 from ingram_app.domain.conversations import Conversation, Said
 from ingram_app.domain.paging import Place
+from ingram_app.domain.runs import PAUSED
 
 _RUNS = Place(limit=20)
 """Runs that stand beside the conversation."""
@@ -60,6 +61,8 @@ class ThreadPage(rx.State):
     live_run: str = ""
     live: str = ""
     """What is being said."""
+    waits: str = ""
+    """The state of the live run, when it waits for somebody."""
     talk_path: str = ""
     code_path: str = ""
     refusal: str = ""
@@ -93,7 +96,7 @@ class ThreadPage(rx.State):
                         return
                     self.live_run = gulp[-1].run_id if gulp else self.live_run
                     self.live = story.said
-                    if any(said.frame.event.startswith("run.") for said in gulp):
+                    if self.waits or any(said.frame.event.startswith("run.") for said in gulp):
                         await self._read(caller)
 
     @rx.event
@@ -156,8 +159,11 @@ class ThreadPage(rx.State):
                 took = await runs.browse(session, caller, _RUNS, smith_id=smith_id, thread_id=thread_id)
                 beside = await rows_of(session, caller, took.data)
         self.lines, self.older, self.runs = lines, said.next_cursor or "", beside
-        if not any(not run.over for run in took.data):
+        if all(run.over for run in took.data):
             self.live = self.live_run = ""
+        paused = next((run for run in took.data if run.status in PAUSED), None)
+        self.waits = paused.status.value if paused else ""
+        self.live_run = paused.id if paused else self.live_run
         self.who = called(clone.smith)
         self._show(found)
 
@@ -208,10 +214,11 @@ def _top() -> rx.Component:
 def _conversation() -> rx.Component:
     live = rx.el.div(
         rx.el.h3("Smith"),
+        rx.cond(ThreadPage.live != "", rx.el.p(ThreadPage.live, class_name="words", aria_live="off")),
         rx.cond(
-            ThreadPage.live != "",
-            rx.el.p(ThreadPage.live, class_name="words", aria_live="off"),
-            rx.el.p("Works", class_name="at-work"),
+            ThreadPage.waits != "",
+            waiting(ThreadPage.waits, ThreadPage.live_run),
+            rx.cond(ThreadPage.live == "", rx.el.p("Works", class_name="at-work")),
         ),
         class_name="turn",
     )

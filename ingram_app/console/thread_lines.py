@@ -112,6 +112,16 @@ def shown(line: Line, download: Any) -> rx.Component:
     )
 
 
+def waiting(status: Any, run_id: Any) -> rx.Component:
+    """Tell what a run waits for, and lead to where that is answered."""
+    where = rx.cond(Session.builds, "Answer it in the run", "See it in the run")
+    return rx.el.p(
+        rx.cond(status == "paused_for_tool", "Waits for a tool. ", "Waits for an approval. "),
+        link(where, href=f"/p/{Session.project_id}/runs/{run_id}"),
+        class_name="notice amber",
+    )
+
+
 def _words(role: str, line: Line, looks: str) -> rx.Component:
     run = rx.cond(
         line.first, link("Run", href=f"/p/{Session.project_id}/runs/{line.run_id}", aria_label=f"Run {line.run_id}")

@@ -15,9 +15,11 @@ from ingram_app.domain import runs, smiths, speech, summaries
 from ingram_app.domain.access import Role
 from ingram_app.domain.runs import Run
 from ingram_app.domain.summaries import Summary
+from ingram_app.domain.tool_calls import ToolKind
 from ingram_app.domain.transcripts import broken_off
 from ingram_app.domain.turns import Turn
 from tests.console.desk import Desk, call, sit
+from tests.console.test_approvals import waiting
 from tests.pictures import file, image, png
 
 NAMES = ["first", "a/b", "../..", "?#%2F", "ä 漢字 🙂", "x" * 200]
@@ -132,6 +134,20 @@ async def test_what_is_remembered_in_short_is_shown(desk: Desk) -> None:
     tab = page_of(desk, run)
     await call(tab, ThreadPage.load)
     assert (tab.summary, tab.summary_reaches) == ("They talked of parcels.", 40)
+
+
+@pytest.mark.parametrize(
+    ("kind", "waits"), [(ToolKind.hosted, "paused_for_approval"), (ToolKind.client, "paused_for_tool")]
+)
+async def test_a_run_that_waits_for_somebody_says_for_what(desk: Desk, kind: ToolKind, waits: str) -> None:
+    run = await waiting(desk, kind=kind)
+    tab = page_of(desk, run, run.thread_id)
+    await call(tab, ThreadPage.load)
+    assert (tab.waits, tab.live_run) == (waits, run.id)
+    async with transaction((await desk.caller()).tenancy) as session:
+        await runs.cancel(session, await desk.caller(), run.smith_id, run.id)
+    await call(tab, ThreadPage.load)
+    assert (tab.waits, tab.live_run) == ("", "")
 
 
 async def test_a_long_conversation_is_read_page_by_page(desk: Desk) -> None:

@@ -6,18 +6,24 @@ from typing import Any
 import httpx
 from playwright.async_api import expect
 
+from ingram_app.console.thread_lines import key_of
 from tests.console.served import Window
 
 MULTIPLY = '[[call multiply {"a": 6, "b": 7}]]'
 
 
-async def ask(api: httpx.AsyncClient, external_id: str, said: str) -> dict[str, Any]:
+_STICKS_OUT = """[...document.querySelectorAll("main :is(h1, p, dd, .id, code)")]
+    .filter(one => !one.closest("td > .clip, pre, dialog") && one.getBoundingClientRect().right > innerWidth)
+    .map(one => one.outerHTML)"""
+
+
+async def ask(api: httpx.AsyncClient, external_id: str, said: str, **more: Any) -> dict[str, Any]:
     tools = {"enabled_hosted_tools": ["calculator"], "approval_policy": [{"match": "multiply"}]}
     client = {"client_tools": [{"name": "locate", "description": "Where the user is."}]}
     smith = (
         await api.post("/v1/smiths", json={"external_id": external_id, "model": "test/tools", **tools, **client})
     ).json()
-    run = (await api.post(f"/v1/smiths/{smith['id']}/runs", json={"input": [{"content": said}]})).json()
+    run = (await api.post(f"/v1/smiths/{smith['id']}/runs", json={"input": [{"content": said}], **more})).json()
     return dict(run)
 
 
@@ -88,3 +94,36 @@ async def test_what_an_erased_person_said_leaves_the_pages_that_show_it(window: 
     await expect(inbox.get_by_role("link", name="Approvals", exact=True)).to_be_visible()
     await expect(page.get_by_role("heading", name="Not here")).to_be_visible(timeout=15_000)
     await expect(page.get_by_text("multiply")).to_have_count(0)
+
+
+async def test_a_thread_leads_to_where_its_run_is_answered_however_long_its_id(window: Window) -> None:
+    page, long = window.page, "x" * 200
+    run = await ask(window.api, "cid", f"{'z' * 100} {MULTIPLY} [[call locate]]", thread_id=long)
+    thread = f"{window.root}/smiths/{run['smith_id']}/threads/{key_of(long)}"
+    threads = f"{window.root}/smiths/{run['smith_id']}?tab=threads"
+    await page.goto(thread)
+    await expect(page.get_by_text("Waits for an approval. ")).to_be_visible()
+    assert await window.visitor.barriers() == []
+    for path in (thread, f"{window.root}/runs/{run['id']}", f"{window.root}/runs?thread={long}", threads):
+        await page.goto(path)
+        await expect(page.get_by_role("main").get_by_text("xxxxxx").locator("visible=true").first).to_be_visible()
+        for width in (390, 1280):
+            await page.set_viewport_size({"width": width, "height": 800})
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+            assert await page.evaluate(_STICKS_OUT) == [], (path, width)
+    await page.goto(thread)
+    await page.get_by_role("button", name="Delete …").click()
+    label = page.get_by_role("dialog").locator("label")
+    assert await label.evaluate("one => one.scrollWidth <= one.clientWidth")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("link", name="Answer it in the run").click()
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_label("Result, JSON or text")).to_be_visible()
+    await page.goto(thread)
+    await expect(page.get_by_text("Waits for a tool. ")).to_be_visible()
+    path = f"/v1/smiths/{run['smith_id']}/runs/{run['id']}"
+    [call] = (await window.api.get(path)).json()["output"]["tool_calls"]
+    given = {"kind": "tool_result", "tool_call_id": call["tool_call_id"], "result": "Rome"}
+    await window.api.post(f"{path}/submit", json=given)
+    await expect(page.locator(".story .words").last).to_contain_text("Rome")
+    await expect(page.get_by_text("Waits for a tool. ")).to_be_hidden()
