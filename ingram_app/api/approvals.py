@@ -41,10 +41,15 @@ class ApprovalOut(Out):
 
 @router.get("", response_model=PageOut[ApprovalOut])
 async def list_approvals(
-    caller: Caller, session: InTransaction, place: Place, smith_id: str | None = None, status: str | None = None
+    caller: Caller,
+    session: InTransaction,
+    place: Place,
+    smith_id: str | None = None,
+    run_id: str | None = None,
+    status: str | None = None,
 ) -> Page[Approval]:
     """List approvals, newest first; a smith's token sees its own."""
-    return await approvals.browse(session, caller, place, smith_id=smith_id, status=_status(status))
+    return await approvals.browse(session, caller, place, smith_id=smith_id, run_id=run_id, status=_status(status))
 
 
 @router.get("/{approval_id}", response_model=ApprovalOut)

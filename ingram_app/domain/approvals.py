@@ -136,13 +136,15 @@ async def browse(
     status: ApprovalStatus | None = None,
     smith_id: str | None = None,
     agent_id: str | None = None,
+    run_id: str | None = None,
 ) -> Page[Approval]:
     """Return the project's approvals, newest first, as far as they match. Raises `SmithMismatch`."""
     caller.require("approvals:read")
     query = _visible(caller)
     if smith_id is not None:
         caller.require_own(smith_id)
-    for column, value in ((Approval.status, status), (Approval.smith_id, smith_id), (Approval.agent_id, agent_id)):
+    whose = ((Approval.smith_id, smith_id), (Approval.agent_id, agent_id), (Approval.run_id, run_id))
+    for column, value in ((Approval.status, status), *whose):
         if value is not None:
             query = query.where(column == value)
     return await page(session, query, Approval, place)

@@ -60,6 +60,7 @@ async def test_another_project_s_approvals_do_not_exist(project: Tenant, other: 
     decision = {"kind": "approval_decision", "approval_id": approval["id"], "decision": "approve"}
     path = f"/v1/smiths/{person.id}/runs/{approval['run_id']}/submit"
     error(await other.api.post(path, json=decision), 404, "not_found")
+    assert ok(await other.api.get("/v1/approvals", params={"run_id": approval["run_id"]}))["data"] == []
 
 
 async def test_they_are_listed_newest_first_a_page_at_a_time_by_what_became_of_them(
@@ -79,6 +80,9 @@ async def test_they_are_listed_newest_first_a_page_at_a_time_by_what_became_of_t
     for word in ("pending", "rejected", "approved"):
         [found] = ok(await project.api.get("/v1/approvals", params=mine | {"status": word}))["data"]
         assert found["status"] == word
+    of_run = ok(await project.api.get("/v1/approvals", params={"run_id": latest["run_id"]}))["data"]
+    assert [one["id"] for one in of_run] == [latest["id"]]
+    assert ok(await project.api.get("/v1/approvals", params={"run_id": ""}))["data"] == []
     error(await project.api.get("/v1/approvals", params={"status": "maybe"}), 422, "invalid_status", "status")
 
 
